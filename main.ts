@@ -1,0 +1,120 @@
+/**
+ * The relay as a program: the only place that chooses runtime and settings.
+ *
+ * @module
+ */
+import process from "node:process";
+import { openAdmission, tokenAdmission } from "./src/admission.ts";
+import { Channels } from "./src/channel/channels.ts";
+import { Close } from "./src/close.ts";
+import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
+import { type Limits, limits } from "./src/limits.ts";
+import { LinkRegistry } from "./src/link/registry.ts";
+import { log, logToConsole } from "./src/log.ts";
+import { bun } from "./src/runtime/bun.ts";
+import { deno } from "./src/runtime/deno.ts";
+import { BlazeSessions } from "./src/session/blaze/session.ts";
+import { EcgSessions } from "./src/session/ecg/session.ts";
+import { host } from "./src/session/host.ts";
+import { createApp } from "./routes/app.ts";
+
+/** A relay that serves. */
+export interface Relay {
+  readonly runtime: string;
+  readonly hostname: string;
+  readonly port: number;
+  /** `http://…`, without a slash at the end. */
+  readonly url: string;
+  /** Sends everybody away with 1012, spread over `ms` milliseconds, then stops. */
+  stop(ms?: number): Promise<void>;
+}
+
+/** Puts the parts together and serves. */
+export async function startRelay(
+  config: Pick<Config, "host" | "port" | "token">,
+  changes: Partial<Limits> = {},
+): Promise<Relay> {
+  const runtime = "Bun" in globalThis ? bun : deno;
+  const chosen = limits(changes);
+  const channels = new Channels();
+  const links = new LinkRegistry();
+  let stopping = false;
+  const app = createApp({
+    runtime: `${runtime.name} ${runtime.version}`,
+    admission: config.token ? tokenAdmission(config.token) : openAdmission(),
+    limits: chosen,
+    links,
+    blaze: new BlazeSessions(channels, chosen, host),
+    ecg: new EcgSessions(channels, chosen, host),
+    ready: () => !stopping,
+  });
+  const server = await runtime.serve(
+    { hostname: config.host, port: config.port, idleSeconds: chosen.idleSeconds },
+    (request, peer) => app.fetch(request, { peer }),
+  );
+  const shown = config.host.includes(":") ? `[${config.host}]` : config.host;
+  return {
+    runtime: `${runtime.name} ${runtime.version}`,
+    hostname: config.host,
+    port: server.port,
+    url: `http://${shown}:${server.port}`,
+    async stop(ms = 0) {
+      stopping = true;
+      const { code, word } = Close.restarting;
+      await links.closeAll(code, word, ms);
+      // A close that is followed at once by the end of the server would arrive as another code.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await server.stop();
+    },
+  };
+}
+
+const LOOPBACK = new Set(["127.0.0.1", "localhost", "::1"]);
+/** Longest time that links are spread over when the relay goes away. */
+const FAREWELL_MS = 3_000;
+
+async function run(): Promise<void> {
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) return console.log(usage());
+  const config = readConfig(args, process.env);
+  await logToConsole(config.logLevel);
+  const beyond = !LOOPBACK.has(config.host);
+  const token = config.token || (beyond ? crypto.randomUUID() : "");
+  const relay = await startRelay({ ...config, token });
+  log.info("Blaze Relay on {runtime} listens at {url}", { runtime: relay.runtime, url: relay.url });
+  console.log(welcome(relay, token, token !== config.token));
+
+  let leaving = false;
+  const leave = async (signal: string) => {
+    if (leaving) return;
+    leaving = true;
+    log.info("{signal}: sending everybody away", { signal });
+    await relay.stop(FAREWELL_MS);
+    process.exit(0);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void leave(signal));
+}
+
+function welcome(relay: Relay, token: string, made: boolean): string {
+  const ws = relay.url.replace("http", "ws");
+  const lines = [
+    `  devices connect to   ${ws}/sync/<database>`,
+    `  monitors and viewers ${ws}/ecg/<stream>`,
+    `  what is here         ${relay.url}/`,
+  ];
+  if (made) {
+    lines.push(`  token                ${token}   (made for this run; set TOKEN to keep one)`);
+  } else if (token) lines.push("  token                as set in TOKEN");
+  else lines.push("  no token needed      this relay can be reached from this machine only");
+  return lines.join("\n");
+}
+
+if (import.meta.main) {
+  try {
+    await run();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    process.exit(2);
+  }
+}

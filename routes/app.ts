@@ -1,0 +1,77 @@
+/**
+ * The Hono app: it wires requests to sessions and has nothing to say itself.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import { type LimitName, LIMITS } from "../src/limits.ts";
+import type { BlazeSessions } from "../src/session/blaze/session.ts";
+import type { EcgSessions } from "../src/session/ecg/session.ts";
+import { type Door, type Env, upgrade } from "./upgrade.ts";
+
+export interface Parts extends Door {
+  readonly blaze: BlazeSessions;
+  readonly ecg: EcgSessions;
+  /** Runtime and version, for people. */
+  readonly runtime: string;
+  /** False once the relay is going away. */
+  ready(): boolean;
+}
+
+export function createApp(parts: Parts): Hono<Env> {
+  const { blaze, ecg, limits } = parts;
+  const app = new Hono<Env>();
+
+  app.get("/", (c) => c.text(about(parts.runtime)));
+  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/ready", (c) => {
+    const ready = parts.ready();
+    const status = ready ? "ready" : "stopping";
+    return c.json({ status, runtime: parts.runtime, links: parts.links.size }, ready ? 200 : 503);
+  });
+  app.get("/limits", (c) =>
+    c.json(
+      Object.fromEntries(
+        Object.entries(LIMITS).map((
+          [name, limit],
+        ) => [name, { ...limit, value: limits[name as LimitName] }]),
+      ),
+    ));
+
+  app.get("/sync/:database?", (c) => {
+    const database = c.req.param("database");
+    const layout = c.req.query("ack") === "sample" ? "sample" : "drawing";
+    return upgrade(
+      c,
+      parts,
+      (grant) =>
+        blaze.accept(database === undefined ? { grant, layout } : { grant, layout, database }),
+    );
+  });
+
+  const watch = app.get("/ecg/:stream{.+}?", (c) => {
+    const stream = c.req.param("stream");
+    return upgrade(
+      c,
+      parts,
+      (grant) => ecg.accept(stream === undefined ? { grant } : { grant, stream }),
+    );
+  });
+  watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
+
+  app.notFound((c) =>
+    c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)
+  );
+  return app;
+}
+
+const about = (runtime: string): string =>
+  [
+    `Blaze Relay on ${runtime}`,
+    "",
+    "  /sync, /sync/:database   WebSocket: BlazeBinary frames between a person's devices",
+    "  /ecg, /ecg/:stream, /ws  WebSocket: ECG streams, protocol versions 1 to 3",
+    "  /health, /ready          is it alive, does it take links",
+    "  /limits                  every limit, with what happens beyond it",
+    "",
+  ].join("\n");

@@ -1,0 +1,120 @@
+/**
+ * Channels: names to the members that hear each other. A message goes out as the bytes that came in.
+ *
+ * Where the runtime has topics of its own, one call per message reaches everybody in them. A topic
+ * drops silently once a socket is full, so members that lag leave it, are served one by one through
+ * their outbox, which knows what to do about slow readers, and rejoin when they have caught up.
+ *
+ * @module
+ */
+import type { Link, Message } from "../link/link.ts";
+
+/** What may happen to a message on its way to a slow reader; the reader's outbox has the rules. */
+export type Delivery = "operation" | "stream" | "alert";
+
+/** Somebody in a channel. */
+export interface Member {
+  readonly link: Link;
+  /** Sends to this member alone, and decides what happens when it reads too slowly. */
+  deliver(message: Message, delivery: Delivery): void;
+}
+
+/** The way out of a channel. */
+export interface Membership {
+  leave(): void;
+  /** The member's link has caught up. */
+  drained(): void;
+}
+
+/** Buffered bytes at which a member is taken out of the runtime's topic. */
+const LAGGING = 65_536;
+
+export class Channel {
+  /** Served by the runtime's topic. */
+  readonly #inTopic = new Set<Member>();
+  /** Served one by one. */
+  readonly #alone = new Set<Member>();
+  #bytesSinceWalk = 0;
+
+  constructor(readonly name: string, private readonly onEmpty: () => void) {}
+
+  get size(): number {
+    return this.#inTopic.size + this.#alone.size;
+  }
+
+  join(member: Member): Membership {
+    this.#serve(member);
+    return {
+      leave: () => {
+        if (this.#inTopic.delete(member)) member.link.topics?.leave(this.name);
+        this.#alone.delete(member);
+        if (this.size === 0) this.onEmpty();
+      },
+      drained: () => {
+        if (this.#alone.delete(member)) this.#serve(member);
+      },
+    };
+  }
+
+  /** To every member but `from`. */
+  publish(message: Message, from?: Member, delivery: Delivery = "operation"): void {
+    const topics = from?.link.topics;
+    if (!topics) {
+      for (const member of this.#inTopic) if (member !== from) member.deliver(message, delivery);
+    } else if (this.#inTopic.size > 0) {
+      this.#bytesSinceWalk += message.length;
+      const clear = topics.publish(this.name, message);
+      if (!clear && this.#bytesSinceWalk >= LAGGING) this.#walk();
+    }
+    for (const member of this.#alone) if (member !== from) member.deliver(message, delivery);
+  }
+
+  #serve(member: Member): void {
+    if (member.link.topics) {
+      this.#inTopic.add(member);
+      member.link.topics.join(this.name);
+    } else {
+      this.#alone.add(member);
+    }
+  }
+
+  /** Takes out of the topic whoever lags. At most once per `LAGGING` bytes, so it costs little. */
+  #walk(): void {
+    this.#bytesSinceWalk = 0;
+    for (const member of this.#inTopic) {
+      if (member.link.buffered < LAGGING) continue;
+      this.#inTopic.delete(member);
+      member.link.topics?.leave(this.name);
+      this.#alone.add(member);
+    }
+  }
+}
+
+/** All channels of this process. A channel exists while it has members. */
+export class Channels {
+  readonly #byName = new Map<string, Channel>();
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  /** Joins, making the channel for its first member. */
+  join(name: string, member: Member): Membership {
+    return this.open(name).join(member);
+  }
+
+  /** The channel of this name, if anybody is in it. */
+  get(name: string): Channel | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** The channel of this name; made when needed. */
+  open(name: string): Channel {
+    let channel = this.#byName.get(name);
+    if (!channel) {
+      channel = new Channel(name, () => this.#byName.delete(name));
+      this.#byName.set(name, channel);
+    }
+    return channel;
+  }
+}

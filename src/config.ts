@@ -1,0 +1,109 @@
+/**
+ * Settings: environment and flags in, one checked value out. The only reader of either.
+ *
+ * @module
+ */
+import * as v from "valibot";
+import { LOG_LEVELS } from "./log.ts";
+
+interface Setting {
+  readonly name: string;
+  readonly fallback: string;
+  readonly help: string;
+}
+
+/** Every setting: `PORT` in the environment is `--port` on the command line, which wins. */
+export const SETTINGS = [
+  { name: "PORT", fallback: "8080", help: "TCP port to listen on; 0 takes a free one" },
+  { name: "HOST", fallback: "127.0.0.1", help: "address to listen on; 0.0.0.0 for all" },
+  {
+    name: "TOKEN",
+    fallback: "",
+    help:
+      "token that clients must bring; without one, a relay beyond loopback makes and prints one",
+  },
+  { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
+] as const satisfies readonly Setting[];
+
+const port = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,5}$/, "want a number from 0 to 65535"),
+  v.transform(Number),
+  v.maxValue(65535, "want a number from 0 to 65535"),
+);
+
+const schema = v.object({
+  PORT: port,
+  HOST: v.pipe(v.string(), v.minLength(1, "want an address")),
+  TOKEN: v.pipe(
+    v.string(),
+    // What both an Authorization header and a WebSocket subprotocol can carry.
+    v.regex(/^(?:[A-Za-z0-9._~-]{16,})?$/, "want 16 or more letters, digits, . _ ~ -"),
+  ),
+  LOG_LEVEL: v.picklist(LOG_LEVELS, `want one of ${LOG_LEVELS.join(", ")}`),
+});
+
+export interface Config {
+  readonly port: number;
+  readonly host: string;
+  readonly token: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** A setting that makes no sense, in words for whoever typed it. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** Reads settings. Throws {@linkcode ConfigError}. */
+export function readConfig(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Config {
+  const given = flags(args);
+  const raw = Object.fromEntries(
+    SETTINGS.map(({ name, fallback }) => [name, given.get(name) ?? environment[name] ?? fallback]),
+  );
+  const parsed = v.safeParse(schema, raw);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    const name = String(issue.path?.[0]?.key);
+    // A token is never shown, not even a wrong one.
+    const value = name === "TOKEN" ? "" : ` "${raw[name]}"`;
+    throw new ConfigError(`${name}${value}: ${issue.message}`);
+  }
+  const { PORT, HOST, TOKEN, LOG_LEVEL } = parsed.output;
+  return { port: PORT, host: HOST, token: TOKEN, logLevel: LOG_LEVEL };
+}
+
+/** The text of `--help`. */
+export function usage(): string {
+  const rows = SETTINGS.map(({ name, fallback, help }) => {
+    const flag = `--${flagOf(name)}`.padEnd(14);
+    return `  ${flag}${name.padEnd(12)}${help}${fallback && ` (${fallback})`}`;
+  });
+  return [
+    "Blaze Relay: devices sync end-to-end encrypted databases and watch live ECG streams through it.",
+    "",
+    "  deno task start [--port 8080] [--host 0.0.0.0]      bun run start [same flags]",
+    "",
+    "  flag          environment",
+    ...rows,
+    "  --help        this text",
+  ].join("\n");
+}
+
+const flagOf = (name: string): string => name.toLowerCase().replaceAll("_", "-");
+
+function flags(args: readonly string[]): Map<string, string> {
+  const given = new Map<string, string>();
+  for (let i = 0; i < args.length; i++) {
+    const [flag, inline] = args[i]!.split(/=(.*)/s);
+    const setting = SETTINGS.find(({ name }) => `--${flagOf(name)}` === flag);
+    if (!setting) throw new ConfigError(`${flag}: no such flag; --help lists them`);
+    const value = inline ?? args[++i];
+    if (value === undefined) throw new ConfigError(`${flag}: want a value after it`);
+    given.set(setting.name, value);
+  }
+  return given;
+}

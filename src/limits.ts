@@ -1,0 +1,36 @@
+/**
+ * Every number that can be tuned: its default, its unit, and what happens beyond it. `GET /limits`
+ * publishes the table, and the SDK obeys it.
+ *
+ * @module
+ */
+
+const limit = (value: number, unit: string, beyond: string) => ({ value, unit, beyond });
+
+export const LIMITS = {
+  payloadBytes: limit(1_048_576, "bytes", "Blaze: Error and close 1009. ECG: error 0x102."),
+  messageBytes: limit(1_049_600, "bytes", "Blaze: Error and close 1009. ECG: error 0x102."),
+  handshakeMs: limit(10_000, "milliseconds", "Blaze: Error and close 4408."),
+  idleSeconds: limit(30, "seconds", "The link is pinged; without an answer it counts as gone."),
+  messagesPerSecond: limit(2_000, "messages", "Blaze: Error and close 4429. ECG: error 0x204."),
+  bytesPerSecond: limit(16_777_216, "bytes", "Blaze: Error and close 4429. ECG: error 0x204."),
+  burstSeconds: limit(2, "seconds", "So much of both rates may come at once."),
+  faultsPerSecond: limit(10, "faults", "Blaze Errors passed on: dropped. Own faults: close 4429."),
+  bufferedBytes: limit(8_388_608, "bytes", "Blaze: close 4431. ECG: the message is left out."),
+  membersShown: limit(64, "members", "Newcomers and members get a count, not each Handshake."),
+  tagsPerMember: limit(256, "tags", "Blaze: Error 4422, the subscription stays as it was."),
+  streamsPerLink: limit(64, "streams", "ECG: error 0x203."),
+  streamNameBytes: limit(127, "bytes", "ECG: error 0x200."),
+  links: limit(16_384, "links", "HTTP 503 on upgrade."),
+  linksPerAddress: limit(4_096, "links", "HTTP 429 on upgrade."),
+} as const;
+
+export type LimitName = keyof typeof LIMITS;
+/** The numbers alone, as a relay was started with. */
+export type Limits = { readonly [Name in LimitName]: number };
+
+/** The defaults, with changes. */
+export function limits(changes: Partial<Limits> = {}): Limits {
+  const defaults = Object.entries(LIMITS).map(([name, { value }]) => [name, value]);
+  return { ...Object.fromEntries(defaults), ...changes };
+}

@@ -1,0 +1,51 @@
+/**
+ * The links that are open now: how many there are, from where, and how to end them all.
+ *
+ * @module
+ */
+import type { Accept, Link } from "./link.ts";
+
+export class LinkRegistry {
+  readonly #links = new Set<Link>();
+  readonly #byAddress = new Map<string, number>();
+
+  get size(): number {
+    return this.#links.size;
+  }
+
+  /** Links of one address. */
+  from(address: string): number {
+    return this.#byAddress.get(address) ?? 0;
+  }
+
+  /** The same protocol, counted. */
+  counted(accept: Accept): Accept {
+    return (link) => {
+      const events = accept(link);
+      this.#links.add(link);
+      this.#byAddress.set(link.remote, this.from(link.remote) + 1);
+      return {
+        message: (message) => events.message(message),
+        text: () => events.text(),
+        drained: () => events.drained(),
+        closed: (code, reason) => {
+          this.#links.delete(link);
+          const left = this.from(link.remote) - 1;
+          if (left > 0) this.#byAddress.set(link.remote, left);
+          else this.#byAddress.delete(link.remote);
+          events.closed(code, reason);
+        },
+      };
+    };
+  }
+
+  /** Closes every link, spread over `ms` milliseconds so that not all come back at once. */
+  async closeAll(code: number, reason: string, ms: number): Promise<void> {
+    const links = [...this.#links];
+    const waves = Math.min(links.length, Math.ceil(ms / 50));
+    for (let wave = 0; wave < waves; wave++) {
+      for (let i = wave; i < links.length; i += waves) links[i]!.close(code, reason);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * One device in a room: how it wants its frames, whom it is introduced to, and how to reach it.
+ *
+ * @module
+ */
+import { covers, type Grant } from "../../admission.ts";
+import type { Fault } from "../../close.ts";
+import type { Member } from "../../channel/channels.ts";
+import type { Link, Message } from "../../link/link.ts";
+import { hex } from "../../wire/bytes.ts";
+import { encodeFault } from "../../wire/blaze/control.ts";
+import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
+import { encodeFrame, FrameType, type Reading, restyleFrame } from "../../wire/blaze/frame.ts";
+import { type AckLayout, Capability, type Handshake } from "../../wire/blaze/handshake.ts";
+import type { Outbox } from "../outbox.ts";
+
+export class BlazeMember implements Member {
+  /** Node id in hex: the key under which a room knows it. */
+  readonly node: string;
+  /** Speaks the group profile: gets what the channel carries, and can sponsor paired clients. */
+  readonly profile: boolean;
+  /** Understands Extension frames. */
+  readonly extensions: boolean;
+  /** Whether its token lets it change records. */
+  readonly mayWrite: boolean;
+  /** The other half of a pair, or the sponsor. Paired members only. */
+  partner: BlazeMember | undefined;
+  /** Paired clients that this profile member sponsors. */
+  readonly sponsored = new Set<BlazeMember>();
+  /** Tags subscribed to, in hex; without a subscription, everything. Profile members only. */
+  tags: Set<string> | undefined;
+
+  constructor(
+    readonly outbox: Outbox,
+    readonly grant: Grant,
+    readonly handshake: Handshake,
+    /** The Handshake as it came, to show to others. */
+    readonly handshakeMessage: Message,
+    readonly reading: Reading,
+    readonly layout: AckLayout,
+  ) {
+    this.node = hex(handshake.node);
+    this.profile = this.can(Capability.group);
+    this.extensions = (handshake.capabilities & 0xe0) !== 0;
+    this.mayWrite = covers(grant.write, handshake.database);
+  }
+
+  get link(): Link {
+    return this.outbox.link;
+  }
+
+  can(capability: number): boolean {
+    return (this.handshake.capabilities & capability) !== 0;
+  }
+
+  /** Sends bytes as they are: between profile members nothing is ever rewritten. */
+  deliver(message: Message): void {
+    this.outbox.send(message);
+  }
+
+  /** Sends a frame that another member wrote, under the header this one understands. */
+  pass(message: Message, from: Reading): void {
+    this.outbox.send(restyleFrame(message, from, this.#style));
+  }
+
+  /** Sends a frame of the relay's own. */
+  tell(type: FrameType, payload?: Uint8Array): void {
+    this.outbox.send(encodeFrame(payload ? { type, payload } : { type }, this.#style));
+  }
+
+  extend(extension: Extension): void {
+    this.tell(FrameType.extension, encodeExtension(extension));
+  }
+
+  /** Answers a fault that leaves the link open. */
+  refuse(fault: Fault, detail = ""): void {
+    this.tell(FrameType.error, encodeFault(faultRecord(fault, detail)));
+  }
+
+  get #style() {
+    const short = this.can(Capability.shortHeaders) || this.profile;
+    return { reading: this.reading, short };
+  }
+}
+
+/** What an Error frame says of a fault. */
+export const faultRecord = ({ code, word, help }: Fault, detail = "") => ({
+  code,
+  message: `${word}: ${help}${detail && ` (${detail})`}`,
+});

@@ -1,0 +1,164 @@
+/**
+ * Extension payloads (type 0xF): the first byte is a subtype. The relay's own are read here; those
+ * of the devices (0x10 to 0x1f) are bytes that it passes on unread.
+ *
+ * Nesting, outermost first: batch, sequenced, direct or tagged, frame.
+ *
+ * @module
+ */
+import { type Bytes, Reader, WireError, Writer } from "../bytes.ts";
+import { NODE_ID_LENGTH } from "./handshake.ts";
+
+export const Subtype = {
+  joined: 0x01,
+  direct: 0x02,
+  tagged: 0x03,
+  batch: 0x04,
+  sequenced: 0x05,
+  recovered: 0x07,
+  left: 0x08,
+  accepted: 0x09,
+  announce: 0x10,
+  epochPackage: 0x11,
+  roster: 0x12,
+  reveal: 0x13,
+  snapshot: 0x14,
+  snapshotRequest: 0x15,
+} as const;
+
+export const TAG_LENGTH = 8;
+export const RING_ID_LENGTH = 8;
+
+/** Subtypes from here to 0x1f are between devices. */
+export const FIRST_DEVICE_SUBTYPE = 0x10;
+
+/** What an Extension payload says. `frame` is a whole frame, header included. */
+export type Extension =
+  /** `01`, node id 16, members u32: who came, and how many profile members there are now. */
+  | { readonly subtype: "joined"; readonly node: Uint8Array; readonly members: number }
+  /** `02`, node id 16, frame. To the relay: the target. From the relay: the source. */
+  | { readonly subtype: "direct"; readonly node: Uint8Array; readonly frame: Uint8Array }
+  /** `03`, tag 8, frame: for the members that subscribed to the tag. */
+  | { readonly subtype: "tagged"; readonly tag: Uint8Array; readonly frame: Uint8Array }
+  /** `04`, then u32 length and frame, repeated: at least one. */
+  | { readonly subtype: "batch"; readonly frames: readonly Uint8Array[] }
+  /** `05`, sequence u64, frame. */
+  | { readonly subtype: "sequenced"; readonly sequence: bigint; readonly frame: Uint8Array }
+  /**
+   * `07`, u8 (0 gap, 1 recovered), ring id 8, first u64, last u64: these sequence numbers follow, or
+   * are lost. The last one is below the first where nothing was missed.
+   */
+  | {
+    readonly subtype: "recovered";
+    readonly complete: boolean;
+    readonly ring: Uint8Array;
+    readonly first: bigint;
+    readonly last: bigint;
+  }
+  /** `08`, node id 16, members u32: who left, and how many profile members remain. */
+  | { readonly subtype: "left"; readonly node: Uint8Array; readonly members: number }
+  /** `09`, count u32, sequence u64: so many frames of yours are safe, the last under this number. */
+  | { readonly subtype: "accepted"; readonly count: number; readonly sequence: bigint }
+  /** `10` to `1f`: between devices, unread. */
+  | { readonly subtype: "device"; readonly code: number; readonly body: Uint8Array };
+
+export type ExtensionErrorCode =
+  | "TRUNCATED"
+  | "TRAILING_BYTES"
+  | "UNKNOWN_SUBTYPE"
+  | "EMPTY_BATCH"
+  | "EMPTY_FRAME"
+  | "BAD_FLAG";
+
+/** Reads an Extension payload. Frames inside are views. Throws {@linkcode ExtensionErrorCode}. */
+export function decodeExtension(payload: Uint8Array): Extension {
+  const r = new Reader(payload);
+  const code = r.u8();
+  const extension = readBody(r, code);
+  r.end();
+  return extension;
+}
+
+function readBody(r: Reader, code: number): Extension {
+  switch (code) {
+    case Subtype.joined:
+      return { subtype: "joined", node: r.bytes(NODE_ID_LENGTH), members: r.u32() };
+    case Subtype.direct:
+      return { subtype: "direct", node: r.bytes(NODE_ID_LENGTH), frame: readFrame(r) };
+    case Subtype.tagged:
+      return { subtype: "tagged", tag: r.bytes(TAG_LENGTH), frame: readFrame(r) };
+    case Subtype.batch:
+      return { subtype: "batch", frames: readBatch(r) };
+    case Subtype.sequenced:
+      return { subtype: "sequenced", sequence: r.u64(), frame: readFrame(r) };
+    case Subtype.recovered: {
+      const at = r.offset;
+      const flag = r.u8();
+      if (flag > 1) throw new WireError("BAD_FLAG", at);
+      return {
+        subtype: "recovered",
+        complete: flag === 1,
+        ring: r.bytes(RING_ID_LENGTH),
+        first: r.u64(),
+        last: r.u64(),
+      };
+    }
+    case Subtype.left:
+      return { subtype: "left", node: r.bytes(NODE_ID_LENGTH), members: r.u32() };
+    case Subtype.accepted:
+      return { subtype: "accepted", count: r.u32(), sequence: r.u64() };
+  }
+  if (code < FIRST_DEVICE_SUBTYPE || code > 0x1f) throw new WireError("UNKNOWN_SUBTYPE", 0);
+  return { subtype: "device", code, body: r.rest() };
+}
+
+function readFrame(r: Reader): Uint8Array {
+  if (r.left === 0) throw new WireError("EMPTY_FRAME", r.offset);
+  return r.rest();
+}
+
+function readBatch(r: Reader): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  do {
+    const at = r.offset;
+    if (r.left === 0) throw new WireError("EMPTY_BATCH", at);
+    const length = r.u32();
+    if (length === 0) throw new WireError("EMPTY_FRAME", at);
+    frames.push(r.bytes(length));
+  } while (r.left > 0);
+  return frames;
+}
+
+/** Writes an Extension payload. */
+export function encodeExtension(extension: Extension): Bytes {
+  const w = new Writer(64);
+  switch (extension.subtype) {
+    case "joined":
+    case "left":
+      w.u8(Subtype[extension.subtype]).bytes(extension.node).u32(extension.members);
+      break;
+    case "direct":
+      w.u8(Subtype.direct).bytes(extension.node).bytes(extension.frame);
+      break;
+    case "tagged":
+      w.u8(Subtype.tagged).bytes(extension.tag).bytes(extension.frame);
+      break;
+    case "batch":
+      w.u8(Subtype.batch);
+      for (const frame of extension.frames) w.u32(frame.length).bytes(frame);
+      break;
+    case "sequenced":
+      w.u8(Subtype.sequenced).u64(extension.sequence).bytes(extension.frame);
+      break;
+    case "recovered":
+      w.u8(Subtype.recovered).u8(extension.complete ? 1 : 0).bytes(extension.ring);
+      w.u64(extension.first).u64(extension.last);
+      break;
+    case "accepted":
+      w.u8(Subtype.accepted).u32(extension.count).u64(extension.sequence);
+      break;
+    case "device":
+      w.u8(extension.code).bytes(extension.body);
+  }
+  return w.finish();
+}
