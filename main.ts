@@ -15,7 +15,7 @@ import { bun } from "./src/runtime/bun.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { BlazeSessions } from "./src/session/blaze/session.ts";
 import { EcgSessions } from "./src/session/ecg/session.ts";
-import { host } from "./src/session/host.ts";
+import { host } from "./src/host.ts";
 import { createApp } from "./routes/app.ts";
 
 /** A relay that serves. */

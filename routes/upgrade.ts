@@ -4,10 +4,11 @@
  * @module
  */
 import type { Context } from "hono";
-import { type Admission, type Grant, offered, SUBPROTOCOL } from "../src/admission.ts";
+import { type Admission, type Grant, offered } from "../src/admission.ts";
 import type { Limits } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { LinkRegistry } from "../src/link/registry.ts";
+import { SUBPROTOCOL } from "../src/link/subprotocol.ts";
 import type { Peer } from "../src/runtime/runtime.ts";
 
 /** What the runtimes hand to the app beside each request. */
@@ -22,12 +23,13 @@ export interface Door {
 /** Upgrades a request and hands its link to what `accept` makes of the grant. */
 export function upgrade(c: Context<Env>, door: Door, accept: (grant: Grant) => Accept): Response {
   const request = c.req.raw;
+  // Before anything else, so that a client can ask over plain HTTP why its upgrade failed.
+  const grant = door.admission(request);
+  if ("status" in grant) return c.json({ error: grant.message }, grant.status);
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     c.header("upgrade", "websocket");
     return c.json({ error: "This address speaks WebSocket: connect with ws:// or wss://." }, 426);
   }
-  const grant = door.admission(request);
-  if ("status" in grant) return c.json({ error: grant.message }, grant.status);
   const { peer } = c.env;
   if (door.links.from(peer.address) >= door.limits.linksPerAddress) {
     return c.json({ error: "Too many links from this address; close some. See /limits." }, 429);

@@ -4,6 +4,7 @@
  * @module
  */
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
+import { SUBPROTOCOL, TOKEN_PREFIX } from "./link/subprotocol.ts";
 import { utf8Bytes } from "./wire/bytes.ts";
 
 /** Names that a grant covers: all, or these. */
@@ -35,11 +36,6 @@ export interface Refusal {
 }
 
 export type Admission = (request: Request) => Grant | Refusal;
-
-/** The WebSocket subprotocol of the relay. Browsers must offer one that the server can echo. */
-export const SUBPROTOCOL = "blaze-relay";
-/** Subprotocols with this prefix carry a token and are never echoed. */
-export const TOKEN_PREFIX = "bearer.";
 
 const everything: Grant = {
   subject: "owner",

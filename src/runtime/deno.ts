@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Accept, closeReason, type Link, type LinkEvents } from "../link/link.ts";
+import { websocketLink } from "../link/websocket.ts";
 import type { Handler, Runtime, ServeOptions, Server } from "./runtime.ts";
 
 export const deno: Runtime = {
@@ -16,7 +16,7 @@ export const deno: Runtime = {
     return Deno.version.deno;
   },
 
-  async serve({ hostname, port, idleSeconds }: ServeOptions, handler: Handler): Promise<Server> {
+  serve({ hostname, port, idleSeconds }: ServeOptions, handler: Handler): Promise<Server> {
     const server = Deno.serve(
       { hostname, port, onListen: () => {} },
       (request, info) =>
@@ -27,44 +27,12 @@ export const deno: Runtime = {
               idleTimeout: idleSeconds,
               ...(protocol === undefined ? {} : { protocol }),
             });
-            attach(socket, accept, this.address);
+            websocketLink(socket, accept, this.address);
             return response;
           },
         }),
     );
-    const { hostname: bound, port: taken } = await Promise.resolve(server.addr as Deno.NetAddr);
-    return { hostname: bound, port: taken, stop: () => server.shutdown() };
+    const address = server.addr as Deno.NetAddr;
+    return Promise.resolve({ ...address, stop: () => server.shutdown() });
   },
 };
-
-function attach(socket: WebSocket, accept: Accept, remote: string): void {
-  socket.binaryType = "arraybuffer";
-  const link: Link = {
-    remote,
-    get buffered() {
-      return socket.bufferedAmount;
-    },
-    send(message) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(message);
-    },
-    close(code, reason) {
-      if (socket.readyState <= WebSocket.OPEN) socket.close(code, closeReason(reason));
-    },
-  };
-  let events: LinkEvents | undefined;
-  socket.onopen = () => {
-    events = accept(link);
-  };
-  socket.onmessage = ({ data }) => {
-    if (typeof data === "string") events?.text();
-    else events?.message(new Uint8Array(data as ArrayBuffer));
-  };
-  socket.onclose = ({ code, reason }) => {
-    // After a heartbeat that nobody answered this comes twice.
-    const listening = events;
-    events = undefined;
-    listening?.closed(code, reason);
-  };
-  // A close event follows and says what there is to say.
-  socket.onerror = () => {};
-}

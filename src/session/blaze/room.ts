@@ -13,7 +13,7 @@ import { hex } from "../../wire/bytes.ts";
 import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../../wire/blaze/frame.ts";
 import { Capability, CHALLENGE_LENGTH, encodeHandshakeAck } from "../../wire/blaze/handshake.ts";
-import type { Host } from "../host.ts";
+import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";
 
 export class Room {

@@ -30,7 +30,7 @@ import {
   decodeHandshake,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
-import type { Host } from "../host.ts";
+import type { Host } from "../../host.ts";
 import { Outbox } from "../outbox.ts";
 import { Bucket } from "../rate.ts";
 import { BlazeMember, faultRecord } from "./member.ts";

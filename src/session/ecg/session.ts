@@ -17,7 +17,7 @@ import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../..
 import { encode, open, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
 import type { ValueMap } from "../../wire/ecg/msgpack.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
-import type { Host } from "../host.ts";
+import type { Host } from "../../host.ts";
 import { Outbox } from "../outbox.ts";
 import { Bucket } from "../rate.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Message } from "../link/link.ts";
+import type { Message } from "./link/link.ts";
 
 export interface Host {
   /** Milliseconds on a clock that never runs back. */

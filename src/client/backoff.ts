@@ -1,0 +1,21 @@
+/**
+ * How long to wait before the next attempt: twice as long each time, up to a limit, and never the
+ * same for two clients, so that they do not all come back at once.
+ *
+ * @module
+ */
+
+export interface Backoff {
+  /** First wait, in milliseconds. */
+  readonly first: number;
+  /** Longest wait, in milliseconds. */
+  readonly most: number;
+}
+
+export const BACKOFF: Backoff = { first: 250, most: 30_000 };
+
+/** Milliseconds before attempt `attempt` (0 is the first retry). `chance` is in [0, 1). */
+export function delay(attempt: number, { first, most }: Backoff, chance: number): number {
+  const full = Math.min(most, first * 2 ** attempt);
+  return full / 2 + chance * full / 2;
+}

@@ -1,0 +1,41 @@
+/**
+ * A standard WebSocket as a link: in browsers, in clients on every runtime, and in Deno's server.
+ *
+ * @module
+ */
+import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
+
+const OPEN = 1;
+
+/** Hands the socket to `accept` once it is open. Sets all of the socket's handlers. */
+export function websocketLink(socket: WebSocket, accept: Accept, remote: string): void {
+  socket.binaryType = "arraybuffer";
+  const link: Link = {
+    remote,
+    get buffered() {
+      return socket.bufferedAmount;
+    },
+    send(message) {
+      if (socket.readyState === OPEN) socket.send(message);
+    },
+    close(code, reason) {
+      if (socket.readyState <= OPEN) socket.close(code, closeReason(reason));
+    },
+  };
+  let events: LinkEvents | undefined;
+  socket.onopen = () => {
+    events = accept(link);
+  };
+  socket.onmessage = ({ data }) => {
+    if (typeof data === "string") events?.text();
+    else events?.message(new Uint8Array(data as ArrayBuffer));
+  };
+  socket.onclose = ({ code, reason }) => {
+    // On Deno it comes twice after a heartbeat that nobody answered.
+    const listening = events;
+    events = undefined;
+    listening?.closed(code, reason);
+  };
+  // A close event follows and says what there is to say.
+  socket.onerror = () => {};
+}
