@@ -12,6 +12,16 @@ export {
   type Sent,
 } from "./blaze/client.ts";
 export { type Compress, type PairFault, type Partner } from "./blaze/pairing.ts";
+export { EcgClient, type EcgOptions, type EcgStatus } from "./ecg/client.ts";
+export {
+  type EcgMessage,
+  type EcgPeer,
+  EcgRefused,
+  type PublishOptions,
+} from "./ecg/conversation.ts";
+export { Flag, MessageType, Version } from "../wire/ecg/codes.ts";
+export { EcgDateTime, EcgUuid, type Payload } from "../wire/ecg/payload.ts";
+export { NdArray } from "../wire/ecg/ndarray.ts";
 export { type Backoff } from "./backoff.ts";
 export { ConnectionClosed, type ConnectOptions } from "./connection.ts";
 export { QueueOverflow } from "./queue.ts";

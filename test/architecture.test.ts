@@ -1,0 +1,101 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Which room may import from which. A room may always import from itself. */
+const arrows: Record<string, readonly string[]> = {
+  "wire": [],
+  "link": [],
+  "close": [],
+  "limits": [],
+  "host": ["link"],
+  "log": [],
+  "admission": ["wire", "link"],
+  "config": ["log"],
+  "channel": ["link"],
+  "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
+  "runtime": ["link"],
+  "client": ["wire", "link", "close", "host"],
+  "routes": ["session", "runtime", "link", "limits", "admission"],
+  "main": [
+    ...["routes", "session", "channel", "runtime", "link", "close", "limits"],
+    ...["host", "log", "admission", "config"],
+  ],
+};
+
+/** `src/wire/bytes.ts` is in the room `wire`, `src/close.ts` is a room of its own. */
+function room(file: string): string {
+  const [first, second] = file.split("/");
+  return (first === "src" ? second! : first!).replace(/\.ts$/, "");
+}
+
+const files = ["main.ts", ...list("src"), ...list("routes")];
+
+function list(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => `${folder}/${file}`);
+}
+
+function imports(file: string): string[] {
+  const text = readFileSync(join(root, file), "utf8");
+  return [...text.matchAll(/^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|import\("([^"]+)"\)/gm)]
+    .map(([, fixed, dynamic]) => fixed ?? dynamic!);
+}
+
+const own = (file: string): string[] =>
+  imports(file).filter((target) => target.startsWith("."))
+    .map((target) => relative(root, join(root, dirname(file), target)));
+
+test("imports go along the arrows only", () => {
+  const wrong = files.flatMap((file) =>
+    own(file)
+      .filter((target) =>
+        room(target) !== room(file) && !arrows[room(file)]?.includes(room(target))
+      )
+      .map((target) => `${file} imports ${target}`)
+  );
+  assertEquals(wrong, []);
+});
+
+test("imports make no circle", () => {
+  const open = new Set<string>();
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (file: string): void => {
+    if (done.has(file)) return;
+    if (open.has(file)) {
+      circles.push([...open].slice([...open].indexOf(file)).concat(file).join(" → "));
+      return;
+    }
+    open.add(file);
+    for (const target of own(file)) visit(target);
+    open.delete(file);
+    done.add(file);
+  };
+  files.forEach(visit);
+  assertEquals(circles, []);
+});
+
+test("runtimes are named in their two files and in main only", () => {
+  const named = files.filter((file) =>
+    !file.startsWith("src/runtime/") && file !== "main.ts" &&
+    /\b(?:Deno|Bun)\.\w/.test(
+      readFileSync(join(root, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""),
+    )
+  );
+  assertEquals(named, []);
+});
+
+test("files that know bytes know no sockets", () => {
+  const mixed = list("src/wire").filter((file) =>
+    /WebSocket\(|fetch\(|node:net|setTimeout|Date\.now|performance\./.test(
+      readFileSync(join(root, file), "utf8"),
+    )
+  );
+  assertEquals(mixed, []);
+});

@@ -1,0 +1,102 @@
+/**
+ * Runs every test on both runtimes and adds up: `deno task test` or `bun run test`.
+ *
+ * Arguments are test files; without any, all of them.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+if (process.argv.includes("--help")) {
+  console.log("Runs the tests on Deno and on Bun.\n\n  deno task test [test/some.test.ts …]");
+  process.exit(0);
+}
+
+const files = process.argv.slice(2);
+const reports = mkdtempSync(`${tmpdir()}/blaze-relay-`);
+const total: Totals = { passed: 0, failed: 0, skipped: 0 };
+const skipped = new Set<string>();
+
+try {
+  await suite("Deno", denoCommand(), (report) => [
+    ...["test", "-A", "-q", "--no-check", `--junit-path=${report}`, "--reporter=dot"],
+    ...(files.length > 0 ? files : ["test/"]),
+  ]);
+  await suite("Bun", bunCommand(), (report) => [
+    ...[
+      "test",
+      "--only-failures",
+      "--timeout=60000",
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+    ],
+    ...files.map((file) => `./${file.replace(/^\.\//, "")}`),
+  ]);
+} finally {
+  rmSync(reports, { recursive: true });
+}
+for (const reason of skipped) console.log(reason);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed > 0 ? 1 : 0);
+
+async function suite(
+  name: string,
+  command: Command | undefined,
+  args: (report: string) => string[],
+): Promise<void> {
+  console.log(`\n== ${name}`);
+  if (!command) {
+    console.log(`skipped: ${name} is not on this machine`);
+    total.skipped++;
+    return;
+  }
+  const report = `${reports}/${name}.xml`;
+  const status = await run([...command, ...args(report)]);
+  const totals = read(report);
+  // A runner that dies without a failed test has failed all the same.
+  if (status !== 0 && totals.failed === 0) totals.failed = 1;
+  for (const key of ["passed", "failed", "skipped"] as const) total[key] += totals[key];
+  const { passed, failed } = totals;
+  console.log(`${name}: ${passed} passed, ${failed} failed, ${totals.skipped} skipped`);
+}
+
+function run([program, ...args]: string[]): Promise<number> {
+  const child = spawn(program!, args, { cwd: root, stdio: "inherit" });
+  return new Promise((resolve) => {
+    child.on("error", () => resolve(1));
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}
+
+/** Counts the cases of a JUnit report, and collects why some were skipped. */
+function read(report: string): Totals {
+  let xml = "";
+  try {
+    xml = readFileSync(report, "utf8");
+  } catch {
+    // No report: the caller sees the status.
+  }
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  for (
+    const [, attributes, body = ""] of xml.matchAll(/<testcase([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs)
+  ) {
+    if (/<(?:failure|error)\b/.test(body)) totals.failed++;
+    else if (/<skipped\b/.test(body)) totals.skipped++;
+    else totals.passed++;
+    if (/<skipped\b/.test(body)) {
+      const name = attributes!.match(/ name="([^"]*)"/)?.[1] ?? "a test";
+      skipped.add(`skipped: ${name}`);
+    }
+  }
+  return totals;
+}
