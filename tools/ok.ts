@@ -19,6 +19,8 @@ if (!deno) {
 
 /** What a browser loads. */
 const BROWSER = ["src/client/mod.ts", "src/link/memory.ts", "src/close.ts"];
+/** Written for one step, beside `deno.json` so that paths mean the same. */
+const BROWSER_CONFIG = `${root}.browser.deno.json`;
 
 step("format", [...deno, "fmt", "--check", "-q"]);
 step("lint", [...deno, "lint", "-q"]);
@@ -42,7 +44,7 @@ step("types of the browser part", [
   browserConfig(),
   ...BROWSER,
 ]);
-rmSync(browserConfig.path, { force: true });
+rmSync(BROWSER_CONFIG, { force: true });
 step("tests", [...(here === "bun" ? bunCommand()! : [...deno, "run", "-A"]), "tools/test.ts"]);
 console.log("\nok");
 
@@ -50,7 +52,7 @@ function step(name: string, [program, ...args]: string[]): void {
   console.log(`== ${name}`);
   const { status } = spawnSync(program!, args, { cwd: root, stdio: "inherit" });
   if (status === 0) return;
-  rmSync(browserConfig.path, { force: true });
+  rmSync(BROWSER_CONFIG, { force: true });
   console.error(`\nnot ok: ${name}`);
   process.exit(1);
 }
@@ -64,7 +66,6 @@ function browserConfig(): string {
   );
   const lib = ["esnext", "dom", "dom.iterable", "dom.asynciterable"];
   const config = { imports, nodeModulesDir: "none", compilerOptions: { ...compilerOptions, lib } };
-  writeFileSync(browserConfig.path, JSON.stringify(config));
-  return browserConfig.path;
+  writeFileSync(BROWSER_CONFIG, JSON.stringify(config));
+  return BROWSER_CONFIG;
 }
-browserConfig.path = `${root}.browser.deno.json`;
