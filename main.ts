@@ -9,6 +9,7 @@ import { Channels } from "./src/channel/channels.ts";
 import { Close } from "./src/close.ts";
 import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
+import type { Accept } from "./src/link/link.ts";
 import { LinkRegistry } from "./src/link/registry.ts";
 import { log, logToConsole } from "./src/log.ts";
 import { bun } from "./src/runtime/bun.ts";
@@ -29,15 +30,22 @@ export interface Relay {
   stop(ms?: number): Promise<void>;
 }
 
+/** What a program that embeds a relay may change. */
+export interface RelayOptions {
+  readonly limits?: Partial<Limits>;
+  /** Stands between every link and its session, and so sees what the relay sees. */
+  readonly wrap?: (accept: Accept) => Accept;
+}
+
 /** Puts the parts together and serves. */
 export async function startRelay(
   config: Pick<Config, "host" | "port" | "token">,
-  changes: Partial<Limits> = {},
+  options: RelayOptions = {},
 ): Promise<Relay> {
   const runtime = "Bun" in globalThis ? bun : deno;
-  const chosen = limits(changes);
+  const chosen = limits(options.limits);
   const channels = new Channels();
-  const links = new LinkRegistry();
+  const links = new LinkRegistry(options.wrap);
   let stopping = false;
   const app = createApp({
     runtime: `${runtime.name} ${runtime.version}`,

@@ -58,6 +58,8 @@ export class Channel {
 
   /** To every member but `from`. */
   publish(message: Message, from?: Member, delivery: Delivery = "operation"): void {
+    // First, so that a member which the walk takes out of the topic does not get it twice.
+    for (const member of this.#alone) if (member !== from) member.deliver(message, delivery);
     const topics = from?.link.topics;
     if (!topics) {
       for (const member of this.#inTopic) if (member !== from) member.deliver(message, delivery);
@@ -66,7 +68,6 @@ export class Channel {
       const clear = topics.publish(this.name, message);
       if (!clear && this.#bytesSinceWalk >= LAGGING) this.#walk();
     }
-    for (const member of this.#alone) if (member !== from) member.deliver(message, delivery);
   }
 
   #serve(member: Member): void {

@@ -9,6 +9,9 @@ export class LinkRegistry {
   readonly #links = new Set<Link>();
   readonly #byAddress = new Map<string, number>();
 
+  /** `wrap` stands between every link and its protocol. */
+  constructor(private readonly wrap: (accept: Accept) => Accept = (accept) => accept) {}
+
   get size(): number {
     return this.#links.size;
   }
@@ -21,7 +24,7 @@ export class LinkRegistry {
   /** The same protocol, counted. */
   counted(accept: Accept): Accept {
     return (link) => {
-      const events = accept(link);
+      const events = this.wrap(accept)(link);
       this.#links.add(link);
       this.#byAddress.set(link.remote, this.from(link.remote) + 1);
       return {

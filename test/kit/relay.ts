@@ -14,7 +14,7 @@ export async function withRelay(
   run: (relay: Relay) => Promise<void>,
   { token = "", limits = {} }: { token?: string; limits?: Partial<Limits> } = {},
 ): Promise<void> {
-  const relay = await startRelay({ host: "127.0.0.1", port: 0, token }, limits);
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token }, { limits });
   try {
     await run(relay);
   } finally {

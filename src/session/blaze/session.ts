@@ -50,6 +50,11 @@ export class BlazeSessions {
 
   constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {}
 
+  /** Rooms that somebody is in. */
+  get rooms(): number {
+    return this.#rooms.size;
+  }
+
   /** Serves links on these terms. */
   accept(terms: BlazeTerms): Accept {
     return (link) => new BlazeSession(link, terms, this);

@@ -15,7 +15,7 @@ import { log } from "../../log.ts";
 import { utf8Bytes, WireError } from "../../wire/bytes.ts";
 import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { encode, open, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
-import type { ValueMap } from "../../wire/ecg/msgpack.ts";
+import type { Key, ValueMap } from "../../wire/ecg/msgpack.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
 import type { Host } from "../../host.ts";
 import { Outbox } from "../outbox.ts";
@@ -190,13 +190,13 @@ class EcgSession implements LinkEvents, Member {
     if (opened.msgpack === null) {
       throw new EcgFault(ErrorCode.INVALID_DATA, "ENCRYPTED needs the stream in the path");
     }
-    const named = isMap(payload) ? payload.stream : undefined;
+    const named = field(payload, "stream");
     return named === undefined ? DEFAULT_STREAM : this.#checkName(named);
   }
 
   /** The stream that a SUBSCRIBE or UNSUBSCRIBE names. */
   #named(payload: Payload): string {
-    const named = isMap(payload) ? payload.stream : undefined;
+    const named = field(payload, "stream");
     const { stream } = this.terms;
     if (named === undefined) {
       if (stream === undefined) throw new EcgFault(ErrorCode.MISSING_FIELDS, "stream");
@@ -249,7 +249,7 @@ class EcgSession implements LinkEvents, Member {
 
   /** The peer says which version it wants, whatever version it says it in. */
   #choose(payload: Payload): void {
-    const version = isMap(payload) ? payload.version : undefined;
+    const version = field(payload, "version");
     if (version === undefined) return;
     if (version !== 1 && version !== 2 && version !== 3) {
       throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${String(version)}`);
@@ -291,14 +291,23 @@ class EcgSession implements LinkEvents, Member {
   }
 }
 
-const isMap = (payload: Payload): payload is ValueMap<never> =>
-  typeof payload === "object" && payload !== null &&
-  Object.getPrototypeOf(payload) === Object.prototype;
+const isMap = (payload: Payload): payload is ValueMap<never> | Map<Key, Payload> =>
+  payload instanceof Map ||
+  (typeof payload === "object" && payload !== null &&
+    Object.getPrototypeOf(payload) === Object.prototype);
 
-/** Data is a map; ECG_DATA has a signal in it. */
+/** A field of a payload, if that is a map and has it. */
+function field(payload: Payload, name: string): Payload | undefined {
+  if (!isMap(payload)) return undefined;
+  if (payload instanceof Map) return payload.get(name);
+  return Object.hasOwn(payload, name) ? payload[name] : undefined;
+}
+
+/** ECG_DATA is a map with a signal in it. What others carry is between their ends. */
 function checkData(type: MessageType, payload: Payload): void {
+  if (type !== MessageType.ECG_DATA) return;
   if (!isMap(payload)) throw new EcgFault(ErrorCode.INVALID_DATA, "the payload is not a map");
-  if (type === MessageType.ECG_DATA && !Object.hasOwn(payload, "signal")) {
+  if (field(payload, "signal") === undefined) {
     throw new EcgFault(ErrorCode.MISSING_FIELDS, "signal");
   }
 }

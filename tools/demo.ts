@@ -1,0 +1,188 @@
+/**
+ * The main job, to look at: two devices sync through a relay that cannot read along, and three
+ * watchers follow a real heart. `deno task demo` or `bun run demo`.
+ *
+ * @module
+ */
+import process from "node:process";
+import { startRelay } from "../main.ts";
+import { BlazeClient, EcgClient, type Fields, Version } from "../src/client/mod.ts";
+import type { Accept } from "../src/link/link.ts";
+import { hex } from "../src/wire/bytes.ts";
+import { FrameType, frameType } from "../src/wire/blaze/frame.ts";
+import { bug, longBug, SEED_SIZES, sizes } from "./demo/bug.ts";
+import { recording, strip } from "./demo/recording.ts";
+
+if (process.argv.includes("--help")) {
+  console.log(`Starts a relay on a free port of this machine, lets two devices sync a bug record
+through it, plays four seconds of a real ECG to three watchers, and ends.
+
+  deno task demo        bun run demo`);
+  process.exit(0);
+}
+
+const colour = process.stdout.isTTY && !process.env.NO_COLOR;
+const paint = (code: number) => (text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
+const [bold, dim, green, yellow] = [paint(1), paint(2), paint(32), paint(33)];
+
+/** The operations that have passed the relay, as it saw them. */
+const seen: Uint8Array[] = [];
+
+const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { wrap: watched });
+console.log(bold(`\nBlaze Relay on ${relay.runtime}`), dim(relay.url));
+try {
+  await sync();
+  await table();
+  await heart();
+} finally {
+  await relay.stop();
+}
+console.log(green("\nAll of it arrived, and nothing else did.\n"));
+process.exit(0);
+
+/** A session whose incoming Blaze operations are noted. */
+function watched(accept: Accept): Accept {
+  return (link) => {
+    const events = accept(link);
+    return {
+      message(message) {
+        if (message[0] === 0xbf && frameType(message) === FrameType.operation) {
+          seen.push(message.slice());
+        }
+        events.message(message);
+      },
+      text: () => events.text(),
+      drained: () => events.drained(),
+      closed: (code, reason) => events.closed(code, reason),
+    };
+  };
+}
+
+async function sync(): Promise<void> {
+  console.log(bold("\nTwo devices, one database, end to end encrypted\n"));
+  const phone = BlazeClient.open({ url: relay.url, database: "bugs" });
+  const laptop = BlazeClient.open({ url: relay.url, database: "bugs" });
+  const [seenByPhone, seenByLaptop] = await Promise.all([phone.ready, laptop.ready]);
+  console.log(
+    `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}   `,
+    dim("the same, so nobody sits in between"),
+  );
+  const toLaptop = laptop[Symbol.asyncIterator]();
+  const toPhone = phone[Symbol.asyncIterator]();
+
+  const { id, ...fields } = bug;
+  await step(
+    "phone inserts",
+    () => phone.collection("bugs").insert(fields, id),
+    toLaptop,
+    "laptop",
+  );
+  await step(
+    "laptop updates",
+    () => laptop.collection("bugs").update(id, { status: "closed", priority: 1 }),
+    toPhone,
+    "phone",
+  );
+  await step("phone deletes", () => phone.collection("bugs").delete(id), toLaptop, "laptop");
+  phone.close();
+  laptop.close();
+}
+
+async function step(
+  what: string,
+  act: () => Promise<{ plainLength: number; wireLength: number }>,
+  arrivals: AsyncIterator<{ operation: { kind: string; changes: Fields } }>,
+  receiver: string,
+): Promise<void> {
+  const since = performance.now();
+  const { plainLength, wireLength } = await act();
+  const { value } = await arrivals.next();
+  const took = performance.now() - since;
+  const wire = seen.at(-1)!;
+  console.log(`\n  ${bold(what)}   ${dim(`${plainLength} bytes of operation`)}`);
+  console.log(
+    `    relay saw    ${yellow(`${hex(wire.subarray(0, 28))}…`)}  ${dim(`${wireLength} bytes`)}`,
+  );
+  console.log(
+    `    ${receiver.padEnd(6)} got   ${describe(value.operation)}  ${dim(`${took.toFixed(1)} ms`)}`,
+  );
+  const plain = new TextEncoder().encode(bug.title);
+  if (hex(wire).includes(hex(plain))) throw new Error("the relay could read the title");
+}
+
+function describe({ kind, changes }: { kind: string; changes: Fields }): string {
+  const text = `${kind} ${JSON.stringify(changes)}`;
+  return text.length > 88 ? `${text.slice(0, 87)}…` : text;
+}
+
+async function table(): Promise<void> {
+  const [short, long] = [await sizes(bug), await sizes(longBug)];
+  const row = (name: string, ...cells: (number | string)[]) =>
+    console.log(`  ${name.padEnd(28)}${cells.map((cell) => String(cell).padStart(16)).join("")}`);
+  console.log(bold("\nBytes for one insert\n"));
+  row("", "the seed's claim", "a bug record", "a long one");
+  row("the record itself", 165, short.record, long.record);
+  row("REST with JSON / JSON alone", SEED_SIZES.json, short.json, long.json);
+  row("gRPC", SEED_SIZES.grpc, "", "");
+  row("frame, plain", SEED_SIZES.plain, short.plain, long.plain);
+  row("frame, sealed", SEED_SIZES.sealed, short.sealed, long.sealed);
+  row("frame, zstd and sealed", SEED_SIZES.compressed, short.compressed, long.compressed);
+  console.log(dim("  One small record hardly compresses; the SDK compresses only where it helps."));
+}
+
+async function heart(): Promise<void> {
+  const { signal, rate, lead } = recording();
+  const [seconds, chunk] = [4, rate / 4];
+  const count = seconds * rate / chunk;
+  console.log(
+    bold(`\nA real heart: MIT-BIH record 100, ${lead}, ${seconds} s at ${rate} Hz, live\n`),
+  );
+  for (const line of strip(signal.subarray(0, seconds * rate), 96)) console.log(`  ${green(line)}`);
+
+  const monitor = EcgClient.open({ url: relay.url, stream: "bed-3" });
+  const watchers = await Promise.all(
+    [Version.V1, Version.V2, Version.V3].map(async (version) => {
+      const client = EcgClient.open({ url: relay.url, stream: "bed-3", version });
+      return { version, client, messages: await client.watch(), bytes: 0, latency: [] as number[] };
+    }),
+  );
+  const sentAt: number[] = [];
+  const following = Promise.all(watchers.map(async (watcher) => {
+    for (let i = 0; i < count; i++) {
+      const { value } = await watcher.messages.next();
+      watcher.latency.push(performance.now() - sentAt[i]!);
+      watcher.bytes += value.wireLength;
+      const got = value.payload.signal as number[];
+      for (let k = 0; k < chunk; k++) {
+        if (got[k] !== signal[i * chunk + k]) throw new Error(`sample ${i * chunk + k} differs`);
+      }
+    }
+  }));
+  for (let i = 0; i < count; i++) {
+    sentAt.push(performance.now());
+    await monitor.publish({
+      signal: signal.subarray(i * chunk, (i + 1) * chunk),
+      sampling_rate: rate,
+      lead,
+      timestamp: Date.now() / 1000,
+    }, { acknowledged: true });
+    await new Promise((resolve) => setTimeout(resolve, 1000 * chunk / rate));
+  }
+  await following;
+  console.log();
+  for (const { version, latency, bytes, client } of watchers) {
+    latency.sort((a, b) => a - b);
+    const [middle, worst] = [latency[latency.length >> 1]!, latency.at(-1)!];
+    console.log(
+      `  V${version} watcher   ${seconds * rate} samples, every one equal   ${
+        String(bytes).padStart(6)
+      } bytes   ` + dim(`latency ${middle.toFixed(1)} ms, at most ${worst.toFixed(1)} ms`),
+    );
+    client.close();
+  }
+  const json = JSON.stringify([...signal.subarray(0, seconds * rate)]).length;
+  console.log(
+    dim(`  as JSON       the samples alone                  ${String(json).padStart(6)} bytes`),
+  );
+  monitor.close();
+}
