@@ -17,7 +17,10 @@ export interface Link {
   readonly topics?: Topics;
   /** Never blocks and never throws; once closed it does nothing. */
   send(message: Message): void;
-  /** Starts the closing handshake. The reason is cut to the 123 bytes that a close frame holds. */
+  /**
+   * Starts the closing handshake, and tells the session before it returns: a peer that does not read
+   * would keep it waiting. The reason is cut to the 123 bytes that a close frame holds.
+   */
   close(code: number, reason: string): void;
 }
 

@@ -45,7 +45,7 @@ export class LinkRegistry {
   /** Closes every link, spread over `ms` milliseconds so that not all come back at once. */
   async closeAll(code: number, reason: string, ms: number): Promise<void> {
     const links = [...this.#links];
-    const waves = Math.min(links.length, Math.ceil(ms / 50));
+    const waves = Math.max(1, Math.min(links.length, Math.floor(ms / 50)));
     for (let wave = 0; wave < waves; wave++) {
       for (let i = wave; i < links.length; i += waves) links[i]!.close(code, reason);
       await new Promise((resolve) => setTimeout(resolve, 50));

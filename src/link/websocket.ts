@@ -10,6 +10,13 @@ const OPEN = 1;
 /** Hands the socket to `accept` once it is open. Sets all of the socket's handlers. */
 export function websocketLink(socket: WebSocket, accept: Accept, remote: string): void {
   socket.binaryType = "arraybuffer";
+  let events: LinkEvents | undefined;
+  const closed = (code: number, reason: string): void => {
+    // Once only: a socket's own event follows a close from here, and on Deno even comes twice.
+    const listening = events;
+    events = undefined;
+    listening?.closed(code, reason);
+  };
   const link: Link = {
     remote,
     get buffered() {
@@ -20,9 +27,9 @@ export function websocketLink(socket: WebSocket, accept: Accept, remote: string)
     },
     close(code, reason) {
       if (socket.readyState <= OPEN) socket.close(code, closeReason(reason));
+      closed(code, reason);
     },
   };
-  let events: LinkEvents | undefined;
   socket.onopen = () => {
     events = accept(link);
   };
@@ -30,12 +37,7 @@ export function websocketLink(socket: WebSocket, accept: Accept, remote: string)
     if (typeof data === "string") events?.text();
     else events?.message(new Uint8Array(data as ArrayBuffer));
   };
-  socket.onclose = ({ code, reason }) => {
-    // On Deno it comes twice after a heartbeat that nobody answered.
-    const listening = events;
-    events = undefined;
-    listening?.closed(code, reason);
-  };
+  socket.onclose = ({ code, reason }) => closed(code, reason);
   // A close event follows and says what there is to say.
   socket.onerror = () => {};
 }

@@ -112,11 +112,7 @@ export const bun: Runtime = {
         drain(socket) {
           if (socket.getBufferedAmount() === 0) socket.data.events?.drained();
         },
-        close({ data }, code, reason) {
-          const listening = data.events;
-          data.events = undefined;
-          listening?.closed(code, reason);
-        },
+        close: ({ data }, code, reason) => closed(data, code, reason),
       },
     });
     return Promise.resolve({
@@ -126,6 +122,13 @@ export const bun: Runtime = {
     });
   },
 };
+
+/** Once only: a socket's own event follows a close from here. */
+function closed(data: Data, code: number, reason: string): void {
+  const { events } = data;
+  data.events = undefined;
+  events?.closed(code, reason);
+}
 
 class BunLink implements Link, Topics {
   constructor(private readonly socket: Socket) {}
@@ -148,6 +151,7 @@ class BunLink implements Link, Topics {
 
   close(code: number, reason: string): void {
     this.socket.close(code, closeReason(reason));
+    closed(this.socket.data, code, reason);
   }
 
   join(name: string): void {

@@ -29,7 +29,10 @@ const encoder = new TextEncoder();
 export const utf8Bytes = (text: string): Bytes => encoder.encode(text);
 
 /** UTF-8 to text. Throws `INVALID_UTF8`. */
-export function utf8Text(bytes: Uint8Array, offset = 0): string {
+export const utf8Text = (bytes: Uint8Array, offset = 0): string =>
+  asciiText(bytes, 0, bytes.length) ?? decodeText(bytes, offset);
+
+function decodeText(bytes: Uint8Array, offset: number): string {
   try {
     return utf8.decode(bytes);
   } catch {
@@ -93,8 +96,8 @@ function asciiText(bytes: Uint8Array, at: number, length: number): string | unde
   let i = at;
   // Eight characters a call: a call for each costs more than the decoder from about 24 on.
   for (; i + 8 <= end; i += 8) {
-    const [a, b, c, d] = [bytes[i]!, bytes[i + 1]!, bytes[i + 2]!, bytes[i + 3]!];
-    const [e, f, g, h] = [bytes[i + 4]!, bytes[i + 5]!, bytes[i + 6]!, bytes[i + 7]!];
+    const a = bytes[i]!, b = bytes[i + 1]!, c = bytes[i + 2]!, d = bytes[i + 3]!;
+    const e = bytes[i + 4]!, f = bytes[i + 5]!, g = bytes[i + 6]!, h = bytes[i + 7]!;
     if ((a | b | c | d | e | f | g | h) > 0x7f) return undefined;
     text += String.fromCharCode(a, b, c, d, e, f, g, h);
   }
@@ -189,7 +192,7 @@ export class Reader {
   text(length: number): string {
     const at = this.#take(length);
     return asciiText(this.#bytes, at, length) ??
-      utf8Text(this.#bytes.subarray(at, at + length), at);
+      decodeText(this.#bytes.subarray(at, at + length), at);
   }
 
   /** Everything that is left, a view of the message. */

@@ -8,7 +8,10 @@ import { type Bytes, WireError } from "../../wire/bytes.ts";
 
 export interface Zstd {
   compress(bytes: Uint8Array): Bytes;
-  /** Throws `NOT_ZSTD`, `TOO_LARGE` beyond `most` bytes, `DECOMPRESSION_FAILED`. */
+  /**
+   * The content of one whole frame, which may be padded with skippable frames. Throws `NOT_ZSTD`,
+   * `TOO_LARGE` beyond `most` bytes, `DECOMPRESSION_FAILED`.
+   */
   decompress(bytes: Uint8Array, most: number): Bytes;
 }
 
@@ -26,6 +29,11 @@ interface Platform {
 }
 
 const LEVEL = 3;
+const MAGIC = 0xfd2fb528;
+/** The upper 28 bits of the magic number of a skippable frame. */
+const SKIPPABLE = 0x184d2a5;
+/** How the WebAssembly build says ZSTD_error_dstSize_tooSmall. */
+const NO_ROOM = "code -70";
 let loading: Promise<Zstd> | undefined;
 
 /** Loads zstd, once. */
@@ -39,7 +47,8 @@ async function load(): Promise<Zstd> {
     const { zstdCompressSync, zstdDecompressSync } = builtin;
     return guarded(
       (bytes) => zstdCompressSync(bytes),
-      (bytes, most) => zstdDecompressSync(bytes, { maxOutputLength: most }),
+      // Neither runtime takes 0 here; what is above the cap is refused below.
+      (bytes, most) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(most, 1) }),
     );
   }
   return await loadWasm();
@@ -63,16 +72,17 @@ function guarded(
   return {
     compress: (bytes) => new Uint8Array(compress(bytes)),
     decompress(bytes, most) {
-      const size = contentSize(bytes);
-      if (size !== undefined && size > BigInt(most)) throw tooLarge(most);
+      const { frame, sized } = wholeFrame(bytes, most);
       let plain: Uint8Array;
       try {
-        plain = decompress(bytes, most);
+        plain = decompress(frame, most);
       } catch (error) {
-        const { code } = error as { code?: string };
-        if (code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(most);
-        throw new WireError("DECOMPRESSION_FAILED", 0, "not a whole zstd frame");
+        const { code, message } = error as { code?: string; message?: string };
+        const full = code === "ERR_BUFFER_TOO_LARGE" || message?.endsWith(NO_ROOM);
+        if (full && !sized) throw tooLarge(most);
+        throw damaged("its content is damaged");
       }
+      if (plain.length > most) throw tooLarge(most);
       return new Uint8Array(plain);
     },
   };
@@ -81,23 +91,47 @@ function guarded(
 const tooLarge = (most: number): WireError =>
   new WireError("TOO_LARGE", 0, `more than ${most} bytes once decompressed`);
 
+const damaged = (detail: string): WireError => new WireError("DECOMPRESSION_FAILED", 0, detail);
+
+/** Byte `at` and on, little-endian, as everywhere in zstd. Above 2^53 near enough to compare. */
+function little(bytes: Uint8Array, at: number, length: number): number {
+  if (at + length > bytes.length) throw damaged("cut short");
+  let value = 0;
+  for (let i = length - 1; i >= 0; i--) value = value * 256 + bytes[at + i]!;
+  return value;
+}
+
 /**
- * The size that a frame says it holds (RFC 8878, 3.1.1.1), or `undefined` where it does not say.
- * Throws `NOT_ZSTD`. Checked before anything is allocated for it.
+ * The frame that `bytes` begin with (RFC 8878, 3.1.1), once its blocks and the skippable frames after
+ * it were found to fill them exactly, and the size it states, if any, to fit. Allocates nothing.
+ *
+ * The runtimes' decoders answer what there is of a frame that was cut, and are at odds about what
+ * comes after one.
  */
-function contentSize(bytes: Uint8Array): bigint | undefined {
-  if (bytes.length < 6 || [0x28, 0xb5, 0x2f, 0xfd].some((byte, i) => bytes[i] !== byte)) {
+function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized: boolean } {
+  if (bytes.length < 5 || little(bytes, 0, 4) !== MAGIC) {
     throw new WireError("NOT_ZSTD", 0, "marked as compressed, but no zstd frame");
   }
   const descriptor = bytes[4]!;
   const singleSegment = (descriptor & 0x20) !== 0;
-  const flag = descriptor >> 6;
-  const length = flag === 0 ? (singleSegment ? 1 : 0) : 1 << flag;
-  if (length === 0) return undefined;
-  const dictionary = [0, 1, 2, 4][descriptor & 0x03]!;
-  const at = 5 + (singleSegment ? 0 : 1) + dictionary;
-  if (bytes.length < at + length) return undefined; // the decoder will find it cut
-  let size = 0n;
-  for (let i = length - 1; i >= 0; i--) size = size << 8n | BigInt(bytes[at + i]!);
-  return length === 2 ? size + 256n : size;
+  const sizeLength = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  const dictionaryLength = [0, 1, 2, 4][descriptor & 0x03]!;
+  let at = 5 + (singleSegment ? 0 : 1) + dictionaryLength;
+  if (little(bytes, at, sizeLength) + (sizeLength === 2 ? 256 : 0) > most) throw tooLarge(most);
+  at += sizeLength;
+  for (let last = false; !last;) {
+    // Three bytes: one bit for the last block, two for its type, then its size.
+    const block = little(bytes, at, 3);
+    const repeated = (block >> 1 & 3) === 1; // one byte stands for all
+    at += 3 + (repeated ? 1 : block >> 3);
+    last = (block & 1) === 1;
+  }
+  if (descriptor & 0x04) at += 4; // checksum
+  const end = at;
+  while (at < bytes.length) {
+    if (little(bytes, at, 4) >>> 4 !== SKIPPABLE) throw damaged("more than one frame");
+    at += 8 + little(bytes, at + 4, 4);
+  }
+  if (at > bytes.length) throw damaged("cut short");
+  return { frame: bytes.subarray(0, end), sized: sizeLength > 0 };
 }

@@ -108,9 +108,11 @@ function readBody(r: Reader, code: number): Extension {
     case Subtype.accepted:
       return { subtype: "accepted", count: r.u32(), sequence: r.u64() };
   }
-  if (code < FIRST_DEVICE_SUBTYPE || code > 0x1f) throw new WireError("UNKNOWN_SUBTYPE", 0);
+  if (!isDevice(code)) throw new WireError("UNKNOWN_SUBTYPE", 0);
   return { subtype: "device", code, body: r.rest() };
 }
+
+const isDevice = (code: number): boolean => code >= FIRST_DEVICE_SUBTYPE && code <= 0x1f;
 
 function readFrame(r: Reader): Uint8Array {
   if (r.left === 0) throw new WireError("EMPTY_FRAME", r.offset);
@@ -129,36 +131,53 @@ function readBatch(r: Reader): Uint8Array[] {
   return frames;
 }
 
-/** Writes an Extension payload. */
+/**
+ * Writes an Extension payload. Throws `EMPTY_BATCH` and `EMPTY_FRAME` as {@linkcode decodeExtension}
+ * would, and `RangeError` for a node id, tag, ring id or code of devices that is none.
+ */
 export function encodeExtension(extension: Extension): Bytes {
   const w = new Writer(64);
   switch (extension.subtype) {
     case "joined":
     case "left":
-      w.u8(Subtype[extension.subtype]).bytes(extension.node).u32(extension.members);
+      w.u8(Subtype[extension.subtype]).bytes(sized(extension.node, NODE_ID_LENGTH));
+      w.u32(extension.members);
       break;
     case "direct":
-      w.u8(Subtype.direct).bytes(extension.node).bytes(extension.frame);
+      w.u8(Subtype.direct).bytes(sized(extension.node, NODE_ID_LENGTH));
+      w.bytes(filled(extension.frame));
       break;
     case "tagged":
-      w.u8(Subtype.tagged).bytes(extension.tag).bytes(extension.frame);
+      w.u8(Subtype.tagged).bytes(sized(extension.tag, TAG_LENGTH)).bytes(filled(extension.frame));
       break;
     case "batch":
+      if (extension.frames.length === 0) throw new WireError("EMPTY_BATCH", 1);
       w.u8(Subtype.batch);
-      for (const frame of extension.frames) w.u32(frame.length).bytes(frame);
+      for (const frame of extension.frames) w.u32(frame.length).bytes(filled(frame));
       break;
     case "sequenced":
-      w.u8(Subtype.sequenced).u64(extension.sequence).bytes(extension.frame);
+      w.u8(Subtype.sequenced).u64(extension.sequence).bytes(filled(extension.frame));
       break;
     case "recovered":
-      w.u8(Subtype.recovered).u8(extension.complete ? 1 : 0).bytes(extension.ring);
-      w.u64(extension.first).u64(extension.last);
+      w.u8(Subtype.recovered).u8(extension.complete ? 1 : 0);
+      w.bytes(sized(extension.ring, RING_ID_LENGTH)).u64(extension.first).u64(extension.last);
       break;
     case "accepted":
       w.u8(Subtype.accepted).u32(extension.count).u64(extension.sequence);
       break;
     case "device":
+      if (!isDevice(extension.code)) throw new RangeError("subtypes of devices are 0x10 to 0x1f");
       w.u8(extension.code).bytes(extension.body);
   }
   return w.finish();
+}
+
+function sized(bytes: Uint8Array, length: number): Uint8Array {
+  if (bytes.length !== length) throw new RangeError(`${length} bytes, not ${bytes.length}`);
+  return bytes;
+}
+
+function filled(frame: Uint8Array): Uint8Array {
+  if (frame.length === 0) throw new WireError("EMPTY_FRAME", 0);
+  return frame;
 }

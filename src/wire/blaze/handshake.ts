@@ -212,5 +212,11 @@ function writeTlvs(w: Writer, h: Handshake): void {
   if (h.tlvs.length > 0 && !(h.capabilities & Capability.tlvs)) {
     throw new RangeError("trailing values need capability bit 7");
   }
-  for (const { type, value } of h.tlvs) w.u8(type).u16(value.length).bytes(value);
+  const types = new Set<number>();
+  for (const { type, value } of h.tlvs) {
+    if (types.has(type)) throw new WireError("DUPLICATE_TLV", w.length);
+    if (value.length > 0xffff) throw new RangeError("a trailing value has at most 65,535 bytes");
+    types.add(type);
+    w.u8(type).u16(value.length).bytes(value);
+  }
 }

@@ -1,0 +1,187 @@
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import type { Accept, Link, LinkEvents } from "../src/link/link.ts";
+import { MemoryPeer } from "../src/link/memory.ts";
+import { websocketLink } from "../src/link/websocket.ts";
+import { bun } from "../src/runtime/bun.ts";
+import { deno } from "../src/runtime/deno.ts";
+
+/** What a test hears of one link. */
+class Ear implements LinkEvents {
+  readonly heard: string[] = [];
+  readonly messages: Uint8Array[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(readonly link: Link) {}
+
+  message(message: Uint8Array): void {
+    this.messages.push(message);
+    this.#hear(`message ${[...message.subarray(0, 8)]}`);
+  }
+
+  text(): void {
+    this.#hear("text");
+  }
+
+  drained(): void {}
+
+  closed(code: number, reason: string): void {
+    this.#hear(`closed ${code} ${reason}`);
+  }
+
+  /** Waits until so much was heard. */
+  async until(count: number): Promise<string[]> {
+    while (this.heard.length < count) await new Promise<void>((resolve) => this.#wake = resolve);
+    return this.heard;
+  }
+
+  #hear(what: string): void {
+    this.heard.push(what);
+    this.#wake?.();
+  }
+}
+
+/** The far end, whatever carries it. */
+interface FarEnd {
+  send(message: Uint8Array<ArrayBuffer>): void;
+  sendText(): void;
+  close(code: number, reason: string): void;
+  /** Messages that have arrived there. */
+  readonly received: Uint8Array[];
+  closed(): Promise<{ code: number; reason: string }>;
+}
+
+interface Pair {
+  readonly near: Ear;
+  readonly far: FarEnd;
+}
+
+/** One way to get a link. The same tests run over each. */
+interface Carrier {
+  readonly name: string;
+  open(run: (pair: Pair) => Promise<void>): Promise<void>;
+}
+
+const memory: Carrier = {
+  name: "memory",
+  async open(run) {
+    let near!: Ear;
+    const peer = new MemoryPeer((link) => near = new Ear(link));
+    await run({
+      near,
+      far: {
+        send: (message) => peer.send(message),
+        sendText: () => peer.sendText(),
+        close: (code, reason) => peer.close(code, reason),
+        received: peer.received,
+        closed: () => Promise.resolve(peer.closedWith!),
+      },
+    });
+  },
+};
+
+const runtime = "Bun" in globalThis ? bun : deno;
+
+/** A server of this runtime and a WebSocket to it. `near` is the end that `side` names. */
+const socket = (side: "server" | "client"): Carrier => ({
+  name: `${runtime.name}'s WebSocket, ${side} side`,
+  async open(run) {
+    const serverEar = Promise.withResolvers<Ear>();
+    const clientEar = Promise.withResolvers<Ear>();
+    const ear = (found: PromiseWithResolvers<Ear>): Accept => (link) => {
+      const made = new Ear(link);
+      found.resolve(made);
+      return made;
+    };
+    const server = await runtime.serve(
+      { hostname: "127.0.0.1", port: 0, idleSeconds: 30 },
+      (_, peer) => peer.upgrade(ear(serverEar)),
+    );
+    const client = new WebSocket(`ws://127.0.0.1:${server.port}`);
+    websocketLink(client, ear(clientEar), "server");
+    try {
+      const ears = { server: await serverEar.promise, client: await clientEar.promise };
+      const other = ears[side === "server" ? "client" : "server"];
+      await run({
+        near: ears[side],
+        far: {
+          send: (message) => other.link.send(message),
+          // Both ends are ours, and ours send no text: only the client's socket is at hand here.
+          sendText: () => client.send("text"),
+          close: (code, reason) => other.link.close(code, reason),
+          get received() {
+            return other.messages;
+          },
+          async closed() {
+            for (let n = 1;; n++) {
+              const [, code, reason] =
+                (await other.until(n)).at(-1)!.match(/^closed (\d+) ?(.*)$/) ??
+                  [];
+              if (code) return { code: Number(code), reason: reason! };
+            }
+          },
+        },
+      });
+    } finally {
+      client.close();
+      await server.stop();
+    }
+  },
+});
+
+for (const carrier of [memory, socket("server"), socket("client")]) {
+  test(`a link over ${carrier.name} passes whole messages in order, both ways`, () =>
+    carrier.open(async ({ near, far }) => {
+      const big = new Uint8Array(1_000_000).fill(5);
+      for (const message of [Uint8Array.of(1, 2), new Uint8Array(), big, Uint8Array.of(3)]) {
+        far.send(message);
+        near.link.send(message);
+      }
+      assertEquals((await near.until(4))[3], "message 3");
+      assertEquals(near.messages[2]!.length, 1_000_000);
+      while (far.received.length < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+      assertEquals(far.received.map((message) => message.length), [2, 0, 1_000_000, 1]);
+    }));
+
+  test(`a link over ${carrier.name} says at once that it was closed from here, and only once`, () =>
+    carrier.open(async ({ near, far }) => {
+      near.link.close(4400, "because");
+      assertEquals(near.heard, ["closed 4400 because"]);
+      assertEquals(await far.closed(), { code: 4400, reason: "because" });
+      near.link.close(4401, "again");
+      near.link.send(Uint8Array.of(1));
+      far.send(Uint8Array.of(2));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assertEquals(near.heard, ["closed 4400 because"]);
+    }));
+
+  test(`a link over ${carrier.name} hears of the other end's close, with code and reason`, () =>
+    carrier.open(async ({ near, far }) => {
+      far.send(Uint8Array.of(7));
+      far.close(4409, "bye");
+      assertEquals(await near.until(2), ["message 7", "closed 4409 bye"]);
+      near.link.send(Uint8Array.of(1));
+    }));
+
+  test(`a link over ${carrier.name} cuts a long reason instead of failing`, () =>
+    carrier.open(async ({ near, far }) => {
+      near.link.close(4400, "心".repeat(100));
+      const { code } = await far.closed();
+      assertEquals(code, 4400);
+    }));
+
+  test(`a link over ${carrier.name} knows what is buffered`, () =>
+    carrier.open(async ({ near }) => {
+      assertEquals(near.link.buffered, 0);
+      assert(near.link.remote.length > 0);
+      await Promise.resolve();
+    }));
+}
+
+for (const carrier of [memory, socket("server")]) {
+  test(`a link over ${carrier.name} tells text from messages`, () =>
+    carrier.open(async ({ near, far }) => {
+      far.sendText();
+      assertEquals(await near.until(1), ["text"]);
+    }));
+}
