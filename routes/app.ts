@@ -14,8 +14,6 @@ export interface Parts extends Door {
   readonly ecg: EcgSessions;
   /** Runtime and version, for people. */
   readonly runtime: string;
-  /** False once the relay is going away. */
-  ready(): boolean;
 }
 
 export function createApp(parts: Parts): Hono<Env> {

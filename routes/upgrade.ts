@@ -18,6 +18,8 @@ export interface Door {
   readonly admission: Admission;
   readonly links: LinkRegistry;
   readonly limits: Limits;
+  /** False once the relay is going away. */
+  ready(): boolean;
 }
 
 /** Upgrades a request and hands its link to what `accept` makes of the grant. */
@@ -29,6 +31,9 @@ export function upgrade(c: Context<Env>, door: Door, accept: (grant: Grant) => A
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     c.header("upgrade", "websocket");
     return c.json({ error: "This address speaks WebSocket: connect with ws:// or wss://." }, 426);
+  }
+  if (!door.ready()) {
+    return c.json({ error: "The relay restarts; connect again in a moment." }, 503);
   }
   const { peer } = c.env;
   if (door.links.from(peer.address) >= door.limits.linksPerAddress) {

@@ -1,0 +1,453 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Pairing, type Partner } from "../src/client/blaze/pairing.ts";
+import { BlazeClient, type BlazeStatus, ConnectionClosed, Uuid } from "../src/client/mod.ts";
+import { MemoryPeer } from "../src/link/memory.ts";
+import type { Message } from "../src/link/link.ts";
+import { sameBytes, utf8Bytes } from "../src/wire/bytes.ts";
+import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import {
+  decodeHandshakeAck,
+  encodeHandshakeAck,
+  VERIFY_LENGTH,
+} from "../src/wire/blaze/handshake.ts";
+import { everything, Lab } from "./kit/blaze.ts";
+import { LiteralClient, literalOperation } from "./kit/literal.ts";
+import { withRelay } from "./kit/relay.ts";
+import { TestSocket } from "./kit/socket.ts";
+
+// -- Pairing over memory links, with somebody in between who may change what passes
+
+interface Party {
+  pairing: Pairing;
+  readonly faults: string[];
+  readonly frames: { type: number; text: string }[];
+  partner: Partner | undefined;
+  lost: number | undefined;
+}
+
+/** What the one in between makes of a message: the same, another, several, or nothing. */
+type Meddle = (message: Message, to: "a" | "b") => Message | Message[] | undefined;
+
+/** Waits until something holds. Crypto answers in its own time. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let waited = 0; !condition(); waited++) {
+    assert(waited < 5_000, `never: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Two devices, a relay, and a meddler on the wires from the relay to the devices. */
+async function pair(
+  run: (a: Party, b: Party) => Promise<void>,
+  meddle: Meddle = (message) => message,
+  compress: "auto" | "always" | "never" = "auto",
+  paired = true,
+): Promise<void> {
+  const lab = new Lab();
+  const join = (name: "a" | "b", node: number): Party => {
+    const party = {
+      faults: [],
+      frames: [],
+      partner: undefined,
+      lost: undefined,
+    } as unknown as Party;
+    const accept = lab.sessions.accept({ grant: everything, layout: "drawing" });
+    const peer = new MemoryPeer((relayLink) =>
+      accept({
+        remote: name,
+        buffered: 0,
+        send(message) {
+          const passed = meddle(message, name) ?? [];
+          for (const one of Array.isArray(passed) ? passed : [passed]) {
+            queueMicrotask(() => party.pairing.message(one));
+          }
+        },
+        close: (code, reason) => relayLink.close(code, reason),
+      })
+    );
+    const link = {
+      remote: "relay",
+      buffered: 0,
+      send: (message: Message) => peer.send(message),
+      close: (code: number) => peer.close(code),
+    };
+    party.pairing = new Pairing(
+      link,
+      { node: new Uint8Array(16).fill(node), database: "bugs", compress },
+      {
+        paired: (partner) => party.partner = partner,
+        frame: (type, plaintext) =>
+          party.frames.push({ type, text: new TextDecoder().decode(plaintext) }),
+        fault: ({ code }) => party.faults.push(code),
+        lost: (code) => party.lost = code,
+      },
+    );
+    return party;
+  };
+  const [a, b] = [join("a", 1), join("b", 2)];
+  if (paired) await until(() => a.partner !== undefined && b.partner !== undefined);
+  await run(a, b);
+}
+
+const typeOf = (message: Message) => decodeFrame(message).type;
+const isVerify = (message: Message) =>
+  typeOf(message) === FrameType.handshakeAck &&
+  decodeFrame(message).payload.length === VERIFY_LENGTH;
+const isAck = (message: Message) =>
+  typeOf(message) === FrameType.handshakeAck && !isVerify(message);
+const isReveal = (message: Message) =>
+  typeOf(message) === FrameType.extension && decodeFrame(message).payload[0] === Subtype.reveal;
+
+test("Pairing gives both the same six digits, verified both ways, and passes what they seal", () =>
+  pair(async (a, b) => {
+    assert(a.partner && b.partner);
+    assertEquals(a.partner.code, b.partner.code);
+    assert(/^\d{6}$/.test(a.partner.code));
+    assertEquals([a.partner.verified, a.partner.literal], [true, false]);
+    await a.pairing.send(FrameType.operation, utf8Bytes("hello"));
+    await b.pairing.send(FrameType.query, utf8Bytes("who?"));
+    await until(() => a.frames.length + b.frames.length === 2);
+    assertEquals(b.frames, [{ type: FrameType.operation, text: "hello" }]);
+    assertEquals(a.frames, [{ type: FrameType.query, text: "who?" }]);
+    assertEquals([a.faults, b.faults], [[], []]);
+  }));
+
+test("Pairing keeps the order of what is sent, however long sealing takes", () =>
+  pair(async (a, b) => {
+    const texts = Array.from({ length: 50 }, (_, i) => String(i).repeat(i % 7 === 0 ? 3000 : 3));
+    await Promise.all(texts.map((text) => a.pairing.send(FrameType.operation, utf8Bytes(text))));
+    await until(() => b.frames.length === texts.length);
+    assertEquals(b.frames.map(({ text }) => text), texts);
+  }));
+
+test("Pairing compresses where that helps, always, or never", async () => {
+  for (
+    const [compress, expected] of [["auto", [false, false, true]], ["always", [true, true, true]], [
+      "never",
+      [false, false, false],
+    ]] as const
+  ) {
+    const seen: boolean[] = [];
+    await pair(
+      async (a, b) => {
+        const random = String.fromCharCode(
+          ...crypto.getRandomValues(new Uint8Array(150)).map((x) => 33 + x % 90),
+        );
+        const texts = ["short", random, "again and ".repeat(100)];
+        for (const text of texts) await a.pairing.send(FrameType.operation, utf8Bytes(text));
+        await until(() => b.frames.length === texts.length);
+        assertEquals(b.frames.map(({ text }) => text), texts);
+      },
+      (message) => {
+        if (typeOf(message) === FrameType.operation) seen.push(decodeFrame(message).compressed);
+        return message;
+      },
+      compress,
+    );
+    if (compress !== "auto") assertEquals(seen, expected as unknown as boolean[], compress);
+    else assertEquals([seen[0], seen[2]], [false, true], compress);
+  }
+});
+
+test("Pairing reads a batch, in its order", () =>
+  pair(
+    async (a, b) => {
+      for (const text of ["1", "2", "3"]) {
+        await a.pairing.send(FrameType.operation, utf8Bytes(text));
+      }
+      await until(() => b.frames.length === 3);
+      assertEquals(b.frames.map(({ text }) => text), ["1", "2", "3"]);
+      assertEquals(b.faults, []);
+    },
+    (() => {
+      const held: Message[] = [];
+      return (message: Message) => {
+        if (typeOf(message) !== FrameType.operation) return message;
+        held.push(message);
+        if (held.length < 3) return undefined;
+        const payload = encodeExtension({ subtype: "batch", frames: held });
+        return encodeFrame({ type: FrameType.extension, payload });
+      };
+    })(),
+  ));
+
+test("Pairing refuses frames in the clear once there is a key", () =>
+  pair(async (a, b) => {
+    for (
+      const type of [
+        FrameType.operation,
+        FrameType.operationAck,
+        FrameType.query,
+        FrameType.queryResult,
+      ]
+    ) {
+      b.pairing.message(encodeFrame({ type, payload: utf8Bytes("injected") }));
+    }
+    await until(() => b.faults.length === 4);
+    assertEquals(b.frames, []);
+    assertEquals(b.faults, Array(4).fill("PLAINTEXT_AFTER_KEY"));
+    await a.pairing.send(FrameType.operation, utf8Bytes("still here"));
+    await until(() => b.frames.length > 0);
+    assertEquals(b.frames.length, 1);
+  }));
+
+test("Pairing refuses sealed frames before there is a key", async () => {
+  const faults: string[] = [];
+  const link = { remote: "", buffered: 0, send() {}, close() {} };
+  const pairing = new Pairing(link, { node: new Uint8Array(16), database: "b", compress: "auto" }, {
+    paired() {},
+    frame: () => faults.push("taken"),
+    fault: ({ code }) => faults.push(code),
+    lost() {},
+  });
+  const payload = new Uint8Array(40);
+  pairing.message(encodeFrame({ type: FrameType.operation, payload, encrypted: true }));
+  await assertRejects(() => pairing.send(FrameType.operation, payload), Error, "NO_KEY");
+  while (faults.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(faults, ["NO_KEY"]);
+});
+
+test("Pairing finds every bit that was flipped in a sealed frame", () =>
+  pair(
+    async (a, b) => {
+      for (let i = 0; i < 40; i++) await a.pairing.send(FrameType.operation, utf8Bytes("x"));
+      await until(() => b.faults.length === 40);
+      assertEquals(b.frames, []);
+      assert(b.faults.length === 40 && b.faults.every((code) => code === "AUTH_FAILED"));
+    },
+    (() => {
+      let at = 0;
+      return (message: Message) => {
+        if (typeOf(message) !== FrameType.operation) return message;
+        const flipped = message.slice();
+        const header = 5;
+        flipped[header + (at++ % (message.length - header))]! ^= 1;
+        return flipped;
+      };
+    })(),
+  ));
+
+test("Pairing notices a relay that answers with a key of its own", async () => {
+  const keys = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, true, [
+    "deriveBits",
+  ]);
+  const own = new Uint8Array(await crypto.subtle.exportKey("raw", keys.publicKey));
+  await pair(
+    async (a, b) => {
+      // The partner's Verify was made for another secret.
+      await until(() => a.faults.includes("VERIFY_FAILED"));
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
+    },
+    (message) => {
+      if (!isAck(message)) return message;
+      const ack = decodeHandshakeAck(decodeFrame(message).payload);
+      const payload = encodeHandshakeAck({ ...ack, publicKey: own });
+      return encodeFrame({ type: FrameType.handshakeAck, payload });
+    },
+    "auto",
+    false,
+  );
+});
+
+test("Pairing shows other digits when bits of a Handshake were stripped on the way", () =>
+  pair(
+    async (a, b) => {
+      assert(a.partner!.code !== b.partner!.code, "the codes differ, and people see it");
+      await Promise.resolve();
+    },
+    (message, to) => {
+      if (to === "b" || !isAck(message)) return message;
+      const ack = decodeHandshakeAck(decodeFrame(message).payload);
+      const payload = encodeHandshakeAck({ ...ack, capabilities: ack.capabilities & ~0x02 });
+      return encodeFrame({ type: FrameType.handshakeAck, payload });
+    },
+  ));
+
+test("Pairing ends with a partner that reveals another nonce than it committed to", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.faults.includes("COMMITMENT_BROKEN"));
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
+    },
+    (message) => {
+      if (!isReveal(message)) return message;
+      const body = new Uint8Array(16).fill(3);
+      const payload = encodeExtension({ subtype: "device", code: Subtype.reveal, body });
+      return encodeFrame({ type: FrameType.extension, payload });
+    },
+    "auto",
+    false,
+  ));
+
+test("Pairing is not complete without the partner's Verify", () => {
+  let reveals = 0;
+  return pair(
+    async (a, b) => {
+      await until(() => reveals === 2);
+      await a.pairing.send(FrameType.ping, new Uint8Array());
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
+    },
+    (message) => {
+      if (isReveal(message)) reveals++;
+      return isVerify(message) ? undefined : message;
+    },
+    "auto",
+    false,
+  );
+});
+
+test("Pairing takes one Ack only", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.faults.includes("SECOND_ACK") && b.faults.includes("SECOND_ACK"));
+      await a.pairing.send(FrameType.operation, utf8Bytes("same key"));
+      await until(() => b.frames.length > 0);
+      assertEquals(b.frames.length, 1);
+    },
+    (message) => isAck(message) ? [message, message] : message,
+  ));
+
+test("Pairing survives garbage: each piece is a fault, and the rest passes", () =>
+  pair(async (a, b) => {
+    const garbage = [[], [0xbf], [0xbf, 1, 0x0f, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7], [
+      0xbf,
+      1,
+      0x0a,
+      0,
+      0,
+      0,
+      1,
+      9,
+    ]];
+    for (const bytes of garbage) b.pairing.message(Uint8Array.from(bytes));
+    b.pairing.text();
+    await until(() => b.faults.length >= garbage.length + 1);
+    await a.pairing.send(FrameType.operation, utf8Bytes("fine"));
+    await until(() => b.frames.length > 0);
+    assertEquals(b.faults.length, garbage.length + 1);
+  }));
+
+test("no two frames have the same nonce, and none holds the text", () => {
+  const nonces = new Set<string>();
+  const text = utf8Bytes("a secret between the two of us");
+  return pair(
+    async (a) => {
+      for (let i = 0; i < 200; i++) await a.pairing.send(FrameType.operation, text);
+      assertEquals(nonces.size, 200);
+    },
+    (message) => {
+      if (typeOf(message) !== FrameType.operation) return message;
+      const { payload } = decodeFrame(message);
+      nonces.add(payload.subarray(0, 12).toString());
+      for (let at = 0; at + text.length <= payload.length; at++) {
+        assert(!sameBytes(payload.subarray(at, at + text.length), text));
+      }
+      return message;
+    },
+  );
+});
+
+// -- The client against a real relay
+
+test("BlazeClient syncs inserts, updates and deletes, both ways", () =>
+  withRelay(async ({ url }) => {
+    const [a, b] = [
+      BlazeClient.open({ url, database: "bugs" }),
+      BlazeClient.open({ url, database: "bugs" }),
+    ];
+    const [toA, toB] = [a[Symbol.asyncIterator](), b[Symbol.asyncIterator]()];
+    const { id } = await a.collection("bugs").insert({ title: "Crash", priority: 5 });
+    const insert = (await toB.next()).value;
+    assertEquals(insert.operation.kind, "insert");
+    assertEquals(insert.operation.changes, { title: "Crash", priority: 5 });
+    assertEquals([insert.operation.id, insert.operation.collection], [id, "bugs"]);
+    await b.collection("bugs").update(id, { status: "closed" });
+    const update = (await toA.next()).value;
+    assertEquals(update.operation.changes, { status: "closed" });
+    assert(update.operation.counter > insert.operation.counter, "Lamport: after what it has seen");
+    await a.collection("bugs").delete(id);
+    const remove = (await toB.next()).value;
+    assertEquals([remove.operation.kind, remove.operation.changes], ["delete", {}]);
+    a.close();
+    b.close();
+    assertEquals((await toB.next()).done, true);
+  }));
+
+test("BlazeClient comes back by itself when its partner does", () =>
+  withRelay(async ({ url }) => {
+    const backoff = { first: 1, most: 5 };
+    const node = Uuid.parse(crypto.randomUUID());
+    const b = BlazeClient.open({ url, database: "bugs", backoff });
+    const first = BlazeClient.open({ url, database: "bugs", node, backoff });
+    const code = (await b.ready).code;
+    const statuses: BlazeStatus["kind"][] = [];
+    b.onStatus(({ kind }) => statuses.push(kind));
+    first.close();
+    const again = BlazeClient.open({ url, database: "bugs", node, backoff });
+    const arrivals = b[Symbol.asyncIterator]();
+    // Said while nobody was there: it waits for the key.
+    await again.collection("bugs").insert({ title: "back" });
+    assertEquals((await arrivals.next()).value.operation.changes, { title: "back" });
+    assert((await b.ready).code !== code, "a new connection, a new key");
+    assertEquals(statuses.filter((kind) => kind !== "fault"), ["offline", "paired"]);
+    again.close();
+    b.close();
+  }));
+
+test("BlazeClient and a literal client understand each other, with thirty digits", () =>
+  withRelay(async ({ url }) => {
+    const device = BlazeClient.open({ url, database: "bugs" });
+    const arrivals = device[Symbol.asyncIterator]();
+    const literal = new LiteralClient("bugs");
+    const link = await TestSocket.connect({ url }, "/sync/bugs");
+    link.send(literal.handshake());
+    link.send(literal.acknowledge(literal.read(await link.next()).payload));
+    const partner = await device.ready;
+    assert(partner.literal && /^\d{30}$/.test(partner.code));
+    link.send(literal.operation(literalOperation(0, "bugs", 7n)));
+    const { operation } = (await arrivals.next()).value;
+    assertEquals([operation.kind, operation.counter], ["insert", 7n]);
+    await device.collection("notes").insert({ text: "hello" });
+    const { type, encrypted, payload } = literal.read(await link.next());
+    assertEquals([type, encrypted], [2, true]);
+    const opened = literal.open(payload);
+    assertEquals([opened[0], opened.subarray(2, 7).toString()], [0, "notes"]);
+    device.close();
+    link.close();
+  }));
+
+test("BlazeClient ends when a token is refused, and says what to do", () =>
+  withRelay(async ({ url }) => {
+    const device = BlazeClient.open({ url, database: "bugs", token: "wrong-token-wrong-token" });
+    const error = await assertRejects(() => device.ready, ConnectionClosed, "not valid");
+    assertEquals(error.code, 4401);
+    await assertRejects(() => device.collection("bugs").insert({}), ConnectionClosed);
+  }, { token: "correct-horse-battery" }));
+
+test("BlazeClient ends with its signal, and its loops with it", () =>
+  withRelay(async ({ url }) => {
+    const controller = new AbortController();
+    const device = BlazeClient.open({ url, database: "bugs", signal: controller.signal });
+    const loop = device[Symbol.asyncIterator]();
+    const waiting = loop.next();
+    controller.abort();
+    assertEquals((await waiting).done, true);
+    await assertRejects(() => device.ready, ConnectionClosed);
+    device.close();
+    const late = BlazeClient.open({ url, database: "bugs", signal: AbortSignal.abort() });
+    await assertRejects(() => late.ready, ConnectionClosed);
+  }));
+
+test("BlazeClient refuses names that no database can have, before it connects", () => {
+  for (const database of ["", "a:b", "x".repeat(128)]) {
+    let thrown: unknown;
+    try {
+      BlazeClient.open({ url: "ws://127.0.0.1:9", database });
+    } catch (error) {
+      thrown = error;
+    }
+    assert(thrown instanceof Error, database);
+  }
+});

@@ -1,0 +1,121 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  ConnectionClosed,
+  EcgClient,
+  EcgRefused,
+  type EcgStatus,
+  Flag,
+  MessageType,
+  Version,
+} from "../src/client/mod.ts";
+import { recording } from "../tools/demo/recording.ts";
+import { withRelay } from "./kit/relay.ts";
+
+for (const version of [Version.V1, Version.V2, Version.V3]) {
+  test(`EcgClient watches in V${version} what a monitor publishes, every sample equal`, () =>
+    withRelay(async ({ url }) => {
+      const { signal, rate } = recording();
+      const watcher = EcgClient.open({ url, stream: "ward 1/bed-3", version });
+      const messages = await watcher.watch();
+      const monitor = EcgClient.open({ url, stream: "ward 1/bed-3" });
+      assertEquals((await watcher.ready).version, version);
+      for (let second = 0; second < 5; second++) {
+        const samples = signal.subarray(second * rate, (second + 1) * rate);
+        await monitor.publish({ signal: samples, sampling_rate: rate }, { acknowledged: true });
+        const { value } = await messages.next();
+        assertEquals((value.payload as { signal: number[] }).signal, [...samples]);
+        assertEquals(value.version, version);
+      }
+      monitor.close();
+      watcher.close();
+      assertEquals((await messages.next()).done, true);
+    }));
+}
+
+test("EcgClient passes type, flags and time", () =>
+  withRelay(async ({ url }) => {
+    const watcher = EcgClient.open({ url, stream: "a" });
+    const messages = await watcher.watch();
+    const monitor = EcgClient.open({ url, stream: "a" });
+    await monitor.publish({ kind: "PVC" }, {
+      type: MessageType.ANOMALY_ALERT,
+      flags: Flag.PRIORITY,
+      timestamp: 2n ** 62n,
+    });
+    const { value } = await messages.next();
+    assertEquals([value.type, value.flags, value.timestamp], [2, Flag.PRIORITY, 2n ** 62n]);
+    assert(await monitor.ping() >= 0);
+    monitor.close();
+    watcher.close();
+  }));
+
+test("EcgClient hears what the relay refuses, and goes on", () =>
+  withRelay(async ({ url }) => {
+    const client = EcgClient.open({ url, stream: "a" });
+    const statuses: EcgStatus[] = [];
+    client.onStatus((status) => statuses.push(status));
+    const error = await assertRejects(
+      () => client.publish([1, 2, 3], { acknowledged: true }),
+      EcgRefused,
+    );
+    assertEquals(error.code, 0x200);
+    assertEquals(statuses.map(({ kind }) => kind), ["online", "fault"]);
+    await client.publish({ signal: [1] }, { acknowledged: true });
+    client.close();
+  }));
+
+test("EcgClient leaves a stream with its last loop", () =>
+  withRelay(async ({ url }) => {
+    const [watcher, monitor] = [
+      EcgClient.open({ url, stream: "a" }),
+      EcgClient.open({ url, stream: "a" }),
+    ];
+    const first = await watcher.watch();
+    await monitor.publish({ signal: [1] });
+    for await (const message of first) {
+      assertEquals(message.payload, { signal: [1] });
+      break;
+    }
+    await watcher.ping(); // the UNSUBSCRIBE went before it
+    await monitor.publish({ signal: [2] }, { acknowledged: true });
+    const second = await watcher.watch();
+    await monitor.publish({ signal: [3] });
+    assertEquals((await second.next()).value.payload, { signal: [3] });
+    watcher.close();
+    monitor.close();
+  }));
+
+test("EcgClient takes up its stream again after the relay was away", async () => {
+  let port = 0;
+  const backoff = { first: 5, most: 20 };
+  let watcher!: EcgClient;
+  let messages!: AsyncIterableIterator<{ payload: unknown }>;
+  await withRelay(async (relay) => {
+    port = relay.port;
+    watcher = EcgClient.open({ url: relay.url, stream: "a", backoff });
+    messages = await watcher.watch();
+  });
+  const { startRelay } = await import("../main.ts");
+  const relay = await startRelay({ host: "127.0.0.1", port, token: "" });
+  try {
+    const monitor = EcgClient.open({ url: relay.url, stream: "a" });
+    await watcher.ping(); // the SUBSCRIBE went before it
+    await monitor.publish({ signal: [7] });
+    assertEquals((await messages.next()).value.payload, { signal: [7] });
+    monitor.close();
+    watcher.close();
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("EcgClient ends with its signal", () =>
+  withRelay(async ({ url }) => {
+    const controller = new AbortController();
+    const client = EcgClient.open({ url, stream: "a", signal: controller.signal });
+    const messages = await client.watch();
+    controller.abort();
+    assertEquals((await messages.next()).done, true);
+    await assertRejects(() => client.publish({ signal: [] }), ConnectionClosed);
+  }));
