@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { configure, getConsoleSink, getLogger, type LogLevel } from "@logtape/logtape";
+import {
+  configure,
+  getConsoleSink,
+  getLogger,
+  getTextFormatter,
+  type LogLevel,
+} from "@logtape/logtape";
 
 export const log = getLogger("blaze-relay");
 
@@ -12,7 +18,7 @@ export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 /** Sends everything from `level` on to the console. */
 export async function logToConsole(level: LogLevel): Promise<void> {
   await configure({
-    sinks: { console: getConsoleSink() },
+    sinks: { console: getConsoleSink({ formatter: getTextFormatter({ value }) }) },
     loggers: [
       { category: "blaze-relay", sinks: ["console"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: ["console"], lowestLevel: "warning" },
@@ -20,3 +26,6 @@ export async function logToConsole(level: LogLevel): Promise<void> {
     reset: true,
   });
 }
+
+/** Text as it is: the runtimes differ in how they would quote it. */
+const value = (one: unknown): string => typeof one === "string" ? one : JSON.stringify(one) ?? "-";

@@ -104,7 +104,7 @@ async function step(
     `    relay saw    ${yellow(`${hex(wire.subarray(0, 28))}…`)}  ${dim(`${wireLength} bytes`)}`,
   );
   console.log(
-    `    ${receiver.padEnd(6)} got   ${describe(value.operation)}  ${dim(`${took.toFixed(1)} ms`)}`,
+    `    ${receiver} got   ${describe(value.operation)}  ${dim(`${took.toFixed(1)} ms`)}`,
   );
   const plain = new TextEncoder().encode(bug.title);
   if (hex(wire).includes(hex(plain))) throw new Error("the relay could read the title");
