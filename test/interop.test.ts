@@ -112,7 +112,7 @@ for (const { name, command } of runtimes) {
         const exit = new Promise<number | null>((resolve) => relay.child.once("exit", resolve));
         const since = performance.now();
         // Not child.kill: with Deno as the parent that hides the exit code behind the signal.
-      process.kill(relay.child.pid!, "SIGTERM");
+        process.kill(relay.child.pid!, "SIGTERM");
         for (const socket of sockets) assertEquals((await socket.closed()).code, 1012);
         assertEquals(await exit, 0);
         assert(performance.now() - since < 5_000, "within the five seconds that hosts give");

@@ -142,7 +142,8 @@ export class EcgClient {
   #forget(loop: Queue<EcgMessage>): void {
     this.#loops.delete(loop);
     if (this.#loops.size > 0 || this.#ended) return;
-    void this.#online.promise.then((conversation) => conversation.unsubscribe(), () => {});
+    // When the link is gone by then, so is the subscription.
+    this.#online.promise.then((conversation) => conversation.unsubscribe()).catch(() => {});
   }
 
   #awaitOnline(): void {
