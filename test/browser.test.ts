@@ -1,0 +1,95 @@
+import { createServer } from "node:http";
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { BlazeClient, EcgClient } from "../src/client/mod.ts";
+import { root } from "../tools/runtimes.ts";
+import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
+import { withRelay } from "./kit/relay.ts";
+
+/** A page of another program on this machine, with the SDK in it. */
+async function withPage(run: (page: string) => Promise<void>): Promise<void> {
+  const script = await browserBundle("src/client/mod.ts");
+  const wasm = readFileSync(`${root}node_modules/@bokuweb/zstd-wasm/dist/web/zstd.wasm`);
+  const server = createServer(({ url }, response) => {
+    const [type, body] = url === "/blaze.js"
+      ? ["text/javascript", script]
+      : url === "/zstd.wasm"
+      ? ["application/wasm", wasm]
+      : ["text/html", "<!doctype html><title>a page</title>"];
+    response.setHeader("content-type", type).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await run(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+test(
+  "the SDK in a browser pairs, seals with zstd, and reads what a device here sends",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withPage((address) =>
+        withBrowser(async (browser) => {
+          const page = await browser.newPage();
+          await page.goto(address);
+          const device = BlazeClient.open({ url, database: "bugs", compress: "always" });
+          const arrivals = device[Symbol.asyncIterator]();
+          const inPage = page.evaluate(async (url) => {
+            const { BlazeClient } = await import("/blaze.js" as string);
+            const device = BlazeClient.open({ url, database: "bugs", compress: "always" });
+            const loop = device[Symbol.asyncIterator]();
+            const { code } = await device.ready;
+            await device.collection("bugs").insert({ title: "from the page ".repeat(20) });
+            const { value } = await loop.next();
+            device.close();
+            return { code, title: value.operation.changes.title as string };
+          }, url);
+          await device.ready;
+          const { code } = await device.ready;
+          const { operation } = (await arrivals.next()).value;
+          assertEquals(operation.changes, { title: "from the page ".repeat(20) });
+          await device.collection("bugs").insert({ title: "to the page ".repeat(20) });
+          assertEquals(await inPage, { code, title: "to the page ".repeat(20) });
+          device.close();
+        })
+      )
+    ),
+);
+
+test(
+  "the SDK in a browser watches an ECG, compressed on the way",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withPage((address) =>
+        withBrowser(async (browser) => {
+          const page = await browser.newPage();
+          await page.goto(address);
+          const signal = Array.from(
+            { length: 720 },
+            (_, i) => Math.round(1000 * Math.sin(i / 9)) / 1000,
+          );
+          const monitor = EcgClient.open({ url, stream: "bed-3" });
+          const inPage = page.evaluate(async (url) => {
+            const { EcgClient } = await import("/blaze.js" as string);
+            const watcher = EcgClient.open({ url, stream: "bed-3" });
+            const messages = await watcher.watch();
+            (globalThis as unknown as { document: { title: string } }).document.title = "watching";
+            const { value } = await messages.next();
+            watcher.close();
+            return { signal: value.payload.signal as number[], flags: value.flags as number };
+          }, url);
+          await page.waitForFunction("document.title === 'watching'");
+          await monitor.publish({ signal });
+          assertEquals(await inPage, { signal, flags: 1 });
+          monitor.close();
+        })
+      )
+    ),
+);

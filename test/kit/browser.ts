@@ -1,0 +1,52 @@
+/**
+ * A real Chromium for tests: the one of the system, driven by `playwright-core`.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { build } from "esbuild";
+import { type Browser, chromium } from "playwright-core";
+import { root } from "../../tools/runtimes.ts";
+
+/** Where the browser is: `CHROMIUM`, or where Linux distributions put it. */
+export const chromiumPath: string | undefined = [
+  process.env.CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+].find((path) => path !== undefined && existsSync(path));
+
+/** The options of a test that needs a browser. */
+export const needsBrowser: { skip?: string } = chromiumPath === undefined
+  ? { skip: "skipped: no Chromium here; apt-get install chromium, or set CHROMIUM to its path" }
+  : {};
+
+/** Starts a browser, hands it over, and ends it whatever happens. */
+export async function withBrowser(run: (browser: Browser) => Promise<void>): Promise<void> {
+  const browser = await chromium.launch({
+    executablePath: chromiumPath!,
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+  try {
+    await run(browser);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** One TypeScript file of ours, with everything it imports, as a script for a page. */
+export async function browserBundle(entry: string, globalName?: string): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    absWorkingDir: root,
+    bundle: true,
+    format: globalName === undefined ? "esm" : "iife",
+    ...(globalName === undefined ? {} : { globalName }),
+    platform: "browser",
+    target: "es2022",
+    write: false,
+    tsconfigRaw: {},
+  });
+  return outputFiles[0]!.text;
+}
