@@ -119,23 +119,20 @@ async function step(
   const line = (who: string, what: string, note: string) =>
     console.log(`  ${who.padEnd(13)}${what}  ${dim(note)}`);
   console.log();
-  line(bold(`${sender} sent`), describe(kind, changes), `${plainLength} bytes`);
+  const [sent, got] = [describe(kind, changes), describe(operation.kind, operation.changes)];
+  line(bold(`${sender} sent`), cut(sent), `${plainLength} bytes`);
   line("relay saw", yellow(`${hex(wire.subarray(0, 42))}…`), `${wireLength} bytes`);
-  line(
-    bold(`${receiver} got`),
-    describe(operation.kind, operation.changes),
-    `${took.toFixed(1)} ms`,
-  );
-  if (describe(kind, changes) !== describe(operation.kind, operation.changes)) {
-    throw new Error("something else arrived");
-  }
+  line(bold(`${receiver} got`), cut(got), `${took.toFixed(1)} ms`);
+  if (sent !== got) throw new Error("something else arrived");
   const plain = new TextEncoder().encode(bug.title);
   if (hex(wire).includes(hex(plain))) throw new Error("the relay could read the title");
 }
 
 function describe(kind: string, changes: FieldsInput): string {
-  const sorted = Object.fromEntries(Object.entries(changes).sort());
-  const text = `${kind} ${JSON.stringify(sorted)}`;
+  return `${kind} ${JSON.stringify(Object.fromEntries(Object.entries(changes).sort()))}`;
+}
+
+function cut(text: string): string {
   return text.length > 84 ? `${text.slice(0, 83)}…` : text;
 }
 
