@@ -24,7 +24,6 @@ interface Party {
   readonly faults: string[];
   readonly frames: { type: number; text: string }[];
   partner: Partner | undefined;
-  lost: number | undefined;
 }
 
 /** What the one in between makes of a message: the same, another, several, or nothing. */
@@ -81,7 +80,6 @@ async function pair(
         frame: (type, plaintext) =>
           party.frames.push({ type, text: new TextDecoder().decode(plaintext) }),
         fault: ({ code }) => party.faults.push(code),
-        lost: (code) => party.lost = code,
       },
     );
     return party;
@@ -200,7 +198,6 @@ test("Pairing refuses sealed frames before there is a key", async () => {
     paired() {},
     frame: () => faults.push("taken"),
     fault: ({ code }) => faults.push(code),
-    lost() {},
   });
   const payload = new Uint8Array(40);
   pairing.message(encodeFrame({ type: FrameType.operation, payload, encrypted: true }));

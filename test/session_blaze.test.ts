@@ -222,6 +222,19 @@ test("a node id that joins again replaces the older link of the same subject", (
   assertEquals(other.next().type, FrameType.operation);
 });
 
+test("a paired node that comes back before its old link is gone meets its partner again", () => {
+  const lab = new Lab();
+  const [older, partner] = [lab.join(1, LITERAL), lab.join(2, LITERAL)];
+  const newer = lab.join(1, LITERAL);
+  assertEquals(older.closedWith?.code, Close.replaced.code);
+  assertEquals(partner.closedWith?.code, Close.partnerLeft.code);
+  assertEquals(newer.received, [], "nobody is left to introduce");
+  const again = lab.join(2, LITERAL);
+  assertEquals(newer.next().type, FrameType.handshakeAck);
+  assertEquals(again.next().type, FrameType.handshakeAck);
+  assertEquals(lab.sessions.rooms, 1);
+});
+
 test("a node id of another subject is refused", () => {
   const lab = new Lab();
   const holder = lab.join(1, PROFILE);

@@ -95,6 +95,10 @@ for (const [name, zstd] of kinds) {
     assertEquals(refusal(zstd, repeated(UNSIZED, 1), 0), "TOO_LARGE");
   });
 
+  test(`${name} decompress reads a frame with a window of 8 MiB`, () => {
+    assertEquals(zstd.decompress(repeated("0068", 5), CAP).length, 5);
+  });
+
   test(`${name} decompress refuses a bomb that states no size, and goes on working`, () => {
     assertEquals(refusal(zstd, bomb), "TOO_LARGE");
     assertEquals(refusal(zstd, zstd.compress(new Uint8Array(64 << 20))), "TOO_LARGE");
@@ -136,6 +140,7 @@ for (const [name, zstd] of kinds) {
     ["a block of the reserved type", fromHex("28b52ffd0038070000"), "DECOMPRESSION_FAILED"],
     ["a reserved bit in the header", repeated("0838", 5), "DECOMPRESSION_FAILED"],
     ["a window of terabytes", repeated("00ff", 5), "DECOMPRESSION_FAILED"],
+    ["a window above 8 MiB", repeated("0069", 5), "DECOMPRESSION_FAILED"],
     ["a dictionary that nobody has", repeated("210705", 5), "DECOMPRESSION_FAILED"],
     ["more than the stated size", repeated("2005", 100), "DECOMPRESSION_FAILED"],
     ["less than the stated size", repeated("2064", 5), "DECOMPRESSION_FAILED"],

@@ -96,7 +96,10 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     const url = new URL(options.url);
     if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(options.database)}`;
     this.#connection = new Connection({ ...options, url }, (link) => this.#greet(link), {
-      offline: (code, reason, retryMs) => this.#tell({ kind: "offline", code, reason, retryMs }),
+      offline: (code, reason, retryMs) => {
+        this.#lose();
+        this.#tell({ kind: "offline", code, reason, retryMs });
+      },
       ended: (why) => this.#end(why),
     });
   }
@@ -148,21 +151,25 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     const { database, compress = "auto" } = this.#options;
     const pairing = new Pairing(link, { node: this.node.bytes(), database, compress }, {
       paired: (partner) => {
-        this.#pairing = pairing;
+        if (this.#pairing !== pairing) return;
         this.#partner = partner;
         this.#ready.resolve(partner);
         this.#tell({ kind: "paired", partner });
       },
       frame: (type, plaintext, wireLength) => this.#take(type, plaintext, wireLength),
       fault: (fault) => this.#tell({ kind: "fault", fault }),
-      lost: () => {
-        const hadPartner = this.#partner !== undefined;
-        this.#pairing = undefined;
-        this.#partner = undefined;
-        if (hadPartner && !this.#ended) this.#awaitPartner();
-      },
     });
+    // The link before this one may still be busy with what came last: only the newest counts.
+    this.#lose();
+    this.#pairing = pairing;
     return pairing;
+  }
+
+  /** Without a link there is no partner; who wants one waits for the next. */
+  #lose(): void {
+    if (this.#partner) this.#awaitPartner();
+    this.#pairing = undefined;
+    this.#partner = undefined;
   }
 
   async #send(

@@ -62,7 +62,6 @@ export interface PairingEvents {
   /** A frame of the partner's, opened and decompressed. */
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
   fault(fault: PairFault): void;
-  lost(code: number, reason: string): void;
 }
 
 /** Below this many bytes zstd has nothing to work with. */
@@ -140,11 +139,10 @@ export class Pairing implements LinkEvents {
 
   drained(): void {}
 
-  closed(code: number, reason: string): void {
+  closed(): void {
     // After what came before it.
     this.#inbound = this.#inbound.then(() => {
       this.#closed = true;
-      this.events.lost(code, reason);
     });
   }
 

@@ -32,6 +32,8 @@ const LEVEL = 3;
 const MAGIC = 0xfd2fb528;
 /** The upper 28 bits of the magic number of a skippable frame. */
 const SKIPPABLE = 0x184d2a5;
+/** Window descriptor of 8 MiB: more need not be supported, and a decoder sets that much aside. */
+const MAX_WINDOW = 13 << 3;
 /** How the WebAssembly build says ZSTD_error_dstSize_tooSmall. */
 const NO_ROOM = "code -70";
 let loading: Promise<Zstd> | undefined;
@@ -116,6 +118,7 @@ function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized
   const singleSegment = (descriptor & 0x20) !== 0;
   const sizeLength = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
   const dictionaryLength = [0, 1, 2, 4][descriptor & 0x03]!;
+  if (!singleSegment && bytes[5]! > MAX_WINDOW) throw damaged("a window above 8 MiB");
   let at = 5 + (singleSegment ? 0 : 1) + dictionaryLength;
   if (little(bytes, at, sizeLength) + (sizeLength === 2 ? 256 : 0) > most) throw tooLarge(most);
   at += sizeLength;

@@ -154,13 +154,11 @@ class BlazeSession implements LinkEvents {
     }
     this.#giveUpWaiting();
 
-    const room = this.shared.room(grant.tenant, database);
-    const older = room.member(hex(handshake.node));
+    const older = this.shared.room(grant.tenant, database).member(hex(handshake.node));
     if (older && older.grant.subject !== grant.subject) return this.#end(Close.nodeTaken);
-    if (older) {
-      room.leave(older);
-      older.outbox.close(Close.replaced);
-    }
+    older?.outbox.close(Close.replaced);
+    // Asked for again: the room is forgotten when the older link was the last one in it.
+    const room = this.shared.room(grant.tenant, database);
     const member = new BlazeMember(
       this.#outbox,
       grant,
