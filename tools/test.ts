@@ -22,6 +22,9 @@ if (process.argv.includes("--help")) {
   process.exit(0);
 }
 
+/** Longest time for one runtime. */
+const MOST_MINUTES = 20;
+
 const files = process.argv.slice(2);
 const reports = mkdtempSync(`${tmpdir()}/blaze-relay-`);
 const total: Totals = { passed: 0, failed: 0, skipped: 0 };
@@ -72,9 +75,17 @@ async function suite(
 
 function run([program, ...args]: string[]): Promise<number> {
   const child = spawn(program!, args, { cwd: root, stdio: "inherit" });
+  // Deno knows no time limit for a test: one that hangs would hang for ever.
+  const timer = setTimeout(() => {
+    console.log(`ended after ${MOST_MINUTES} minutes: a test hangs`);
+    child.kill("SIGKILL");
+  }, MOST_MINUTES * 60_000);
   return new Promise((resolve) => {
     child.on("error", () => resolve(1));
-    child.on("close", (code) => resolve(code ?? 1));
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve(code ?? 1);
+    });
   });
 }
 
