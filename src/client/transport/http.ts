@@ -1,0 +1,274 @@
+/**
+ * A pipe over HTTP: long-lived responses downstream, numbered requests upstream. The other side of
+ * `routes/stream.ts`; docs/protocol/stream.md has the rules.
+ *
+ * @module
+ */
+import type { Bytes } from "../../wire/bytes.ts";
+import { TOKEN_PREFIX } from "../../link/subprotocol.ts";
+import { LOST } from "../../link/endpoint.ts";
+import type { CarrierTarget } from "./carrier.ts";
+import type { OpenPipe, Pipe, PipeEvents } from "./framed.ts";
+import { Posts } from "./posts.ts";
+
+export interface HttpPipeOptions {
+  /** Address of the relay's `/stream`. At the root of the target's origin when not given. */
+  readonly endpoint?: string | URL;
+  /** Milliseconds that an opening may take. */
+  readonly openMs?: number;
+  /**
+   * Milliseconds until the first byte of a response. When it takes longer, something on the way hands
+   * responses on only once they are whole, and from then on each is short.
+   */
+  readonly firstByteMs?: number;
+}
+
+/** What `POST /stream` answers. */
+interface Opening {
+  readonly id: string;
+  readonly protocol: string;
+  readonly idleSeconds: number;
+  readonly streamGraceMs: number;
+  readonly streamPostBytes: number;
+  readonly streamMessageBytes: number;
+}
+
+/** Bytes after which the relay hears how far we are, if no request carries it anyway. */
+const ACK_BYTES = 262_144;
+/** Milliseconds after which it hears so in any case. */
+const ACK_MS = 1_000;
+
+/** Ends the pipe. */
+class Lost extends Error {
+  constructor(readonly code: number, message: string) {
+    super(message);
+  }
+}
+
+/** A pipe to the relay at the target's origin. */
+export const httpPipe = (options: HttpPipeOptions = {}): OpenPipe => (target, events) =>
+  new HttpPipe(target, events, options);
+
+class HttpPipe implements Pipe {
+  readonly #abort = new AbortController();
+  readonly #headers: Record<string, string> = {};
+  #url: string;
+  #opening: Opening | undefined;
+  #posts: Posts | undefined;
+  /** Bytes of the stream that have arrived, and that the relay knows have. */
+  #received = 0;
+  #told = 0;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  #poll = false;
+  #over = false;
+  /** The response under way. */
+  #response: AbortController | undefined;
+
+  constructor(
+    { url, protocols }: CarrierTarget,
+    private readonly events: PipeEvents,
+    private readonly options: HttpPipeOptions,
+  ) {
+    const base = new URL(url);
+    base.protocol = base.protocol.replace(/^ws/, "http");
+    this.#url = new URL(options.endpoint ?? "/stream", base).href;
+    const token = protocols.find((one) => one.startsWith(TOKEN_PREFIX));
+    if (token) this.#headers.authorization = `Bearer ${token.slice(TOKEN_PREFIX.length)}`;
+    const offer = protocols.filter((one) => one !== token);
+    this.#run(url.pathname + url.search, offer).catch((error) => this.#lose(error));
+  }
+
+  get buffered(): number {
+    return this.#posts?.buffered ?? 0;
+  }
+
+  write(bytes: Bytes): void {
+    if (!this.#over) this.#posts?.write(bytes);
+  }
+
+  end(): void {
+    const ended = () => this.abort();
+    // What was written is the answer to a close: nobody waits for it longer than for any close.
+    const timer = setTimeout(ended, 5_000);
+    void this.#posts?.idle().then(() => clearTimeout(timer)).then(ended);
+  }
+
+  abort(): void {
+    this.#over = true;
+    clearTimeout(this.#ackTimer);
+    this.#abort.abort();
+    this.#response?.abort();
+  }
+
+  async #run(to: string, protocols: readonly string[]): Promise<void> {
+    const opening = this.#opening = await this.#open(to, protocols);
+    if (this.#over) return;
+    this.#url += `/${opening.id}`;
+    this.#posts = new Posts(
+      opening.streamPostBytes,
+      (number, piece) => this.#post(number, piece),
+      (error) => this.#lose(error),
+    );
+    this.events.opened({ ...opening, maxMessage: opening.streamMessageBytes });
+    await this.#read();
+  }
+
+  async #open(to: string, protocols: readonly string[]): Promise<Opening> {
+    const { openMs = 10_000 } = this.options;
+    const answer = await fetch(this.#url, {
+      method: "POST",
+      headers: { ...this.#headers, "content-type": "application/json" },
+      body: JSON.stringify({ to, protocols }),
+      signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(openMs)]),
+    });
+    const said = await answer.json() as Opening & { error?: string };
+    if (answer.status !== 201 || typeof said.id !== "string") throw refused(answer, said.error);
+    return said;
+  }
+
+  /** One response after the other, each beginning where the last one broke off. */
+  async #read(): Promise<void> {
+    let failures = 0;
+    let since = performance.now();
+    while (!this.#over) {
+      const before = this.#received;
+      try {
+        await this.#readResponse();
+      } catch (error) {
+        if (error instanceof Lost) throw error;
+      }
+      if (this.#over) return;
+      if (this.#received > before) {
+        failures = 0;
+        since = performance.now();
+      } else if (performance.now() - since > this.#opening!.streamGraceMs) {
+        throw new Lost(LOST, "the relay cannot be reached");
+      } else {
+        await this.#pause(failures++);
+      }
+    }
+  }
+
+  async #readResponse(): Promise<void> {
+    const response = this.#response = new AbortController();
+    const { firstByteMs = 4_000 } = this.options;
+    const impatience = setTimeout(() => {
+      this.#poll = true;
+      response.abort();
+    }, firstByteMs);
+    try {
+      const answer = await fetch(this.#url, {
+        headers: {
+          ...this.#headers,
+          "stream-received": `${this.#received}`,
+          ...(this.#poll ? { "stream-poll": "1" } : {}),
+        },
+        cache: "no-store",
+        signal: response.signal,
+      });
+      if (answer.status !== 200) await this.#judge(answer);
+      // A response that ends after its first bytes may take its time to have any.
+      if (this.#poll) clearTimeout(impatience);
+      const reader = answer.body!.getReader();
+      for (;;) {
+        const { value, done } = await reader.read();
+        clearTimeout(impatience);
+        if (done || this.#over) return;
+        this.#received += value.length;
+        this.#acknowledge();
+        this.events.bytes(value as Bytes);
+      }
+    } finally {
+      clearTimeout(impatience);
+      response.abort();
+    }
+  }
+
+  async #post(number: number, piece: Bytes): Promise<void> {
+    const since = performance.now();
+    for (let failures = 0; !this.#over; failures++) {
+      try {
+        const answer = await this.#send({ "stream-number": `${number}` }, piece);
+        if (answer.status === 200) return;
+        await this.#judge(answer);
+      } catch (error) {
+        if (error instanceof Lost) throw error;
+      }
+      if (performance.now() - since > this.#opening!.streamGraceMs) {
+        throw new Lost(LOST, "the relay cannot be reached");
+      }
+      await this.#pause(failures);
+    }
+  }
+
+  /** A request up; it says how far we are, too. */
+  async #send(headers: Record<string, string>, body?: Bytes): Promise<Response> {
+    const received = this.#received;
+    const answer = await fetch(this.#url, {
+      method: "POST",
+      headers: {
+        ...this.#headers,
+        ...headers,
+        "stream-received": `${received}`,
+        "content-type": "application/octet-stream",
+      },
+      ...(body && { body }),
+      signal: AbortSignal.any([
+        this.#abort.signal,
+        AbortSignal.timeout(this.#opening!.streamGraceMs),
+      ]),
+    });
+    if (answer.status === 200) {
+      this.#told = Math.max(this.#told, received);
+      await answer.body?.cancel();
+    }
+    return answer;
+  }
+
+  /** Tells the relay how far we are: soon when it is much, a little later otherwise. */
+  #acknowledge(): void {
+    const untold = this.#received - this.#told;
+    if (untold >= ACK_BYTES && this.#posts!.flying === 0) {
+      this.#told = this.#received;
+      void this.#tell();
+    }
+    this.#ackTimer ??= setTimeout(() => {
+      this.#ackTimer = undefined;
+      if (!this.#over && this.#received > this.#told) void this.#tell();
+    }, ACK_MS);
+  }
+
+  async #tell(): Promise<void> {
+    try {
+      const answer = await this.#send({});
+      await answer.body?.cancel();
+    } catch {
+      // The next one says more.
+    }
+  }
+
+  /** Whether an answer that is not the wanted one ends the stream. Returns when it does not. */
+  async #judge(answer: Response): Promise<void> {
+    const { error } = await answer.json().catch(() => ({})) as { error?: string };
+    const { status } = answer;
+    // 409 and 429: the other end has to catch up. 408 and 5xx: somebody on the way has trouble.
+    if (status === 409 || status === 429 || status === 408 || status >= 500) return;
+    throw refused(answer, error);
+  }
+
+  #pause(failures: number): Promise<void> {
+    const ms = failures === 0 ? 0 : Math.min(2_000, 50 * 2 ** failures) * (0.5 + Math.random() / 2);
+    return new Promise((resolve) => setTimeout(resolve, ms));
+  }
+
+  #lose(error: unknown): void {
+    if (this.#over) return;
+    this.abort();
+    const code = error instanceof Lost ? error.code : LOST;
+    this.events.lost(code, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** 401 and 403 have close codes of their own; everything else is a lost connection. */
+const refused = ({ status }: Response, error = `HTTP ${status}`): Lost =>
+  new Lost(status === 401 || status === 403 ? 4000 + status : LOST, error);
