@@ -101,12 +101,13 @@ export class Endpoint {
   /** Starts the closing handshake. */
   close(code: number, reason = ""): void {
     if (this.state !== "open") return;
-    this.#connection.close(code, closeReason(reason));
+    // The timer first: where both ends share a process, the answer comes within this very call.
     this.#stopTimer();
     this.#stopTimer = this.options.clock.after(
       this.options.closeMs,
       () => this.lost("no answer to the close"),
     );
+    this.#connection.close(code, closeReason(reason));
   }
 
   /** The streams below are gone for good. */
@@ -127,8 +128,8 @@ export class Endpoint {
     return clock.after(idleMs / 4, () => {
       const silent = clock.now() - this.#heard;
       if (silent >= idleMs) return this.lost(`nothing heard for ${Math.round(silent)} ms`);
-      if (silent >= idleMs / 2) this.ping(new Uint8Array(0));
       this.#stopTimer = this.#watch();
+      if (silent >= idleMs / 2) this.ping(new Uint8Array(0));
     });
   }
 }
