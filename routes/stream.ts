@@ -35,6 +35,8 @@ const HEADERS = [
   "stream-poll",
 ];
 
+const BAD_COUNT = "Stream-Number and Stream-Received are counts in decimal digits.";
+
 /** What keeps proxies from holding a response back, from changing it and from keeping it. */
 const UNBUFFERED = {
   "content-type": "application/octet-stream",
@@ -95,8 +97,9 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
 
   app.get("/:id", (c) =>
     withStream(c, parts, (stream) => {
-      const received = countIn(c, "stream-received") ?? 0;
-      const body = stream.attach(received, c.req.header("stream-poll") !== undefined);
+      const received = countIn(c, "stream-received");
+      if (received === null) return c.json({ error: BAD_COUNT }, 400);
+      const body = stream.attach(received ?? 0, c.req.header("stream-poll") !== undefined);
       if (!body) return c.json({ error: "These bytes are gone; open a new stream." }, 410);
       return c.body(body, 200, UNBUFFERED);
     }));
@@ -104,10 +107,11 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
   app.post("/:id", (c) =>
     withStream(c, parts, async (stream) => {
       const received = countIn(c, "stream-received");
+      const number = countIn(c, "stream-number");
+      if (received === null || number === null) return c.json({ error: BAD_COUNT }, 400);
       if (received !== undefined && !stream.acknowledge(received)) {
         return c.json({ error: "So many bytes were never sent; open a new stream." }, 410);
       }
-      const number = countIn(c, "stream-number");
       if (number !== undefined) {
         if (stream.posting >= limits.streamPostsAtOnce) {
           return c.json(
@@ -158,10 +162,11 @@ async function withStream(
 /** A tenant holds no slash. */
 const owner = ({ tenant, subject }: Grant): string => `${tenant}/${subject}`;
 
-/** A count in a header; `undefined` when there is none, or something else. */
-function countIn(c: Context<Env>, name: string): number | undefined {
+/** A count in a header; `undefined` without the header, `null` for something else in it. */
+function countIn(c: Context<Env>, name: string): number | undefined | null {
   const text = c.req.header(name);
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  if (text === undefined) return undefined;
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 /** The opening as JSON, or the query's target for those who have no body to send. */
