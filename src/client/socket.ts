@@ -67,6 +67,9 @@ export class Socket extends EventTarget implements WebSocket {
   /** Bytes of blobs that are being read, and of what was sent after the end. */
   #extra = 0;
   #order: Promise<void> | undefined;
+  /** Events that wait for their turn, while another one has its. */
+  readonly #inbox: Event[] = [];
+  #busy = false;
 
   /** Throws `SyntaxError` as a WebSocket does. */
   constructor(
@@ -81,6 +84,10 @@ export class Socket extends EventTarget implements WebSocket {
       throw new DOMException(`"${target}" is no address of a WebSocket`, "SyntaxError");
     }
     this.url = target.href;
+    this.addEventListener("open", (event) => this.onopen?.(event));
+    this.addEventListener("message", (event) => this.onmessage?.(event));
+    this.addEventListener("error", (event) => this.onerror?.(event));
+    this.addEventListener("close", (event) => this.onclose?.(event));
     const offered = typeof protocols === "string" ? [protocols] : protocols;
     this.#carrier = transportOf(options)({ url: target, protocols: offered }, this.#events());
   }
@@ -95,7 +102,7 @@ export class Socket extends EventTarget implements WebSocket {
   }
 
   get bufferedAmount(): number {
-    return this.#carrier.buffered + this.#extra;
+    return (this.#state < 3 ? this.#carrier.buffered : 0) + this.#extra;
   }
 
   /** Throws `InvalidStateError` while connecting. */
@@ -137,11 +144,11 @@ export class Socket extends EventTarget implements WebSocket {
         if (this.#state !== 0) return;
         this.#protocol = protocol;
         this.#state = 1;
-        this.#tell(new Event("open"), this.onopen);
+        this.#tell(new Event("open"));
       },
       message: (data) => {
         if (this.#state !== 1) return;
-        this.#tell(new MessageEvent("message", { data: this.#received(data) }), this.onmessage);
+        this.#tell(new MessageEvent("message", { data: this.#received(data) }));
       },
       closed: (code, reason, clean) => this.#closed(code, reason, clean),
     };
@@ -150,14 +157,28 @@ export class Socket extends EventTarget implements WebSocket {
   #closed(code: number, reason: string, wasClean: boolean): void {
     if (this.#state === 3) return;
     this.#state = 3;
-    if (!wasClean) this.#tell(new Event("error"), this.onerror);
-    this.#tell(new CloseEvent("close", { code, reason, wasClean }), this.onclose);
+    if (!wasClean) this.#tell(new Event("error"));
+    this.#tell(new CloseEvent("close", { code, reason, wasClean }));
   }
 
-  /** Its handler first: it is usually set before any listener is added. */
-  #tell<E extends Event>(event: E, handler: Handler<E>): void {
-    handler?.call(this, event);
+  /**
+   * Many messages may come in one chunk. Each has a microtask of its own, so that somebody who awaits
+   * one message after the other misses none, as with a WebSocket.
+   */
+  #tell(event: Event): void {
+    if (this.#busy) return void this.#inbox.push(event);
+    this.#busy = true;
+    this.#dispatch(event);
+  }
+
+  #dispatch(event: Event): void {
     this.dispatchEvent(event);
+    // Behind whatever the event has woken.
+    queueMicrotask(() => {
+      const next = this.#inbox.shift();
+      if (next) this.#dispatch(next);
+      else this.#busy = false;
+    });
   }
 
   #received(data: string | Bytes): string | ArrayBuffer | Blob {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LOST } from "../../link/endpoint.ts";
 import type { Transport } from "./carrier.ts";
 
 const CONNECTING = 0;
@@ -23,7 +24,8 @@ export const nativeTransport: Transport = ({ url, protocols }, events) => {
     // On Deno it can come twice.
     if (over) return;
     over = true;
-    events.closed(code, reason, wasClean);
+    // Deno says 0 where there never was a connection.
+    events.closed(code || LOST, reason, wasClean);
   };
   // A close event follows and says what there is to say.
   socket.onerror = () => {};
