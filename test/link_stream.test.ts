@@ -386,9 +386,9 @@ test("StreamLink ends its response after its close, and takes the answer", async
   const { value } = await reader.read();
   assertEquals(hex(value!.slice(0, 7)), "820101880a114d");
   assertEquals((await reader.read()).done, true);
-  assertEquals(heard.closed, undefined);
+  assertEquals(heard.closed, "4429 too_fast");
   link.post(0, masked(Opcode.close, bytes(0x11, 0x4d)));
-  assertEquals(heard.closed, "4429 ");
+  assertEquals(heard.closed, "4429 too_fast");
   host.pass(1000);
   assertEquals(gone(), 1);
 });

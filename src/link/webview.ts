@@ -14,7 +14,7 @@ import { type Bytes, WireError } from "../wire/bytes.ts";
 import { headerLength } from "../wire/websocket/frame.ts";
 import { unpack } from "../wire/websocket/uint32.ts";
 import { type Clock, Endpoint } from "./endpoint.ts";
-import type { Accept, Link, LinkEvents } from "./link.ts";
+import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
 
 /** A long-lived response of the scheme. */
 export interface StreamWriter {
@@ -97,9 +97,20 @@ export class WebviewHost {
       closed: (code, reason) => {
         this.#streams.delete(stream);
         writer.finish();
-        events.closed(code, reason);
+        tell(code, reason);
       },
     });
+    // Once: the end of the handshake follows a close from here.
+    let told = false;
+    const tell = (code: number, reason: string): void => {
+      if (told) return;
+      told = true;
+      events.closed(code, reason);
+    };
+    const close = (code: number, reason = ""): void => {
+      endpoint.close(code, reason);
+      tell(code, closeReason(reason));
+    };
     this.#streams.set(stream, endpoint);
     const link: Link = {
       remote: "webview",
@@ -107,12 +118,12 @@ export class WebviewHost {
         return writer.buffered ?? 0;
       },
       send: (message) => endpoint.send(message),
-      close: (code, reason) => endpoint.close(code, reason),
+      close,
     };
     const events: LinkEvents = accept(link);
     return {
       ping: (data) => endpoint.ping(data),
-      close: (code, reason) => endpoint.close(code, reason),
+      close,
       lost: () => endpoint.lost("the page is gone"),
     };
   }

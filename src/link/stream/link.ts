@@ -6,7 +6,7 @@
  */
 import type { Bytes } from "../../wire/bytes.ts";
 import { type Clock, Endpoint } from "../endpoint.ts";
-import type { Accept, Link, LinkEvents, Message } from "../link.ts";
+import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "../link.ts";
 import { Downstream } from "./downstream.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -34,7 +34,10 @@ export class StreamLink implements Link {
   readonly #upstream: Upstream;
   readonly #events: LinkEvents;
   #stopGrace: () => void = () => {};
+  /** The stream has ended. */
   #over = false;
+  /** The session has heard of it. */
+  #told = false;
   /** Requests that bring a piece at this moment. */
   posting = 0;
 
@@ -79,6 +82,7 @@ export class StreamLink implements Link {
     this.#endpoint.close(code, reason);
     // No frame follows ours, so the response that brings it has nothing to wait for.
     this.#downstream.end();
+    this.#tell(code, closeReason(reason));
   }
 
   /** The number of the piece that is waited for. */
@@ -104,7 +108,7 @@ export class StreamLink implements Link {
       return false;
     }
     this.#endpoint.heard();
-    if (before > 0 && this.buffered === 0 && !this.#over) this.#events.drained();
+    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
     return true;
   }
 
@@ -118,7 +122,7 @@ export class StreamLink implements Link {
     }
     this.#endpoint.heard();
     if (!this.#over) this.#stopGrace();
-    if (before > 0 && this.buffered === 0 && !this.#over) this.#events.drained();
+    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
     // Something to see at once: it tells the client that no proxy keeps the response back.
     if (this.buffered === 0) this.#endpoint.ping(new Uint8Array(0));
     return body;
@@ -153,6 +157,13 @@ export class StreamLink implements Link {
     // What the peer still has to read can be had for the grace time, over a new response too.
     this.#downstream.end();
     this.#wait();
+    this.#tell(code, reason);
+  }
+
+  /** Once: the end of the handshake follows a close from here. */
+  #tell(code: number, reason: string): void {
+    if (this.#told) return;
+    this.#told = true;
     this.#events.closed(code, reason);
   }
 }
