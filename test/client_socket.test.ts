@@ -233,7 +233,7 @@ test("Socket works through a proxy that holds responses back until they are whol
   await withRelay(async (relay) => {
     const between = await bufferingProxy(relay.url);
     try {
-      const socket = await echo(between.url, { transport: "stream", firstByteMs: 200 });
+      const socket = await echo(between.url, { transport: "stream", patienceMs: 200 });
       for (let i = 0; i < 5; i++) await converse(socket, [new Uint8Array(1000).fill(i)]);
       assertEquals((await close(socket)).code, 1000);
     } finally {

@@ -81,6 +81,7 @@ function overHttp(base: string, token: string | undefined): Promise<void> {
         }
       },
       bytes: (chunk) => endpoint?.receive(chunk),
+      probe: () => {},
       lost: (code, reason) => reject(new Error(`lost (${code}): ${reason}`)),
     });
   });

@@ -13,6 +13,8 @@ export interface Pipe {
   /** Bytes given to `write` that have not arrived. */
   readonly buffered: number;
   write(bytes: Bytes): void;
+  /** A pong has come. */
+  probed?(): void;
   /** Lets what was written arrive, then ends both streams. */
   end(): void;
   /** Ends both streams now. */
@@ -32,12 +34,15 @@ export interface PipeEvents {
   opened(answer: Opened): void;
   /** Cut anywhere; they belong to whoever hears this. */
   bytes(chunk: Bytes): void;
+  /** Wants a ping to be sent, to see whether its pong comes back by itself. */
+  probe(): void;
   /** Both streams are gone, or could not be had. A code of 4000 and more is the relay's own. */
   lost(code: number, reason: string): void;
 }
 
 export type OpenPipe = (target: CarrierTarget, events: PipeEvents) => Pipe;
 
+const PROBE = new Uint8Array(0);
 /** Milliseconds that the answer to a close may take. */
 const CLOSE_MS = 5_000;
 /** Frames of one message. */
@@ -61,6 +66,7 @@ export const framedTransport =
         }, {
           write: (frame) => pipe.write(frame),
           message: (data) => events.message(data),
+          pong: () => pipe.probed?.(),
           closed(code, reason, clean) {
             if (over) return;
             over = true;
@@ -72,6 +78,7 @@ export const framedTransport =
         events.opened(protocol);
       },
       bytes: (chunk) => endpoint?.receive(chunk),
+      probe: () => endpoint?.ping(PROBE),
       lost(code, reason) {
         if (endpoint && code === LOST) return endpoint.lost(reason);
         if (over) return;

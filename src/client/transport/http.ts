@@ -10,6 +10,7 @@ import { LOST } from "../../link/endpoint.ts";
 import type { CarrierTarget } from "./carrier.ts";
 import type { OpenPipe, Pipe, PipeEvents } from "./framed.ts";
 import { Posts } from "./posts.ts";
+import { ProxyProbe } from "./proxy_probe.ts";
 
 export interface HttpPipeOptions {
   /** Address of the relay's `/stream`. At the root of the target's origin when not given. */
@@ -17,10 +18,10 @@ export interface HttpPipeOptions {
   /** Milliseconds that an opening may take. */
   readonly openMs?: number;
   /**
-   * Milliseconds until the first byte of a response. When it takes longer, something on the way hands
-   * responses on only once they are whole, and from then on each is short.
+   * Milliseconds that the relay's sign of life may take. When it takes longer, something on the way
+   * holds responses back, and from then on each ends after its first bytes.
    */
-  readonly firstByteMs?: number;
+  readonly patienceMs?: number;
 }
 
 /** What `POST /stream` answers. */
@@ -60,6 +61,7 @@ class HttpPipe implements Pipe {
   #told = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
   #poll = false;
+  readonly #probe: ProxyProbe;
   #over = false;
   /** The response under way. */
   #response: AbortController | undefined;
@@ -69,6 +71,13 @@ class HttpPipe implements Pipe {
     private readonly events: PipeEvents,
     private readonly options: HttpPipeOptions,
   ) {
+    this.#probe = new ProxyProbe(options.patienceMs ?? 4_000, {
+      ping: () => events.probe(),
+      held: () => {
+        this.#poll = true;
+        this.#response?.abort();
+      },
+    });
     const base = new URL(url);
     base.protocol = base.protocol.replace(/^ws/, "http");
     this.#url = new URL(options.endpoint ?? "/stream", base).href;
@@ -86,6 +95,10 @@ class HttpPipe implements Pipe {
     if (!this.#over) this.#posts?.write(bytes);
   }
 
+  probed(): void {
+    this.#probe.pong();
+  }
+
   end(): void {
     const ended = () => this.abort();
     // What was written is the answer to a close: nobody waits for it longer than for any close.
@@ -96,6 +109,7 @@ class HttpPipe implements Pipe {
   abort(): void {
     this.#over = true;
     clearTimeout(this.#ackTimer);
+    this.#probe.stop();
     this.#abort.abort();
     this.#response?.abort();
   }
@@ -151,11 +165,7 @@ class HttpPipe implements Pipe {
 
   async #readResponse(): Promise<void> {
     const response = this.#response = new AbortController();
-    const { firstByteMs = 4_000 } = this.options;
-    const impatience = setTimeout(() => {
-      this.#poll = true;
-      response.abort();
-    }, firstByteMs);
+    this.#probe.begin();
     try {
       const answer = await fetch(this.#url, {
         headers: {
@@ -167,19 +177,17 @@ class HttpPipe implements Pipe {
         signal: response.signal,
       });
       if (answer.status !== 200) await this.#judge(answer);
-      // A response that ends after its first bytes may take its time to have any.
-      if (this.#poll) clearTimeout(impatience);
       const reader = answer.body!.getReader();
       for (;;) {
         const { value, done } = await reader.read();
-        clearTimeout(impatience);
         if (done || this.#over) return;
         this.#received += value.length;
+        this.#probe.bytes(value.length);
         this.#acknowledge();
         this.events.bytes(value as Bytes);
       }
     } finally {
-      clearTimeout(impatience);
+      this.#probe.end();
       response.abort();
     }
   }
