@@ -52,9 +52,14 @@ export interface WebviewConnection {
   lost(): void;
 }
 
+interface Stream {
+  readonly endpoint: Endpoint;
+  close(code: number, reason: string): void;
+}
+
 /** One page. */
 export class WebviewHost {
-  readonly #streams = new Map<number, Endpoint>();
+  readonly #streams = new Map<number, Stream>();
   readonly #limits: WebviewLimits;
 
   constructor(private readonly clock: Clock, limits: Partial<WebviewLimits> = {}) {
@@ -79,7 +84,7 @@ export class WebviewHost {
     pong?: (data: Bytes) => void,
   ): WebviewConnection {
     const stream = Number(new URL(url).searchParams.get("stream") ?? 0);
-    this.#streams.get(stream)?.lost("the page asks anew");
+    this.#streams.get(stream)?.endpoint.lost("the page asks anew");
     const { maxMessage, maxFragments, idleMs, maxStreams } = this.#limits;
     if (this.#streams.size >= maxStreams) {
       throw new RangeError(`a page has at most ${maxStreams} connections`);
@@ -111,7 +116,7 @@ export class WebviewHost {
       endpoint.close(code, reason);
       tell(code, closeReason(reason));
     };
-    this.#streams.set(stream, endpoint);
+    this.#streams.set(stream, { endpoint, close });
     const link: Link = {
       remote: "webview",
       get buffered() {
@@ -134,20 +139,20 @@ export class WebviewHost {
    */
   message(message: unknown): boolean {
     const { stream = 0 } = (message ?? {}) as { stream?: unknown };
-    const endpoint = typeof stream === "number" ? this.#streams.get(stream) : undefined;
-    if (!endpoint) return false;
+    const found = typeof stream === "number" ? this.#streams.get(stream) : undefined;
+    if (!found) return false;
     const { maxMessage } = this.#limits;
     try {
-      endpoint.receive(unpack(message, maxMessage + headerLength(maxMessage, true)));
+      found.endpoint.receive(unpack(message, maxMessage + headerLength(maxMessage, true)));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      endpoint.close(error.code === "TOO_LARGE" ? 1009 : 1002, error.code);
+      found.close(error.code === "TOO_LARGE" ? 1009 : 1002, error.code);
     }
     return true;
   }
 
   /** The page is gone, and all of its connections. */
   lost(): void {
-    for (const endpoint of [...this.#streams.values()]) endpoint.lost("the page is gone");
+    for (const { endpoint } of [...this.#streams.values()]) endpoint.lost("the page is gone");
   }
 }
