@@ -18,7 +18,7 @@ import type { Door, Env } from "./upgrade.ts";
 /** What opens a stream. */
 const opening = v.object({
   /** Path and query, as a WebSocket would ask for. */
-  to: v.pipe(v.string(), v.regex(/^\/(?!\/|stream\b)/, "want a path of this relay")),
+  to: v.pipe(v.string(), v.regex(/^\/(?![\\/]|stream\b)/, "want a path of this relay")),
   protocols: v.optional(
     v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~\w-]+$/))), v.maxLength(16)),
     [],

@@ -236,6 +236,8 @@ test("Socket works through a proxy that holds responses back until they are whol
       const socket = await echo(between.url, { transport: "stream", patienceMs: 200 });
       for (let i = 0; i < 5; i++) await converse(socket, [new Uint8Array(1000).fill(i)]);
       assertEquals((await close(socket)).code, 1000);
+      const asked = between.requests.filter((line) => line.startsWith("GET")).length;
+      assert(asked <= 12, `${asked} responses for five messages`);
     } finally {
       await between.stop();
     }

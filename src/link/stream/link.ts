@@ -123,8 +123,9 @@ export class StreamLink implements Link {
     this.#endpoint.heard();
     if (!this.#over) this.#stopGrace();
     if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
-    // Something to see at once: it tells the client that no proxy keeps the response back.
-    if (this.buffered === 0) this.#endpoint.ping(new Uint8Array(0));
+    // Something to see at once: it tells the client that no proxy keeps the response back. A short
+    // response would end with it, and the next one too.
+    if (this.buffered === 0 && !poll) this.#endpoint.ping(new Uint8Array(0));
     return body;
   }
 
