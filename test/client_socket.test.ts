@@ -5,6 +5,7 @@ import { Socket, type SocketOptions } from "../src/client/socket.ts";
 import type { Carrier, CarrierEvents, Transport } from "../src/client/transport/carrier.ts";
 import { fallbackTransport } from "../src/client/transport/fallback.ts";
 import { inMemory, type TransportMemory } from "../src/client/transport/memory.ts";
+import { ProxyProbe } from "../src/client/transport/proxy_probe.ts";
 import { Posts } from "../src/client/transport/posts.ts";
 import { subprotocols } from "../src/link/subprotocol.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
@@ -17,6 +18,7 @@ import {
   type Spoil,
   swallowsUpgrades,
 } from "./kit/proxy.ts";
+import { FakeHost } from "./kit/fake_host.ts";
 import { seed } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -242,6 +244,72 @@ test("Socket works through a proxy that holds responses back until they are whol
       await between.stop();
     }
   });
+});
+
+function probe() {
+  const host = new FakeHost();
+  const told: string[] = [];
+  const made = new ProxyProbe(100, {
+    ping: () => void told.push(`ping ${host.now()}`),
+    held: () => void told.push(`held ${host.now()}`),
+  }, host);
+  return { host, told, made };
+}
+
+test("ProxyProbe sees a response of which nothing comes", () => {
+  const { host, told, made } = probe();
+  made.begin();
+  host.pass(1000);
+  assertEquals(told, ["held 100"]);
+  made.begin();
+  host.pass(1000);
+  assertEquals(told.length, 1, "said once");
+});
+
+test("ProxyProbe pings in the first quiet moment, and is content with a pong that comes alone", () => {
+  const { host, told, made } = probe();
+  made.begin();
+  for (let i = 0; i < 5; i++) {
+    host.pass(90);
+    made.bytes(1000);
+  }
+  host.pass(100);
+  assertEquals(told, ["ping 550"]);
+  made.bytes(2);
+  made.pong();
+  made.begin();
+  host.pass(1000);
+  assertEquals(told.length, 1);
+  assertEquals(host.waiting, 0);
+});
+
+test("ProxyProbe sees that the end of a response is held back", () => {
+  const { host, told, made } = probe();
+  made.begin();
+  made.bytes(1000);
+  host.pass(1000);
+  assertEquals(told, ["ping 100", "held 200"]);
+});
+
+test("ProxyProbe asks again when the pong came with other bytes, which may have pushed it", () => {
+  const { host, told, made } = probe();
+  made.begin();
+  made.bytes(1000);
+  host.pass(100);
+  made.bytes(500);
+  made.bytes(2);
+  made.pong();
+  host.pass(1000);
+  assertEquals(told, ["ping 100", "ping 200", "held 300"]);
+});
+
+test("ProxyProbe expects nothing between responses", () => {
+  const { host, told, made } = probe();
+  made.begin();
+  made.bytes(2);
+  made.end();
+  host.pass(1000);
+  assertEquals([told, host.waiting], [[], 0]);
 });
 
 /** A transport in the test's hands. */

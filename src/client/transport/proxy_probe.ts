@@ -8,6 +8,8 @@
  * @module
  */
 
+import { type Host, host as systemHost } from "../../host.ts";
+
 export interface ProbeEvents {
   /** Send a ping. */
   ping(): void;
@@ -20,12 +22,16 @@ const PONG = 2;
 
 export class ProxyProbe {
   #settled = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopWaiting: () => void = () => {};
   /** Bytes since the ping, while one is under way. */
   #since: number | undefined;
 
   /** `patienceMs`: how long a sign of life may take, and how long quiet has to last. */
-  constructor(private readonly patienceMs: number, private readonly events: ProbeEvents) {}
+  constructor(
+    private readonly patienceMs: number,
+    private readonly events: ProbeEvents,
+    private readonly clock: Pick<Host, "after"> = systemHost,
+  ) {}
 
   /** A response was asked for; its first bytes are due. */
   begin(): void {
@@ -34,7 +40,7 @@ export class ProxyProbe {
 
   /** The response is over: nothing is due. */
   end(): void {
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
     this.#since = undefined;
   }
 
@@ -61,12 +67,12 @@ export class ProxyProbe {
   /** Looks no further. */
   stop(): void {
     this.#settled = true;
-    clearTimeout(this.#timer);
+    this.#stopWaiting();
   }
 
   #wait(then: () => void): void {
-    clearTimeout(this.#timer);
-    if (!this.#settled) this.#timer = setTimeout(then, this.patienceMs);
+    this.#stopWaiting();
+    if (!this.#settled) this.#stopWaiting = this.clock.after(this.patienceMs, then);
   }
 
   #held(): void {
