@@ -33,6 +33,7 @@ const HEADERS = [
   "stream-number",
   "stream-received",
   "stream-poll",
+  "stream-leave",
 ];
 
 const BAD_COUNT = "Stream-Number and Stream-Received are counts in decimal digits.";
@@ -106,6 +107,10 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
 
   app.post("/:id", (c) =>
     withStream(c, parts, async (stream) => {
+      if (c.req.header("stream-leave") !== undefined) {
+        stream.leave();
+        return c.body(null, 204);
+      }
       const received = countIn(c, "stream-received");
       const number = countIn(c, "stream-number");
       if (received === null || number === null) return c.json({ error: BAD_COUNT }, 400);

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BlazeClient } from "../src/client/mod.ts";
+import { BlazeClient, EcgClient } from "../src/client/mod.ts";
 import { Socket, type SocketOptions } from "../src/client/socket.ts";
 import type { Carrier, CarrierEvents, Transport } from "../src/client/transport/carrier.ts";
 import { fallbackTransport } from "../src/client/transport/fallback.ts";
@@ -498,6 +498,23 @@ test("BlazeClient syncs through a proxy that drops upgrades, with nothing said a
     } finally {
       ann.close();
       bob.close();
+    }
+  });
+});
+
+test("EcgClient watches over a stream what a monitor publishes over a WebSocket, and back", async () => {
+  await withRelay(async ({ url }) => {
+    for (const [from, to] of [["websocket", "stream"], ["stream", "websocket"]] as const) {
+      const watcher = EcgClient.open({ url, stream: "bed-3", transport: to });
+      const monitor = EcgClient.open({ url, stream: "bed-3", transport: from });
+      const messages = await watcher.watch();
+      for (let second = 0; second < 3; second++) {
+        const signal = Array.from({ length: 360 }, (_, i) => Math.sin(second + i));
+        await monitor.publish({ signal, sampling_rate: 360 }, { acknowledged: true });
+        assertEquals((await messages.next()).value.payload, { signal, sampling_rate: 360 });
+      }
+      watcher.close();
+      monitor.close();
     }
   });
 });

@@ -7,12 +7,15 @@ import { assert, assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { type Relay, startRelay } from "../main.ts";
 import { BlazeClient, type ConnectOptions, EcgClient } from "../src/client/mod.ts";
+import type { Limits } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import { recording } from "../tools/demo/recording.ts";
 import { root } from "../tools/runtimes.ts";
 import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
 import { dropsUpgrades, proxy } from "./kit/proxy.ts";
 import { withRelay } from "./kit/relay.ts";
+
+const token = "a-token-for-tests-only";
 
 /** Serves the page, from an origin that is not the relay's. */
 async function withSite(run: (address: string) => Promise<void>): Promise<void> {
@@ -68,15 +71,14 @@ async function syncAndDraw(page: Page, relay: Relay, options: ConnectOptions): P
       async (count) => (await import("/page.js" as string)).samples() === count,
       5 * rate,
     );
-    assert(await call(page, "ink") as number > 1000);
+    const ink = await call(page, "ink") as number;
+    assert(ink > 500, `${ink} pixels`);
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   } finally {
     device.close();
     monitor.close();
   }
 }
-
-const token = "a-token-for-tests-only";
 
 test(
   "a page without WebSocket syncs end to end and shows ECG, with a token",
@@ -117,43 +119,66 @@ test(
     ),
 );
 
-test(
-  "a page that is closed in the middle is missed after the grace time",
-  needsBrowser,
-  async () => {
-    const ended = Promise.withResolvers<number>();
-    const wrap = (accept: Accept): Accept => (link) => {
-      const events = accept(link);
-      return {
-        message: (message) => events.message(message),
-        text: () => events.text(),
-        drained: () => events.drained(),
-        closed(code, reason) {
-          events.closed(code, reason);
-          ended.resolve(code);
-        },
-      };
+/** A page that holds a stream to a relay, and how the relay sees it end. */
+async function withEnd(
+  limits: Partial<Limits>,
+  run: (page: Page, ended: Promise<number>) => Promise<void>,
+): Promise<void> {
+  const ended = Promise.withResolvers<number>();
+  const wrap = (accept: Accept): Accept => (link) => {
+    const events = accept(link);
+    return {
+      message: (message) => events.message(message),
+      text: () => events.text(),
+      drained: () => events.drained(),
+      closed(code, reason) {
+        events.closed(code, reason);
+        ended.resolve(code);
+      },
     };
-    const relay = await startRelay(
-      { host: "127.0.0.1", port: 0, token: "" },
-      { limits: { streamGraceMs: 300 }, wrap },
+  };
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token }, { limits, wrap });
+  try {
+    await withSite((site) =>
+      withBrowser(async (browser) => {
+        const page = await browser.newPage();
+        await page.goto(site);
+        await call(page, "watch", { url: relay.url, transport: "stream", token });
+        await run(page, ended.promise);
+        const { links } = await (await fetch(`${relay.url}/ready`)).json();
+        assertEquals(links, 0);
+      })
     );
-    try {
-      await withSite((site) =>
-        withBrowser(async (browser) => {
-          const page = await browser.newPage();
-          await page.goto(site);
-          await call(page, "watch", { url: relay.url, transport: "stream" });
-          await page.close();
-          assertEquals(await ended.promise, 1006);
-          const { links } = await (await fetch(`${relay.url}/ready`)).json();
-          assertEquals(links, 0);
-        })
-      );
-    } finally {
-      await relay.stop();
-    }
-  },
+  } finally {
+    await relay.stop();
+  }
+}
+
+for (
+  const [how, leave] of [
+    ["closed", (page: Page) => page.close()],
+    ["left for another", (page: Page) => page.goto("about:blank")],
+  ] as const
+) {
+  test(
+    `a page that is ${how} in the middle says so, and is gone at once`,
+    needsBrowser,
+    () =>
+      withEnd({}, async (page, ended) => {
+        await leave(page);
+        assertEquals(await ended, 1001);
+      }),
+  );
+}
+
+test(
+  "a page that dies in the middle is missed after the grace time",
+  needsBrowser,
+  () =>
+    withEnd({ streamGraceMs: 300 }, async (page, ended) => {
+      await page.goto("chrome://crash").catch(() => {});
+      assertEquals(await ended, 1006);
+    }),
 );
 
 test(

@@ -138,7 +138,15 @@ test("a relay with a token answers pages of any site, and preflights without it"
     });
     assertEquals(preflight.status, 204);
     assertEquals(preflight.headers.get("access-control-allow-origin"), origin);
-    for (const name of ["authorization", "stream-number", "stream-received", "stream-poll"]) {
+    for (
+      const name of [
+        "authorization",
+        "stream-number",
+        "stream-received",
+        "stream-poll",
+        "stream-leave",
+      ]
+    ) {
       assertStringIncludes(preflight.headers.get("access-control-allow-headers")!, name);
     }
     for (const [headers, status] of [[{}, 401], [bearer, 201]] as const) {
@@ -377,6 +385,21 @@ test("a client that vanishes is noticed, and given up after the grace time", asy
     await stream.chunk();
     stream.break();
     assertEquals(await closed, 1006);
+    assertEquals((await stream.post(0, masked("too late"))).status, 410);
+  });
+});
+
+test("a client that leaves is gone at once", async () => {
+  await withWatchedRelay({}, async (url, closed) => {
+    const stream = await LiteralStream.open(url, "/echo");
+    await stream.chunk();
+    const answer = await fetch(stream.address, {
+      method: "POST",
+      headers: { "stream-leave": "1" },
+    });
+    assertEquals(answer.status, 204);
+    assertEquals(await closed, 1001);
+    assertEquals(await stream.next(), "end");
     assertEquals((await stream.post(0, masked("too late"))).status, 410);
   });
 });

@@ -110,9 +110,9 @@ export class Endpoint {
     this.#connection.close(code, closeReason(reason));
   }
 
-  /** The streams below are gone for good. */
-  lost(reason = ""): void {
-    this.#end(LOST, reason, false);
+  /** The streams below are gone for good; `code` says more where more is known. */
+  lost(reason = "", code = LOST): void {
+    this.#end(code, reason, false);
   }
 
   #end(code: number, reason: string, clean: boolean): void {

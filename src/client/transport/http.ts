@@ -108,6 +108,7 @@ class HttpPipe implements Pipe {
 
   abort(): void {
     this.#over = true;
+    globalThis.removeEventListener?.("pagehide", this.#leave);
     clearTimeout(this.#ackTimer);
     this.#probe.stop();
     this.#abort.abort();
@@ -123,6 +124,7 @@ class HttpPipe implements Pipe {
       (number, piece) => this.#post(number, piece),
       (error) => this.#lose(error),
     );
+    globalThis.addEventListener?.("pagehide", this.#leave);
     this.events.opened({ ...opening, maxMessage: opening.streamMessageBytes });
     await this.#read();
   }
@@ -139,6 +141,13 @@ class HttpPipe implements Pipe {
     if (answer.status !== 201 || typeof said.id !== "string") throw refused(answer, said.error);
     return said;
   }
+
+  /** The page is left: nobody waits for an answer now, and the relay need not wait for us. */
+  readonly #leave = (): void => {
+    const headers = { ...this.#headers, "stream-leave": "1" };
+    void fetch(this.#url, { method: "POST", headers, keepalive: true }).catch(() => {});
+    this.#lose(new Lost(LOST, "the page was left"));
+  };
 
   /** One response after the other, each beginning where the last one broke off. */
   async #read(): Promise<void> {

@@ -25,6 +25,9 @@ export interface StreamLimits {
   readonly idleSeconds: number;
 }
 
+/** The close code of a page that is left (RFC 6455, 7.4.1). */
+const GOING_AWAY = 1001;
+
 /** Milliseconds that the answer to a close may take. */
 const CLOSE_MS = 5_000;
 
@@ -127,6 +130,12 @@ export class StreamLink implements Link {
     // response would end with it, and the next one too.
     if (this.buffered === 0 && !poll) this.#endpoint.ping(new Uint8Array(0));
     return body;
+  }
+
+  /** The client goes and cannot wait for a closing handshake. */
+  leave(): void {
+    this.#endpoint.lost("the page was left", GOING_AWAY);
+    this.cut();
   }
 
   /** Ends everything at once. */
