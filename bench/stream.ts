@@ -1,18 +1,14 @@
 /**
  * WebSocket over a stream beside a native WebSocket, in one run: latency, throughput, bytes on the
- * wire; and a million frames through random cuts. `deno run -A bench/stream.ts`, `bun bench/stream.ts`.
+ * wire; and a million frames through random cuts.
  *
  * @module
  */
-import { spawn } from "node:child_process";
 import { type AddressInfo, connect, createServer } from "node:net";
-import process from "node:process";
 import { Socket } from "../src/client/socket.ts";
-import { type Bytes, concat, sameBytes } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/websocket/decoder.ts";
-import { encodeFrame } from "../src/wire/websocket/frame.ts";
-import { Opcode } from "../src/wire/websocket/opcode.ts";
-import { here, root, script } from "../tools/runtimes.ts";
+import { startChild } from "./child.ts";
+import { frames } from "./frames.ts";
+import { print, quantile, short, title } from "./table.ts";
 
 const SIZE = 200;
 const PINGS = 500;
@@ -24,19 +20,20 @@ type Transport = typeof transports[number];
 
 /** Runs everything. Answers false when a frame came out other than it went in. */
 export async function stream(): Promise<boolean> {
-  const [program, ...first] = script(here)!;
-  const child = spawn(program!, [...first, "bench/stream_server.ts"], { cwd: root });
+  title(
+    "WebSocket over a stream",
+    `${SIZE} B echoed; the relay is a process of its own, client and proxy share another.`,
+    "Overhead: bytes on the wire beyond the message, up and down, HTTP and frames together.",
+  );
+  const relay = await startChild("ours");
   try {
-    const url = await new Promise<string>((resolve, reject) => {
-      child.stdout.on("data", (chunk) => resolve(String(chunk).match(/url (\S+)/)?.[1] ?? ""));
-      child.on("exit", () => reject(new Error("the relay has ended")));
-    });
-    console.log(`\nWebSocket over a stream, ${SIZE} B echoed, client and relay on ${here}`);
     const rows: Row[] = [];
-    for (const transport of transports) rows.push(await measure(url, transport));
-    table(rows);
+    for (const transport of transports) {
+      rows.push(await measure(`http://127.0.0.1:${relay.port}`, transport));
+    }
+    show(rows);
   } finally {
-    child.kill("SIGKILL");
+    await relay.stop();
   }
   return frames(1_000_000);
 }
@@ -69,8 +66,8 @@ async function measure(relay: string, transport: Transport): Promise<Row> {
   counter.stop();
   return {
     transport,
-    median: times[Math.floor(times.length / 2)]!,
-    slow: times[Math.floor(times.length * 0.99)]!,
+    median: quantile(times, 0.5),
+    slow: quantile(times, 0.99),
     perSecond,
     alone,
     burst: many,
@@ -87,7 +84,7 @@ async function open(relay: string, transport: Transport): Promise<Socket> {
   return socket;
 }
 
-/** One message after the other; milliseconds of each, sorted. */
+/** One message after the other; milliseconds of each. */
 async function rally(socket: Socket, count: number): Promise<number[]> {
   const message = new Uint8Array(SIZE);
   const times: number[] = [];
@@ -98,7 +95,7 @@ async function rally(socket: Socket, count: number): Promise<number[]> {
     await back;
     times.push(performance.now() - since);
   }
-  return times.sort((a, b) => a - b);
+  return times;
 }
 
 /** As fast as it goes, with a window of messages under way. */
@@ -148,72 +145,20 @@ async function countingProxy(relay: string) {
   };
 }
 
-function table(rows: readonly Row[]): void {
+function show(rows: readonly Row[]): void {
   const native = rows[0]!;
-  console.log(
-    "              median    99 %     added   messages/s   bytes of overhead, up and down:",
+  const ms = (value: number) => `${value.toFixed(2)} ms`;
+  const bytes = (pair: readonly number[]) => pair.map((value) => value.toFixed(1)).join(", ");
+  print(
+    ["", "median", "99 %", "added", "messages/s", "overhead alone", "in a burst"],
+    rows.map(({ transport, median, slow, perSecond, alone, burst }) => [
+      transport,
+      ms(median),
+      ms(slow),
+      ms(median - native.median),
+      short(perSecond),
+      bytes(alone),
+      bytes(burst),
+    ]),
   );
-  console.log(
-    "                                                      one at a time     in a burst",
-  );
-  for (const { transport, median, slow, perSecond, alone, burst } of rows) {
-    console.log([
-      transport.padEnd(10),
-      `${median.toFixed(3)} ms`.padStart(11),
-      `${slow.toFixed(2)} ms`.padStart(9),
-      `${(median - native.median).toFixed(3)}`.padStart(7),
-      Math.round(perSecond).toLocaleString("en").padStart(12),
-      alone.map((bytes) => bytes.toFixed(1).padStart(8)).join(""),
-      burst.map((bytes) => bytes.toFixed(1).padStart(8)).join(""),
-    ].join(" "));
-  }
 }
-
-/** Frames of random sizes through chunks that are cut anywhere, compared one by one. */
-function frames(count: number): boolean {
-  let state = 1;
-  const below = (limit: number): number => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b3c6d) + 0x9e3779b9 | 0;
-    return ((state ^ state >>> 13) >>> 0) % limit;
-  };
-  const limits = { maxFrame: 1 << 20, maxMessage: 1 << 20, maxFragments: 9 };
-  const decoder = new Decoder("server", limits);
-  /** Frames that have not come out yet. */
-  let due: Bytes[] = [];
-  let [seen, different, bytes, busy] = [0, 0, 0, 0];
-  for (let sent = 0; sent < count;) {
-    const parts: Bytes[] = [];
-    for (let i = 0; i < 1000 && sent < count; i++, sent++) {
-      const payload = new Uint8Array(below(below(50) === 0 ? 70_000 : 300)).fill(sent);
-      const mask = Uint8Array.of(below(256), below(256), below(256), below(256));
-      due.push(payload);
-      parts.push(encodeFrame(Opcode.binary, payload, { mask }));
-    }
-    const wire = concat(...parts);
-    let next = 0;
-    for (let at = 0; at < wire.length;) {
-      const chunk = wire.slice(at, at += 1 + below(below(4) === 0 ? 8 : 4000));
-      bytes += chunk.length;
-      const since = performance.now();
-      const events = [...decoder.push(chunk)];
-      busy += performance.now() - since;
-      for (const event of events) {
-        const wanted = due[next++]!;
-        if (event.type !== "message" || !sameBytes(event.data as Bytes, wanted)) different++;
-      }
-    }
-    seen += next;
-    due = due.slice(next);
-  }
-  const rate = Math.round(seen / busy * 1000).toLocaleString("en");
-  console.log(
-    `\n${count.toLocaleString("en")} masked frames, ${
-      Math.round(bytes / 1e6)
-    } MB in random cuts: ` +
-      `${seen.toLocaleString("en")} read, ${different} different; ` +
-      `${rate} frames/s, ${Math.round(bytes / busy / 1000)} MB/s`,
-  );
-  return seen === count && different === 0;
-}
-
-if (import.meta.main) process.exit(await stream() ? 0 : 1);

@@ -46,6 +46,13 @@ const UNBUFFERED = {
   "x-content-type-options": "nosniff",
 };
 
+/** The page brings all that it needs and talks to this relay only. */
+const PAGE = {
+  "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; " +
+    "style-src 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+};
+
 export interface StreamParts extends Door {
   readonly streams: Streams;
 }
@@ -54,10 +61,10 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
   const { admission, limits, streams } = parts;
   const app = new Hono<Env>();
 
-  app.get(
-    "/try",
-    async (c) => c.html(await readFile(new URL("../web/stream.html", import.meta.url), "utf8")),
-  );
+  app.get("/try", async (c) => {
+    const page = await readFile(new URL("../web/stream.html", import.meta.url), "utf8");
+    return c.html(page, 200, PAGE);
+  });
 
   app.options("*", (c) => preflight(c, admission, HEADERS));
 

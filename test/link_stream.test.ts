@@ -228,6 +228,12 @@ test("Endpoint keeps a quiet connection alive for ever, and pings only then", ()
   assert(told.length > 0 && told.every((line) => / pong $/.test(line)), told.join());
 });
 
+test("Endpoint without an idle time lets a peer be quiet for ever", () => {
+  const { host, told, server, client } = pair(0);
+  host.pass(1e9);
+  assertEquals([told, host.waiting, client.state, server.state], [[], 0, "open", "open"]);
+});
+
 test("Endpoint gives up on a peer that has gone quiet", () => {
   const { host, told, server, cut } = pair();
   cut();

@@ -28,7 +28,10 @@ export const LOST = 1006;
 export interface EndpointOptions {
   readonly role: "server" | "client";
   readonly limits: Limits;
-  /** Silence of the peer, in milliseconds, after which it counts as gone. Half of it brings a ping. */
+  /**
+   * Silence of the peer, in milliseconds, after which it counts as gone. Half of it brings a ping; 0
+   * means that silence is no fault.
+   */
   readonly idleMs: number;
   /** How long an answer to a close may take, in milliseconds. */
   readonly closeMs: number;
@@ -125,6 +128,7 @@ export class Endpoint {
   /** Looks four times per idle time, so that a ping has half of it to be answered. */
   #watch(): () => void {
     const { idleMs, clock } = this.options;
+    if (idleMs === 0) return () => {};
     return clock.after(idleMs / 4, () => {
       const silent = clock.now() - this.#heard;
       if (silent >= idleMs) return this.lost(`nothing heard for ${Math.round(silent)} ms`);

@@ -39,6 +39,9 @@ const ACK_BYTES = 262_144;
 /** Milliseconds after which it hears so in any case. */
 const ACK_MS = 1_000;
 
+/** A request that was held for so long, in milliseconds, had reached somebody. */
+const HELD_MS = 5_000;
+
 /** Ends the pipe. */
 class Lost extends Error {
   constructor(readonly code: number, message: string) {
@@ -155,16 +158,18 @@ class HttpPipe implements Pipe {
     let since = performance.now();
     while (!this.#over) {
       const before = this.#received;
+      const begun = performance.now();
       try {
         await this.#readResponse();
       } catch (error) {
         if (error instanceof Lost) throw error;
       }
       if (this.#over) return;
-      if (this.#received > before) {
+      const now = performance.now();
+      if (this.#received > before || now - begun > HELD_MS) {
         failures = 0;
-        since = performance.now();
-      } else if (performance.now() - since > this.#opening!.streamGraceMs) {
+        since = now;
+      } else if (now - since > this.#opening!.streamGraceMs) {
         throw new Lost(LOST, "the relay cannot be reached");
       } else {
         await this.#pause(failures++);
@@ -185,7 +190,7 @@ class HttpPipe implements Pipe {
         cache: "no-store",
         signal: response.signal,
       });
-      if (answer.status !== 200) await this.#judge(answer);
+      if (answer.status !== 200) return await this.#judge(answer);
       const reader = answer.body!.getReader();
       for (;;) {
         const { value, done } = await reader.read();
