@@ -103,14 +103,17 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
     );
   });
 
-  app.get("/:id", (c) =>
-    withStream(c, parts, (stream) => {
+  app.get("/:id", (c) => {
+    // A HEAD comes here, too, and would hold the stream with a body that nobody reads.
+    if (c.req.method !== "GET") return c.json({ error: "Ask with GET." }, 405);
+    return withStream(c, parts, (stream) => {
       const received = countIn(c, "stream-received");
       if (received === null) return c.json({ error: BAD_COUNT }, 400);
       const body = stream.attach(received ?? 0, c.req.header("stream-poll") !== undefined);
       if (!body) return c.json({ error: "These bytes are gone; open a new stream." }, 410);
       return c.body(body, 200, UNBUFFERED);
-    }));
+    });
+  });
 
   app.post("/:id", (c) =>
     withStream(c, parts, async (stream) => {

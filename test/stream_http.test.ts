@@ -389,6 +389,14 @@ test("a client that vanishes is noticed, and given up after the grace time", asy
   });
 });
 
+test("a HEAD does not hold a stream", async () => {
+  await withWatchedRelay({ streamGraceMs: 200 }, async (url, closed) => {
+    const stream = await LiteralStream.open(url, "/echo");
+    assertEquals((await fetch(stream.address, { method: "HEAD" })).status, 405);
+    assertEquals(await closed, 1006);
+  });
+});
+
 test("a client that leaves is gone at once", async () => {
   await withWatchedRelay({}, async (url, closed) => {
     const stream = await LiteralStream.open(url, "/echo");
