@@ -9,8 +9,10 @@ import { TOKEN_PREFIX } from "../../link/subprotocol.ts";
 import { LOST } from "../../link/endpoint.ts";
 import type { CarrierTarget } from "./carrier.ts";
 import type { OpenPipe, Pipe, PipeEvents } from "./framed.ts";
+import { Lost, type Opening, openStream, refused } from "./opening.ts";
 import { Posts } from "./posts.ts";
 import { ProxyProbe } from "./proxy_probe.ts";
+import { Received } from "./received.ts";
 
 export interface HttpPipeOptions {
   /** Address of the relay's `/stream`. At the root of the target's origin when not given. */
@@ -24,30 +26,8 @@ export interface HttpPipeOptions {
   readonly patienceMs?: number;
 }
 
-/** What `POST /stream` answers. */
-interface Opening {
-  readonly id: string;
-  readonly protocol: string;
-  readonly idleSeconds: number;
-  readonly streamGraceMs: number;
-  readonly streamPostBytes: number;
-  readonly streamMessageBytes: number;
-}
-
-/** Bytes after which the relay hears how far we are, if no request carries it anyway. */
-const ACK_BYTES = 262_144;
-/** Milliseconds after which it hears so in any case. */
-const ACK_MS = 1_000;
-
 /** A request that was held for so long, in milliseconds, had reached somebody. */
 const HELD_MS = 5_000;
-
-/** Ends the pipe. */
-class Lost extends Error {
-  constructor(readonly code: number, message: string) {
-    super(message);
-  }
-}
 
 /** A pipe to the relay at the target's origin. */
 export const httpPipe = (options: HttpPipeOptions = {}): OpenPipe => (target, events) =>
@@ -59,10 +39,9 @@ class HttpPipe implements Pipe {
   #url: string;
   #opening: Opening | undefined;
   #posts: Posts | undefined;
-  /** Bytes of the stream that have arrived, and that the relay knows have. */
-  #received = 0;
-  #told = 0;
-  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #received = new Received(async () => {
+    await (await this.#send({})).body?.cancel();
+  });
   #poll = false;
   readonly #probe: ProxyProbe;
   #over = false;
@@ -112,14 +91,17 @@ class HttpPipe implements Pipe {
   abort(): void {
     this.#over = true;
     globalThis.removeEventListener?.("pagehide", this.#leave);
-    clearTimeout(this.#ackTimer);
+    this.#received.stop();
     this.#probe.stop();
     this.#abort.abort();
     this.#response?.abort();
   }
 
   async #run(to: string, protocols: readonly string[]): Promise<void> {
-    const opening = this.#opening = await this.#open(to, protocols);
+    const { openMs = 10_000 } = this.options;
+    const patience = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(openMs)]);
+    const asked = { to, protocols };
+    const opening = this.#opening = await openStream(this.#url, this.#headers, asked, patience);
     if (this.#over) return;
     this.#url += `/${opening.id}`;
     this.#posts = new Posts(
@@ -130,19 +112,6 @@ class HttpPipe implements Pipe {
     globalThis.addEventListener?.("pagehide", this.#leave);
     this.events.opened({ ...opening, maxMessage: opening.streamMessageBytes });
     await this.#read();
-  }
-
-  async #open(to: string, protocols: readonly string[]): Promise<Opening> {
-    const { openMs = 10_000 } = this.options;
-    const answer = await fetch(this.#url, {
-      method: "POST",
-      headers: { ...this.#headers, "content-type": "application/json" },
-      body: JSON.stringify({ to, protocols }),
-      signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(openMs)]),
-    });
-    const said = await answer.json() as Opening & { error?: string };
-    if (answer.status !== 201 || typeof said.id !== "string") throw refused(answer, said.error);
-    return said;
   }
 
   /** The page is left: nobody waits for an answer now, and the relay need not wait for us. */
@@ -157,7 +126,7 @@ class HttpPipe implements Pipe {
     let failures = 0;
     let since = performance.now();
     while (!this.#over) {
-      const before = this.#received;
+      const before = this.#received.count;
       const begun = performance.now();
       try {
         await this.#readResponse();
@@ -166,7 +135,7 @@ class HttpPipe implements Pipe {
       }
       if (this.#over) return;
       const now = performance.now();
-      if (this.#received > before || now - begun > HELD_MS) {
+      if (this.#received.count > before || now - begun > HELD_MS) {
         failures = 0;
         since = now;
       } else if (now - since > this.#opening!.streamGraceMs) {
@@ -184,7 +153,7 @@ class HttpPipe implements Pipe {
       const answer = await fetch(this.#url, {
         headers: {
           ...this.#headers,
-          "stream-received": `${this.#received}`,
+          "stream-received": `${this.#received.count}`,
           ...(this.#poll ? { "stream-poll": "1" } : {}),
         },
         cache: "no-store",
@@ -195,9 +164,8 @@ class HttpPipe implements Pipe {
       for (;;) {
         const { value, done } = await reader.read();
         if (done || this.#over) return;
-        this.#received += value.length;
+        this.#received.add(value.length, this.#posts!.flying > 0);
         this.#probe.bytes(value.length);
-        this.#acknowledge();
         this.events.bytes(value as Bytes);
       }
     } finally {
@@ -225,7 +193,7 @@ class HttpPipe implements Pipe {
 
   /** A request up; it says how far we are, too. */
   async #send(headers: Record<string, string>, body?: Bytes): Promise<Response> {
-    const received = this.#received;
+    const received = this.#received.count;
     const answer = await fetch(this.#url, {
       method: "POST",
       headers: {
@@ -241,32 +209,10 @@ class HttpPipe implements Pipe {
       ]),
     });
     if (answer.status === 200) {
-      this.#told = Math.max(this.#told, received);
+      this.#received.told(received);
       await answer.body?.cancel();
     }
     return answer;
-  }
-
-  /** Tells the relay how far we are: soon when it is much, a little later otherwise. */
-  #acknowledge(): void {
-    const untold = this.#received - this.#told;
-    if (untold >= ACK_BYTES && this.#posts!.flying === 0) {
-      this.#told = this.#received;
-      void this.#tell();
-    }
-    this.#ackTimer ??= setTimeout(() => {
-      this.#ackTimer = undefined;
-      if (!this.#over && this.#received > this.#told) void this.#tell();
-    }, ACK_MS);
-  }
-
-  async #tell(): Promise<void> {
-    try {
-      const answer = await this.#send({});
-      await answer.body?.cancel();
-    } catch {
-      // The next one says more.
-    }
   }
 
   /** Whether an answer that is not the wanted one ends the stream. Returns when it does not. */
@@ -290,7 +236,3 @@ class HttpPipe implements Pipe {
     this.events.lost(code, error instanceof Error ? error.message : String(error));
   }
 }
-
-/** 401 and 403 have close codes of their own; everything else is a lost connection. */
-const refused = ({ status }: Response, error = `HTTP ${status}`): Lost =>
-  new Lost(status === 401 || status === 403 ? 4000 + status : LOST, error);
