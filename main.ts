@@ -11,11 +11,13 @@ import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
 import type { Accept } from "./src/link/link.ts";
 import { LinkRegistry } from "./src/link/registry.ts";
+import { Streams } from "./src/link/stream/streams.ts";
 import { log, logToConsole } from "./src/log.ts";
 import { bun } from "./src/runtime/bun.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { BlazeSessions } from "./src/session/blaze/session.ts";
 import { EcgSessions } from "./src/session/ecg/session.ts";
+import { echo } from "./src/session/echo.ts";
 import { host } from "./src/host.ts";
 import { createApp } from "./routes/app.ts";
 
@@ -46,14 +48,17 @@ export async function startRelay(
   const chosen = limits(options.limits);
   const channels = new Channels();
   const links = new LinkRegistry(options.wrap);
+  const streams = new Streams(chosen, host);
   let stopping = false;
   const app = createApp({
     runtime: `${runtime.name} ${runtime.version}`,
     admission: config.token ? tokenAdmission(config.token) : openAdmission(),
     limits: chosen,
     links,
+    streams,
     blaze: new BlazeSessions(channels, chosen, host),
     ecg: new EcgSessions(channels, chosen, host),
+    echo: echo(chosen, host),
     ready: () => !stopping,
   });
   const server = await runtime.serve(
@@ -72,6 +77,7 @@ export async function startRelay(
       await links.closeAll(code, word, ms);
       // A close that is followed at once by the end of the server would arrive as another code.
       await new Promise((resolve) => setTimeout(resolve, 300));
+      streams.cutAll();
       await server.stop();
     },
   };

@@ -9,12 +9,14 @@ import { here } from "../tools/runtimes.ts";
 import { codecs } from "./codecs.ts";
 import { fanout } from "./fanout.ts";
 import { memory } from "./memory.ts";
+import { stream } from "./stream.ts";
 
 /** Each answers false when what it measured did not work. */
 const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   fanout,
   codecs,
   memory,
+  stream,
 };
 
 const names = process.argv.slice(2);
@@ -28,6 +30,7 @@ if (names.includes("--help") || names.includes("-h")) {
   fanout   deliveries per second: 1 to 100 and 50 groups of 5, 200 B and 16 KiB
   codecs   MB/s and operations per second, beside JSON and MessagePack
   memory   resident memory per idle member
+  stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
 
 Without a name all of them, in about a minute and a half. See bench/README.md.`,
   );

@@ -5,13 +5,16 @@
  */
 import { Hono } from "hono";
 import { type LimitName, LIMITS } from "../src/limits.ts";
+import type { Accept } from "../src/link/link.ts";
 import type { BlazeSessions } from "../src/session/blaze/session.ts";
 import type { EcgSessions } from "../src/session/ecg/session.ts";
-import { type Door, type Env, upgrade } from "./upgrade.ts";
+import { type StreamParts, streamRoutes } from "./stream.ts";
+import { type Env, upgrade } from "./upgrade.ts";
 
-export interface Parts extends Door {
+export interface Parts extends StreamParts {
   readonly blaze: BlazeSessions;
   readonly ecg: EcgSessions;
+  readonly echo: Accept;
   /** Runtime and version, for people. */
   readonly runtime: string;
 }
@@ -57,6 +60,10 @@ export function createApp(parts: Parts): Hono<Env> {
   });
   watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
 
+  app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
+
+  app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
+
   app.notFound((c) =>
     c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)
   );
@@ -69,6 +76,8 @@ const about = (runtime: string): string =>
     "",
     "  /sync, /sync/:database   WebSocket: BlazeBinary frames between a person's devices",
     "  /ecg, /ecg/:stream, /ws  WebSocket: ECG streams, protocol versions 1 to 3",
+    "  /echo                    WebSocket: sends binary messages back",
+    "  /stream                  the same over HTTP, where WebSocket is blocked; try it at /stream/try",
     "  /health, /ready          is it alive, does it take links",
     "  /limits                  every limit, with what happens beyond it",
     "",

@@ -22,6 +22,13 @@ export const LIMITS = {
   streamsPerLink: limit(64, "streams", "ECG: error 0x203."),
   streamNameBytes: limit(127, "bytes", "ECG: error 0x200."),
   links: limit(16_384, "links", "HTTP 503 on upgrade."),
+  streamMessageBytes: limit(4_194_304, "bytes", "Stream: close 1009, by message and by frame."),
+  streamFragments: limit(1_024, "frames", "Stream: a message in more frames brings close 1009."),
+  streamPostBytes: limit(262_144, "bytes", "Stream: HTTP 413 on a request that brings more."),
+  streamPostsAhead: limit(8, "requests", "Stream: HTTP 409 on a number further ahead."),
+  streamPostsAtOnce: limit(16, "requests", "Stream: HTTP 429 while as many are being read."),
+  streamGraceMs: limit(15_000, "milliseconds", "Stream: without a response so long, it is lost."),
+  streamKeptBytes: limit(20_971_520, "bytes", "Stream: not acknowledged; the stream is lost."),
   linksPerAddress: limit(4_096, "links", "HTTP 429 on upgrade."),
 } as const;
 

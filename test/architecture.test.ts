@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Which room may import from which. A room may always import from itself. */
 const arrows: Record<string, readonly string[]> = {
   "wire": [],
-  "link": [],
+  "link": ["wire"],
   "close": [],
   "limits": [],
   "host": ["link"],
@@ -20,7 +20,7 @@ const arrows: Record<string, readonly string[]> = {
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
   "runtime": ["link"],
   "client": ["wire", "link", "close", "host"],
-  "routes": ["session", "runtime", "link", "limits", "admission"],
+  "routes": ["session", "runtime", "link", "wire", "limits", "admission"],
   "main": [
     ...["routes", "session", "channel", "runtime", "link", "close", "limits"],
     ...["host", "log", "admission", "config"],

@@ -1,5 +1,10 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { startRelay } from "../main.ts";
+import { Socket } from "../src/client/socket.ts";
+import { webview } from "../src/client/webview.ts";
+import { host } from "../src/host.ts";
+import { WebviewHost } from "../src/link/webview.ts";
 import type { Accept, Link, LinkEvents } from "../src/link/link.ts";
 import { MemoryPeer } from "../src/link/memory.ts";
 import { websocketLink } from "../src/link/websocket.ts";
@@ -82,9 +87,62 @@ const memory: Carrier = {
 
 const runtime = "Bun" in globalThis ? bun : deno;
 
-/** A server of this runtime and a WebSocket to it. `near` is the end that `side` names. */
-const socket = (side: "server" | "client"): Carrier => ({
-  name: `${runtime.name}'s WebSocket, ${side} side`,
+/** A server end, and a socket to it. */
+interface Both {
+  readonly client: WebSocket;
+  stop(): Promise<void>;
+}
+
+/** Starts both ends of a carrier. */
+type Start = (accept: Accept) => Promise<Both>;
+
+/** A server of this runtime and a WebSocket to it. */
+const native: Start = async (accept) => {
+  const server = await runtime.serve(
+    { hostname: "127.0.0.1", port: 0, idleSeconds: 30 },
+    (_, peer) => peer.upgrade(accept),
+  );
+  return {
+    client: new WebSocket(`ws://127.0.0.1:${server.port}`),
+    stop: () => server.stop(),
+  };
+};
+
+/** A relay's stream, with the test in place of the session. */
+const overHttp: Start = async (accept) => {
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { wrap: () => accept });
+  return {
+    client: new Socket(`${relay.url}/echo`, [], { transport: "stream" }),
+    stop: () => relay.stop(),
+  };
+};
+
+/** The two halves of a webview, in this process. */
+const inWebview: Start = (accept) => {
+  const webviewHost = new WebviewHost(host);
+  const transport = webview({
+    port: (message) => queueMicrotask(() => webviewHost.message(message)),
+    async fetch(url) {
+      // A page has set its handlers by the time that its host is asked.
+      await new Promise((resolve) => setTimeout(resolve));
+      let control!: ReadableStreamDefaultController<Uint8Array>;
+      const body = new ReadableStream<Uint8Array>({ start: (made) => void (control = made) });
+      webviewHost.connect(url, {
+        write: (bytes) => control.enqueue(bytes),
+        finish: () => control.close(),
+      }, accept);
+      return new Response(body);
+    },
+  });
+  return Promise.resolve({
+    client: new Socket("ws://localhost/echo", [], { transport }),
+    stop: () => Promise.resolve(),
+  });
+};
+
+/** `near` is the end that `side` names. */
+const socket = (start: Start, name: string, side: "server" | "client"): Carrier => ({
+  name: `${name}, ${side} side`,
   async open(run) {
     const serverEar = Promise.withResolvers<Ear>();
     const clientEar = Promise.withResolvers<Ear>();
@@ -93,11 +151,7 @@ const socket = (side: "server" | "client"): Carrier => ({
       found.resolve(made);
       return made;
     };
-    const server = await runtime.serve(
-      { hostname: "127.0.0.1", port: 0, idleSeconds: 30 },
-      (_, peer) => peer.upgrade(ear(serverEar)),
-    );
-    const client = new WebSocket(`ws://127.0.0.1:${server.port}`);
+    const { client, stop } = await start(ear(serverEar));
     websocketLink(client, ear(clientEar), "server");
     try {
       const ears = { server: await serverEar.promise, client: await clientEar.promise };
@@ -124,12 +178,20 @@ const socket = (side: "server" | "client"): Carrier => ({
       });
     } finally {
       client.close();
-      await server.stop();
+      await stop();
     }
   },
 });
 
-for (const carrier of [memory, socket("server"), socket("client")]) {
+const starts = {
+  [`${runtime.name}'s WebSocket`]: native,
+  "a stream": overHttp,
+  "a webview": inWebview,
+};
+const servers = Object.entries(starts).map(([name, start]) => socket(start, name, "server"));
+const clients = Object.entries(starts).map(([name, start]) => socket(start, name, "client"));
+
+for (const carrier of [memory, ...servers, ...clients]) {
   test(`a link over ${carrier.name} passes whole messages in order, both ways`, () =>
     carrier.open(async ({ near, far }) => {
       const big = new Uint8Array(1_000_000).fill(5);
@@ -178,7 +240,7 @@ for (const carrier of [memory, socket("server"), socket("client")]) {
     }));
 }
 
-for (const carrier of [memory, socket("server")]) {
+for (const carrier of [memory, ...servers]) {
   test(`a link over ${carrier.name} tells text from messages`, () =>
     carrier.open(async ({ near, far }) => {
       far.sendText();

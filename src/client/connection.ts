@@ -10,8 +10,9 @@ import type { Accept } from "../link/link.ts";
 import { subprotocols } from "../link/subprotocol.ts";
 import { websocketLink } from "../link/websocket.ts";
 import { BACKOFF, type Backoff, delay } from "./backoff.ts";
+import { Socket, type SocketOptions } from "./socket.ts";
 
-export interface ConnectOptions {
+export interface ConnectOptions extends SocketOptions {
   /** `ws://` or `wss://`; `http://` and `https://` are taken too. */
   readonly url: string | URL;
   /** Brought to the relay, as a subprotocol. */
@@ -47,7 +48,7 @@ export class Connection {
   readonly #host: Host;
   #attempt = 0;
   #ended = false;
-  #socket: WebSocket | undefined;
+  #socket: Socket | undefined;
   #stopWaiting: (() => void) | undefined;
 
   constructor(
@@ -71,7 +72,7 @@ export class Connection {
 
   #open(): void {
     const since = this.#host.now();
-    const socket = new WebSocket(this.#url, subprotocols(this.options.token));
+    const socket = new Socket(this.#url, subprotocols(this.options.token), this.options);
     this.#socket = socket;
     let opened = false;
     websocketLink(socket, (link) => {
@@ -95,6 +96,8 @@ export class Connection {
 
   /** The upgrade failed. A WebSocket does not say why; the same address over plain HTTP does. */
   async #refused(code: number, reason: string): Promise<void> {
+    // A stream does say why.
+    if (code >= 4000) return this.#again(code, reason);
     const url = new URL(this.#url);
     url.protocol = url.protocol.replace(/^ws/, "http");
     const { token } = this.options;

@@ -28,3 +28,6 @@ export { QueueOverflow } from "./queue.ts";
 export { BlazeDate, Double, type Fields, type FieldsInput, Uuid } from "../wire/blaze/record.ts";
 export { type Operation, type OperationKind } from "../wire/blaze/operation.ts";
 export { WireError } from "../wire/bytes.ts";
+export { Socket, type SocketOptions } from "./socket.ts";
+export { type TransportMemory, type TransportName } from "./transport/memory.ts";
+export { webview, type WebviewMessage, type WebviewOptions } from "./webview.ts";

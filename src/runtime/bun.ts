@@ -48,6 +48,8 @@ interface BunApi {
   serve(options: {
     hostname: string;
     port: number;
+    /** Seconds, at most 255, for connections that carry plain HTTP. */
+    idleTimeout: number;
     fetch(request: Request, server: BunServer): Response | Promise<Response>;
     websocket: {
       maxPayloadLength: number;
@@ -80,6 +82,8 @@ export const bun: Runtime = {
     const server = api().serve({
       hostname,
       port,
+      // Of its own it would cut a response that says nothing for ten seconds.
+      idleTimeout: Math.min(255, 3 * idleSeconds),
       fetch: (request, server) =>
         handler(request, {
           address: server.requestIP(request)?.address ?? "",

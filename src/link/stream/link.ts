@@ -1,0 +1,179 @@
+/**
+ * A link over HTTP: RFC 6455 frames in long-lived responses one way, in numbered requests the other.
+ * It outlives the connections that carry it, by a grace time each.
+ *
+ * @module
+ */
+import type { Bytes } from "../../wire/bytes.ts";
+import { type Clock, Endpoint } from "../endpoint.ts";
+import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "../link.ts";
+import { Downstream } from "./downstream.ts";
+import { Upstream } from "./upstream.ts";
+
+/** What one stream may cost, and how long it waits. */
+export interface StreamLimits {
+  /** Payload bytes of one message, and of one frame. */
+  readonly streamMessageBytes: number;
+  /** Frames of one message. */
+  readonly streamFragments: number;
+  /** Pieces that may come before their turn. */
+  readonly streamPostsAhead: number;
+  /** Milliseconds that a stream waits for a response to carry it. */
+  readonly streamGraceMs: number;
+  /** Unacknowledged bytes at which the stream is given up; sessions act long before. */
+  readonly streamKeptBytes: number;
+  readonly idleSeconds: number;
+}
+
+/** The close code of a page that is left (RFC 6455, 7.4.1). */
+const GOING_AWAY = 1001;
+
+/** Milliseconds that the answer to a close may take. */
+const CLOSE_MS = 5_000;
+
+export class StreamLink implements Link {
+  readonly #endpoint: Endpoint;
+  readonly #downstream: Downstream;
+  readonly #upstream: Upstream;
+  readonly #events: LinkEvents;
+  #stopGrace: () => void = () => {};
+  /** The stream has ended. */
+  #over = false;
+  /** The session has heard of it. */
+  #told = false;
+  /** Requests that bring a piece at this moment. */
+  posting = 0;
+
+  /** `gone` is called when nobody can ask for anything here any more. */
+  constructor(
+    readonly remote: string,
+    accept: Accept,
+    private readonly limits: StreamLimits,
+    private readonly clock: Clock,
+    private readonly gone: () => void,
+  ) {
+    const most = limits.streamMessageBytes;
+    this.#upstream = new Upstream(limits.streamPostsAhead);
+    this.#downstream = new Downstream(() => {
+      if (!this.#over) this.#wait();
+    });
+    this.#endpoint = new Endpoint({
+      role: "server",
+      limits: { maxFrame: most, maxMessage: most, maxFragments: limits.streamFragments },
+      idleMs: 2_000 * limits.idleSeconds,
+      closeMs: CLOSE_MS,
+      clock,
+    }, {
+      write: (frame) => this.#write(frame),
+      message: (data) =>
+        typeof data === "string" ? this.#events.text() : this.#events.message(data),
+      closed: (code, reason) => this.#closed(code, reason),
+    });
+    this.#events = accept(this);
+    this.#wait();
+  }
+
+  get buffered(): number {
+    return this.#downstream.buffered;
+  }
+
+  send(message: Message): void {
+    this.#endpoint.send(message);
+  }
+
+  close(code: number, reason: string): void {
+    this.#endpoint.close(code, reason);
+    // No frame follows ours, so the response that brings it has nothing to wait for.
+    this.#downstream.end();
+    this.#tell(code, closeReason(reason));
+  }
+
+  /** The number of the piece that is waited for. */
+  get next(): number {
+    return this.#upstream.next;
+  }
+
+  /** Whether a piece of this number lies within the window. */
+  admits(number: number): boolean {
+    return this.#upstream.admits(number);
+  }
+
+  /** A piece came. */
+  post(number: number, piece: Bytes): void {
+    for (const turn of this.#upstream.take(number, piece)) this.#endpoint.receive(turn);
+  }
+
+  /** The client has so many bytes. Answers false when that cannot be; the stream is lost then. */
+  acknowledge(position: number): boolean {
+    const before = this.buffered;
+    if (!this.#downstream.acknowledge(position)) {
+      this.#endpoint.lost("more bytes acknowledged than were sent");
+      return false;
+    }
+    this.#endpoint.heard();
+    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
+    return true;
+  }
+
+  /** The body of a response that begins at `position`; `undefined` when it cannot, and all is lost. */
+  attach(position: number, poll: boolean): ReadableStream<Bytes> | undefined {
+    const before = this.buffered;
+    const body = this.#downstream.attach(position, poll);
+    if (!body) {
+      this.#endpoint.lost("asked for bytes that are gone");
+      return undefined;
+    }
+    this.#endpoint.heard();
+    if (!this.#over) this.#stopGrace();
+    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
+    // Something to see at once: it tells the client that no proxy keeps the response back. A short
+    // response would end with it, and the next one too.
+    if (this.buffered === 0 && !poll) this.#endpoint.ping(new Uint8Array(0));
+    return body;
+  }
+
+  /** The client goes and cannot wait for a closing handshake. */
+  leave(): void {
+    this.#endpoint.lost("the page was left", GOING_AWAY);
+    this.cut();
+  }
+
+  /** Ends everything at once. */
+  cut(): void {
+    this.#endpoint.lost("nobody has come back for the stream");
+    this.#downstream.cut();
+    this.#stopGrace();
+    this.gone();
+  }
+
+  #write(frame: Bytes): void {
+    if (this.buffered + frame.length <= this.limits.streamKeptBytes) {
+      this.#downstream.append(frame);
+    } else {
+      // Not from within the session that is sending: it would hear of its end in the middle.
+      this.clock.after(0, () => this.#endpoint.lost("too many bytes not acknowledged"));
+    }
+  }
+
+  /** Nothing carries the stream now, or it is over: the grace time runs. */
+  #wait(): void {
+    this.#stopGrace();
+    this.#stopGrace = this.clock.after(this.limits.streamGraceMs, () => this.cut());
+  }
+
+  #closed(code: number, reason: string): void {
+    this.#over = true;
+    this.#upstream.clear();
+    // What the peer still has to read can be had for the grace time, over a new response too.
+    this.#downstream.end();
+    this.#wait();
+    this.#tell(code, reason);
+  }
+
+  /** Once: the end of the handshake follows a close from here. */
+  #tell(code: number, reason: string): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#events.closed(code, reason);
+  }
+}

@@ -1,0 +1,77 @@
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { BlazeClient } from "../src/client/mod.ts";
+import { Socket } from "../src/client/socket.ts";
+import { inMemory } from "../src/client/transport/memory.ts";
+import { needsNginx, withNginx } from "./kit/nginx.ts";
+import { withRelay } from "./kit/relay.ts";
+
+/** Ways in which nginx passes requests on. None passes an upgrade on. */
+const ways: Record<string, string[]> = {
+  "with its defaults": [],
+  "with HTTP/1.0 to the relay, buffering on": [
+    "proxy_http_version 1.0;",
+    "proxy_set_header Connection close;",
+    "proxy_buffering on;",
+  ],
+  "with HTTP/1.1 and connections that are kept": [
+    "proxy_http_version 1.1;",
+    'proxy_set_header Connection "";',
+  ],
+  "told to buffer whatever the relay says": [
+    "proxy_ignore_headers X-Accel-Buffering;",
+    "proxy_buffering on;",
+  ],
+};
+
+for (const [way, lines] of Object.entries(ways)) {
+  test(`devices sync through nginx ${way}`, needsNginx, async () => {
+    await withRelay(async (relay) => {
+      await withNginx(relay.url, lines, async (url) => {
+        const options = { database: "bugs", memory: inMemory(), patienceMs: 500 };
+        const ann = BlazeClient.open({ ...options, url });
+        const bob = BlazeClient.open({ ...options, url: relay.url, memory: inMemory() });
+        try {
+          const [a, b] = await Promise.all([ann.ready, bob.ready]);
+          assertEquals(a.code, b.code);
+          const [fromBob, fromAnn] = [ann[Symbol.asyncIterator](), bob[Symbol.asyncIterator]()];
+          for (let i = 0; i < 20; i++) {
+            await ann.collection("bugs").insert({ title: `a${i}` });
+            await bob.collection("bugs").insert({ title: `b${i}` });
+          }
+          for (let i = 0; i < 20; i++) {
+            const [up, down] = [await fromAnn.next(), await fromBob.next()];
+            assertEquals(up.value.operation.changes.title, `a${i}`);
+            assertEquals(down.value.operation.changes.title, `b${i}`);
+          }
+          assertEquals(options.memory.get(url.replace("http", "ws")), "stream");
+        } finally {
+          ann.close();
+          bob.close();
+        }
+      });
+    });
+  });
+
+  test(`large messages pass nginx ${way}`, needsNginx, async () => {
+    await withRelay(async (relay) => {
+      await withNginx(relay.url, lines, async (url) => {
+        const socket = new Socket(`${url}/echo`, [], { transport: "stream", patienceMs: 500 });
+        socket.binaryType = "arraybuffer";
+        await new Promise((resolve) => socket.onopen = resolve);
+        const message = new Uint8Array(1_000_000).map((_, i) => i * i);
+        for (let i = 0; i < 3; i++) {
+          const back = new Promise<MessageEvent>((resolve, reject) => {
+            socket.onmessage = resolve;
+            socket.onclose = ({ code, reason }) => reject(new Error(`closed: ${code} ${reason}`));
+          });
+          socket.send(message);
+          assertEquals(new Uint8Array((await back).data), message);
+        }
+        const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+        socket.close(1000);
+        assertEquals((await closed).code, 1000);
+      });
+    });
+  });
+}

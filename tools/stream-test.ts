@@ -1,0 +1,166 @@
+/**
+ * Tries WebSocket over a stream: three PINGs `ping-0` to `ping-2`, their PONGs, CLOSE 1000.
+ *
+ * Twice: over HTTP, where this program pings the relay, and through a webview's two halves in this
+ * process, where the host pings the page, as the prototype's `--test` does.
+ *
+ * @module
+ */
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { startRelay } from "../main.ts";
+import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
+import { Socket } from "../src/client/socket.ts";
+import { httpPipe } from "../src/client/transport/http.ts";
+import { webview } from "../src/client/webview.ts";
+import { host } from "../src/host.ts";
+import { Endpoint } from "../src/link/endpoint.ts";
+import { subprotocols } from "../src/link/subprotocol.ts";
+import { WebviewHost } from "../src/link/webview.ts";
+
+const usage = `Tries WebSocket over a stream: three PINGs, matching PONGs, CLOSE 1000.
+
+  deno task stream-test [--url http://127.0.0.1:8080] [--token …]
+  bun run stream-test   [same flags]
+
+  --url    a relay that runs; without one, a relay is started for the test
+  --token  what it wants to be shown
+  --help   this text
+
+Ends with 0 when everything came back as it should, else with 1.`;
+
+/** Milliseconds for everything together. */
+const PATIENCE_MS = 10_000;
+const PINGS = ["ping-0", "ping-1", "ping-2"];
+
+const say = (direction: "->" | "<-", what: string) => console.log(`  ${direction} ${what}`);
+
+/** Takes pongs: `done` when all have come in order, `fail` for any other. */
+function pongs(done: () => void, fail: (error: Error) => void): (data: Uint8Array) => void {
+  let at = 0;
+  return (data) => {
+    const text = new TextDecoder().decode(data);
+    say("<-", `PONG "${text}"`);
+    if (text !== PINGS[at]) return fail(new Error(`PONG "${text}", due is "${PINGS[at]}"`));
+    if (++at === PINGS.length) done();
+  };
+}
+
+/** The client pings the relay. */
+function overHttp(base: string, token: string | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const url = new URL("/echo", base);
+    url.protocol = url.protocol.replace(/^http/, "ws");
+    let endpoint: Endpoint | undefined;
+    const take = pongs(() => {
+      say("->", "CLOSE 1000");
+      endpoint?.close(1000);
+    }, reject);
+    const pipe = httpPipe()({ url, protocols: subprotocols(token) }, {
+      opened({ idleSeconds, maxMessage }) {
+        endpoint = new Endpoint({
+          role: "client",
+          limits: { maxFrame: maxMessage, maxMessage, maxFragments: 1024 },
+          idleMs: 2_000 * idleSeconds,
+          closeMs: PATIENCE_MS,
+          clock: host,
+        }, {
+          write: (frame) => pipe.write(frame),
+          message: () => reject(new Error("a message that nobody asked for")),
+          pong: take,
+          closed(code, reason) {
+            say("<-", `CLOSE ${code}`);
+            pipe.end();
+            if (code === 1000) resolve();
+            else reject(new Error(`closed with ${code} ${reason}`));
+          },
+        });
+        for (const ping of PINGS) {
+          say("->", `PING "${ping}"`);
+          endpoint.ping(utf8Bytes(ping));
+        }
+      },
+      bytes: (chunk) => endpoint?.receive(chunk),
+      probe: () => {},
+      lost: (code, reason) => reject(new Error(`lost (${code}): ${reason}`)),
+    });
+  });
+}
+
+/** The host pings the page: frames down a response, packed words up a port. */
+function throughWebview(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const webviewHost = new WebviewHost(host);
+    const socket = new Socket("ws://localhost/echo", [], {
+      transport: webview({
+        port: (message) => queueMicrotask(() => webviewHost.message(message)),
+        fetch: (url) => {
+          const { readable, writable } = new TransformStream<Bytes, Bytes>();
+          const writer = writable.getWriter();
+          const connection = webviewHost.connect(
+            url,
+            {
+              write: (bytes) => void writer.write(bytes).catch(() => {}),
+              finish: () => void writer.close().catch(() => {}),
+            },
+            () => ({
+              message: () => {},
+              text: () => {},
+              drained: () => {},
+              closed: (code) => say("<-", `CLOSE ${code}`),
+            }),
+            pongs(() => {
+              say("->", "CLOSE 1000");
+              connection.close(1000);
+            }, reject),
+          );
+          queueMicrotask(() => {
+            for (const ping of PINGS) {
+              say("->", `PING "${ping}"`);
+              connection.ping(utf8Bytes(ping));
+            }
+          });
+          return Promise.resolve(new Response(readable));
+        },
+      }),
+    });
+    socket.addEventListener("close", ({ code, wasClean }) => {
+      if (code === 1000 && wasClean) resolve();
+      else reject(new Error(`the page saw ${code}`));
+    });
+  });
+}
+
+async function run(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      url: { type: "string" },
+      token: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help) return console.log(usage);
+  const impatience = setTimeout(() => {
+    console.error(`FAILED: not done within ${PATIENCE_MS} ms`);
+    process.exit(1);
+  }, PATIENCE_MS);
+  const relay = values.url === undefined
+    ? await startRelay({ host: "127.0.0.1", port: 0, token: values.token ?? "" })
+    : undefined;
+  const url = values.url ?? relay!.url;
+  console.log(`over HTTP, ${url}/stream`);
+  await overHttp(url, values.token);
+  console.log("through a webview's two halves");
+  await throughWebview();
+  await relay?.stop();
+  clearTimeout(impatience);
+  console.log("ok");
+}
+
+try {
+  await run();
+  process.exit(0);
+} catch (error) {
+  console.error(`FAILED: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}
