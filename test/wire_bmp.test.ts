@@ -217,7 +217,7 @@ const accepted: [name: string, bytes: string, frames: Whole[]][] = [
     whole("data", "\ufeffa", "x"),
   ]],
   ["options nobody knows", "<::a::><::xyz::><::1::>x", [whole("data", "a", "x")]],
-  ["options that start with a dash", "<::a::><::-x:y-z::><::1::>x", [whole("data", "a", "x")]],
+  ["options that start with a dash", "<::a::><::-x::><::2::>->", [whole("data", "a", "->")]],
   [
     "payload on control frames",
     "<::a::><::<-io_ack->::><::3::>xyz<::a::><::<-io_eof->::><::1::>z",
