@@ -8,12 +8,14 @@ import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { BlazeSessions } from "../src/session/blaze/session.ts";
 import type { EcgSessions } from "../src/session/ecg/session.ts";
+import type { BmpServer } from "../src/runtime/bmp/server.ts";
 import { type StreamParts, streamRoutes } from "./stream.ts";
 import { type Env, upgrade } from "./upgrade.ts";
 
 export interface Parts extends StreamParts {
   readonly blaze: BlazeSessions;
   readonly ecg: EcgSessions;
+  readonly bmp: BmpServer;
   readonly echo: Accept;
   /** Runtime and version, for people. */
   readonly runtime: string;
@@ -60,6 +62,8 @@ export function createApp(parts: Parts): Hono<Env> {
   });
   watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
 
+  app.get("/bmp", (c) => upgrade(c, parts, () => parts.bmp.accept()));
+
   app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
@@ -76,6 +80,7 @@ const about = (runtime: string): string =>
     "",
     "  /sync, /sync/:database   WebSocket: BlazeBinary frames between a person's devices",
     "  /ecg, /ecg/:stream, /ws  WebSocket: ECG streams, protocol versions 1 to 3",
+    "  /bmp                     WebSocket: BMP, hundreds of streams in one connection",
     "  /echo                    WebSocket: sends binary messages back",
     "  /stream                  the same over HTTP, where WebSocket is blocked; try it at /stream/try",
     "  /health, /ready          is it alive, does it take links",

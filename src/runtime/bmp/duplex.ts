@@ -1,0 +1,77 @@
+/**
+ * A BMP stream as Node's stream, with as much of a socket as `node:http` looks for. Both runtimes have
+ * it, so this file names neither.
+ *
+ * @module
+ */
+import { Duplex } from "node:stream";
+import type { Stream } from "../../link/mux/stream.ts";
+
+type Done = (error?: Error | null) => void;
+
+export class StreamDuplex extends Duplex {
+  #wanted = false;
+  #written: Done | undefined;
+
+  /** `remoteAddress` is what an HTTP server shows as the client's address. */
+  constructor(readonly stream: Stream, readonly remoteAddress: string) {
+    super({ readableHighWaterMark: 16_384, writableHighWaterMark: 16_384 });
+  }
+
+  /** The stream has something to read. */
+  onReadable(): void {
+    if (this.#wanted) this._read();
+  }
+
+  /** The stream has sent what was written. */
+  onDrained(): void {
+    const done = this.#written;
+    this.#written = undefined;
+    done?.();
+  }
+
+  override _read(): void {
+    this.#wanted = false;
+    for (let piece; (piece = this.stream.read());) if (!this.push(piece)) return;
+    if (this.stream.ended) this.push(null);
+    else this.#wanted = true;
+  }
+
+  override _write(chunk: Uint8Array, _encoding: unknown, done: Done): void {
+    if (chunk.length === 0) return done();
+    this.#written = done;
+    this.stream.write(chunk);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array }[], done: Done): void {
+    const full = chunks.filter(({ chunk }) => chunk.length > 0);
+    if (full.length === 0) return done();
+    this.#written = done;
+    for (const { chunk } of full) this.stream.write(chunk);
+  }
+
+  override _final(done: Done): void {
+    this.stream.end(true);
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.stream.close();
+    this.onDrained();
+    done(error);
+  }
+
+  // What `node:http` calls on sockets. Time is the connection's business, which looks at all streams.
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+}
