@@ -210,6 +210,7 @@ class Exchange {
   #take(event: HttpEvent): void {
     switch (event.type) {
       case "head":
+        if (event.head.status === 101) throw new TypeError("an upgrade that nobody asked for");
         this.#head = event.head;
         // The body that came with it is there when this turn is over: no stream is needed then.
         queueMicrotask(() => this.#respond());
@@ -237,10 +238,8 @@ class Exchange {
     const head = this.#head;
     if (!head) return;
     const { status, statusText } = head;
-    const headers = new Headers(
-      head.headers.map(([name, value]): [string, string] => [name, value]),
-    );
-    const init = { status: status === 101 ? 200 : status, statusText, headers };
+    const headers = head.headers as [string, string][];
+    const init = { status, statusText, headers };
     let body: BodyInit | null = null;
     if (this.#complete) {
       if (this.#pieces.length > 0) body = concat(...this.#pieces);

@@ -71,19 +71,36 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
 export async function respond(response: Response, outgoing: ServerResponse): Promise<void> {
   const headers: string[] = [];
   for (const [name, value] of response.headers) headers.push(name, value);
-  outgoing.writeHead(response.status, headers as unknown as string[]);
-  if (response.body === null) return void outgoing.end();
-  const reader = response.body.getReader();
-  outgoing.on("close", () => void reader.cancel().catch(() => {}));
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return void outgoing.end();
-    if (outgoing.destroyed) return;
-    if (!outgoing.write(value)) {
-      await new Promise<void>((resolve) => {
-        outgoing.once("drain", resolve);
-        outgoing.once("close", resolve);
-      });
+  const { body, status } = response;
+  if (body === null) return void outgoing.writeHead(status, headers).end();
+  const reader = body.getReader();
+  const first = await reader.read();
+  // Most bodies are one piece: then the answer has a length and leaves in one write.
+  let next: ReturnType<typeof reader.read> | undefined;
+  if (!first.done) {
+    next = reader.read();
+    const second = await Promise.race([next, aMoment()]);
+    if (second?.done) {
+      if (!response.headers.has("content-length")) {
+        headers.push("content-length", String(first.value.length));
+      }
+      return void outgoing.writeHead(status, headers).end(first.value);
     }
   }
+  outgoing.writeHead(status, headers);
+  outgoing.on("close", () => void reader.cancel().catch(() => {}));
+  for (let read = first; !read.done; read = await (next ?? reader.read()), next = undefined) {
+    if (outgoing.destroyed) return;
+    if (outgoing.write(read.value)) continue;
+    await new Promise<void>((resolve) => {
+      outgoing.once("drain", resolve);
+      outgoing.once("close", resolve);
+    });
+  }
+  outgoing.end();
+}
+
+/** Long enough for a stream to say that it has ended, if it knows. */
+async function aMoment(): Promise<undefined> {
+  for (let turn = 0; turn < 4; turn++) await undefined;
 }
