@@ -12,19 +12,16 @@
  * @module
  */
 import { host } from "../../host.ts";
-import { type Carrier, Mux, type MuxFault, type MuxHost } from "../../link/mux/mux.ts";
+import { Mux, type MuxFault, type MuxHost } from "../../link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../../link/mux/settings.ts";
 import type { StreamEvents } from "../../link/mux/stream.ts";
 import type { Form } from "../../wire/bmp/frame.ts";
 import type { Transport } from "../transport/carrier.ts";
 import { framedTransport } from "../transport/framed.ts";
-import { webSocketDial } from "./dial.ts";
+import { BmpClosed, type Dial, webSocketDial } from "./dial.ts";
 import { Exchanges } from "./fetch.ts";
 import { bmpPipe } from "./pipe.ts";
 import { BmpStream } from "./stream.ts";
-
-/** Makes a carrier and joins it with the connection. Rejects when nobody answers. */
-export type Dial = (connect: (carrier: Carrier) => Mux) => Promise<Mux>;
 
 export interface BmpOptions {
   /** `ws://…/bmp` or `wss://…/bmp`; `http://` and `https://` are taken too. */
@@ -36,15 +33,6 @@ export interface BmpOptions {
   /** How frames are written: binary4 unless the server is one that speaks another form. */
   readonly form?: Form;
   readonly settings?: Partial<MuxSettings>;
-}
-
-/** The connection ended. `code` says why, or is empty when it ended orderly. */
-export class BmpClosed extends Error {
-  override readonly name = "BmpClosed";
-
-  constructor(readonly code: string, message = "the BMP connection is closed") {
-    super(message);
-  }
 }
 
 const muxHost: MuxHost = { now: host.now, after: host.after, soon: soonest() };

@@ -1,13 +1,24 @@
 /**
- * BMP over a WebSocket, for browsers and for hosts without TCP.
+ * What brings a BMP connection about: a WebSocket here, TCP in `tcp.ts`.
  *
  * @module
  */
 import { linkCarrier } from "../../link/mux/carrier.ts";
-import type { Mux } from "../../link/mux/mux.ts";
+import type { Carrier, Mux } from "../../link/mux/mux.ts";
 import { subprotocols } from "../../link/subprotocol.ts";
 import { websocketLink } from "../../link/websocket.ts";
-import { BmpClosed, type Dial } from "./connection.ts";
+
+/** Makes a carrier and joins it with the connection. Rejects when nobody answers. */
+export type Dial = (connect: (carrier: Carrier) => Mux) => Promise<Mux>;
+
+/** The connection ended. `code` says why, or is empty when it ended orderly. */
+export class BmpClosed extends Error {
+  override readonly name = "BmpClosed";
+
+  constructor(readonly code: string, message = "the BMP connection is closed") {
+    super(message);
+  }
+}
 
 /** Dials `GET /bmp`. */
 export function webSocketDial(address: string | URL, token?: string): Dial {

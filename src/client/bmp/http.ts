@@ -49,7 +49,6 @@ const NOTHING: Bytes = new Uint8Array(0);
 const CR = 0x0d, LF = 0x0a;
 const latin1 = new TextDecoder("latin1");
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// deno-lint-ignore no-control-regex
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 const fail = (code: HttpErrorCode, detail?: string): never => {

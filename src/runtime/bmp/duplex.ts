@@ -11,6 +11,7 @@ type Done = (error?: Error | null) => void;
 
 export class StreamDuplex extends Duplex {
   #wanted = false;
+  #held = false;
   #written: Done | undefined;
 
   /** `remoteAddress` is what an HTTP server shows as the client's address. */
@@ -23,6 +24,15 @@ export class StreamDuplex extends Duplex {
     if (this.#wanted) this._read();
   }
 
+  /**
+   * Whether to leave what comes in the stream. Bun's parser goes on reading behind a paused request
+   * and would keep whole uploads in memory.
+   */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (!on) this.onReadable();
+  }
+
   /** The stream has sent what was written. */
   onDrained(): void {
     const done = this.#written;
@@ -32,9 +42,17 @@ export class StreamDuplex extends Duplex {
 
   override _read(): void {
     this.#wanted = false;
-    for (let piece; (piece = this.stream.read());) if (!this.push(piece)) return;
-    if (this.stream.ended) this.push(null);
-    else this.#wanted = true;
+    while (!this.#held) {
+      const piece = this.stream.read();
+      if (piece) {
+        if (!this.push(piece)) return;
+      } else {
+        if (this.stream.ended) this.push(null);
+        else this.#wanted = true;
+        return;
+      }
+    }
+    this.#wanted = true;
   }
 
   override _write(chunk: Uint8Array, _encoding: unknown, done: Done): void {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { StreamDuplex } from "./duplex.ts";
 
 /** Something Node's parser let through and no `Request` can hold. */
 export class BadRequest extends Error {
@@ -24,7 +25,7 @@ export function toRequest(incoming: IncomingMessage, outgoing?: ServerResponse):
     });
     const init: RequestInit & { duplex?: "half" } = { method, headers, signal: abort.signal };
     if (outgoing && hasBody(incoming)) {
-      init.body = bodyOf(incoming);
+      init.body = bodyOf(incoming, outgoing);
       init.duplex = "half";
     }
     // An absolute form names its own host; all others take that of the header.
@@ -40,30 +41,36 @@ const hasBody = ({ method, headers }: IncomingMessage): boolean =>
   (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0);
 
 /** Reads only when asked, so that a slow reader holds its own stream back. */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
+  const duplex = incoming.socket as unknown as StreamDuplex;
+  const flow = (on: boolean) => {
+    if (on) incoming.resume();
+    else incoming.pause();
+    duplex.hold(!on);
+  };
   let over = false;
+  /** From here on the rest is skipped, so that the stream can carry another request. */
+  const finish = (tell: () => void) => {
+    if (!over) tell();
+    over = true;
+    flow(true);
+  };
   return new ReadableStream<Uint8Array>({
     start(controller) {
+      const cut = () => controller.error(new Error("the request was cut, or is answered already"));
       incoming.on("data", (chunk: Uint8Array) => {
+        if (over) return;
         controller.enqueue(chunk);
-        if ((controller.desiredSize ?? 0) <= 0) incoming.pause();
+        if ((controller.desiredSize ?? 0) <= 0) flow(false);
       });
-      incoming.on("end", () => {
-        if (!over) controller.close();
-        over = true;
-      });
-      incoming.on("close", () => {
-        if (!over) controller.error(new Error("the client went away within its request"));
-        over = true;
-      });
-      incoming.on("error", () => {}); // `close` follows.
-      incoming.pause();
+      incoming.on("end", () => finish(() => controller.close()));
+      incoming.on("close", () => finish(cut));
+      incoming.on("error", () => finish(cut));
+      outgoing.on("close", () => finish(cut));
+      flow(false);
     },
-    pull: () => void incoming.resume(),
-    cancel: () => {
-      over = true;
-      incoming.resume();
-    },
+    pull: () => flow(true),
+    cancel: () => finish(() => {}),
   }, { highWaterMark: 0 });
 }
 
@@ -74,28 +81,31 @@ export async function respond(response: Response, outgoing: ServerResponse): Pro
   const { body, status } = response;
   if (body === null) return void outgoing.writeHead(status, headers).end();
   const reader = body.getReader();
-  const first = await reader.read();
-  // Most bodies are one piece: then the answer has a length and leaves in one write.
-  let next: ReturnType<typeof reader.read> | undefined;
-  if (!first.done) {
+  let next: ReturnType<typeof reader.read> | undefined = reader.read();
+  // Most bodies are one piece that is there: then the answer has a length and leaves in one write.
+  const first = await Promise.race([next, aMoment()]);
+  if (first && !first.done) {
+    const { value } = first;
     next = reader.read();
-    const second = await Promise.race([next, aMoment()]);
-    if (second?.done) {
+    if ((await Promise.race([next, aMoment()]))?.done) {
       if (!response.headers.has("content-length")) {
-        headers.push("content-length", String(first.value.length));
+        headers.push("content-length", String(value.length));
       }
-      return void outgoing.writeHead(status, headers).end(first.value);
+      return void outgoing.writeHead(status, headers).end(value);
     }
+    outgoing.writeHead(status, headers).write(value);
+  } else {
+    outgoing.writeHead(status, headers).flushHeaders();
   }
-  outgoing.writeHead(status, headers);
-  outgoing.on("close", () => void reader.cancel().catch(() => {}));
-  for (let read = first; !read.done; read = await (next ?? reader.read()), next = undefined) {
+  let wake = () => {};
+  outgoing.on("drain", () => wake());
+  outgoing.on("close", () => {
+    wake();
+    reader.cancel().catch(() => {});
+  });
+  for (let read; !(read = await (next ?? reader.read())).done; next = undefined) {
     if (outgoing.destroyed) return;
-    if (outgoing.write(read.value)) continue;
-    await new Promise<void>((resolve) => {
-      outgoing.once("drain", resolve);
-      outgoing.once("close", resolve);
-    });
+    if (!outgoing.write(read.value)) await new Promise<void>((resolve) => wake = resolve);
   }
   outgoing.end();
 }

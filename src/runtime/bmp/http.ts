@@ -13,7 +13,7 @@ import {
 import type { Duplex } from "node:stream";
 import type { Stream, StreamEvents } from "../../link/mux/stream.ts";
 import { log } from "../../log.ts";
-import { utf8Bytes } from "../../wire/bytes.ts";
+import { concat, utf8Bytes } from "../../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime.ts";
 import { StreamDuplex } from "./duplex.ts";
 import { BadRequest, respond, toRequest } from "./exchange.ts";
@@ -114,8 +114,8 @@ export class HttpStreams {
     for (const [name, value] of response.headers) {
       if (name !== "content-length" && name !== "connection") text += `${name}: ${value}\r\n`;
     }
-    duplex.write(`${text}content-length: ${body.length}\r\nconnection: close\r\n\r\n`);
-    duplex.end(body);
+    text += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+    duplex.end(concat(utf8Bytes(text), body));
   }
 }
 
