@@ -63,7 +63,7 @@ export async function startRelay(
     streams,
     blaze: new BlazeSessions(channels, chosen, host),
     ecg: new EcgSessions(channels, chosen, host),
-    bmp,
+    bmp: bmp.accept(),
     echo: echo(chosen, host),
     ready: () => !stopping,
   });

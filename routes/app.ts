@@ -8,14 +8,14 @@ import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { BlazeSessions } from "../src/session/blaze/session.ts";
 import type { EcgSessions } from "../src/session/ecg/session.ts";
-import type { BmpServer } from "../src/runtime/bmp/server.ts";
 import { type StreamParts, streamRoutes } from "./stream.ts";
 import { type Env, upgrade } from "./upgrade.ts";
 
 export interface Parts extends StreamParts {
   readonly blaze: BlazeSessions;
   readonly ecg: EcgSessions;
-  readonly bmp: BmpServer;
+  /** BMP: a link that carries many streams. */
+  readonly bmp?: Accept;
   readonly echo: Accept;
   /** Runtime and version, for people. */
   readonly runtime: string;
@@ -62,7 +62,8 @@ export function createApp(parts: Parts): Hono<Env> {
   });
   watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
 
-  app.get("/bmp", (c) => upgrade(c, parts, () => parts.bmp.accept()));
+  const { bmp } = parts;
+  if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
 
   app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
 

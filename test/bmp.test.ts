@@ -299,9 +299,11 @@ test("openStream gives two web streams", () =>
 
 // --- the relay: WebSocket in streams, /bmp, tokens ---
 
-test("a WebSocket runs in a stream, over TCP and over another WebSocket", () =>
+test("a WebSocket runs in a stream, over TCP, over another WebSocket, and over an HTTP stream", () =>
   withRelay(async (relay) => {
-    for (const options of [{ dial: local(relay.bmpPort!) }, { url: `${relay.url}/bmp` }]) {
+    const url = `${relay.url}/bmp`;
+    const stream = { url, transport: "stream" } as const;
+    for (const options of [{ dial: local(relay.bmpPort!) }, { url }, stream]) {
       await withClient(options, async (bmp) => {
         const socket = new Socket("ws://relay/echo", ["blaze-relay"], { transport: bmp.transport });
         socket.binaryType = "arraybuffer";

@@ -189,7 +189,6 @@ test("bmp says what is cut, what is wrong, and what a greeting is", () => {
   assertEquals([broken.offset, broken.length, broken.name], [greets.length, 4, "a broken frame"]);
   assertMatch(broken.value, /^BAD_MARK at its byte 0/);
 });
-});
 
 test("bmp takes apart any bytes without throwing, and claims few that are not its own", () => {
   holds(fc.property(fc.uint8Array({ maxLength: 64 }), (some) => {

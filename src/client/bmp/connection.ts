@@ -16,6 +16,7 @@ import { Mux, type MuxFault, type MuxHost } from "../../link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../../link/mux/settings.ts";
 import type { StreamEvents } from "../../link/mux/stream.ts";
 import type { Form } from "../../wire/bmp/frame.ts";
+import type { SocketOptions } from "../socket.ts";
 import type { Transport } from "../transport/carrier.ts";
 import { framedTransport } from "../transport/framed.ts";
 import { BmpClosed, type Dial, webSocketDial } from "./dial.ts";
@@ -23,7 +24,7 @@ import { Exchanges } from "./fetch.ts";
 import { bmpPipe } from "./pipe.ts";
 import { BmpStream } from "./stream.ts";
 
-export interface BmpOptions {
+export interface BmpOptions extends SocketOptions {
   /** `ws://…/bmp` or `wss://…/bmp`; `http://` and `https://` are taken too. */
   readonly url?: string | URL;
   /** Brought to the relay, with the connection and with every request in it. */
@@ -52,7 +53,8 @@ export class BmpConnection {
   /** Connects. Throws `TypeError` without an address, and whatever the carrier fails with. */
   static async open(options: BmpOptions): Promise<BmpConnection> {
     const { url, token, form = "binary4" } = options;
-    const dial = options.dial ?? (url === undefined ? undefined : webSocketDial(url, token));
+    const dial = options.dial ??
+      (url === undefined ? undefined : webSocketDial(url, token, options));
     if (!dial) throw new TypeError("a BMP connection needs a url or a dial");
     const closed = Promise.withResolvers<MuxFault | undefined>();
     const mux = await dial((carrier) =>

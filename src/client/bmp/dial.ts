@@ -7,6 +7,7 @@ import { linkCarrier } from "../../link/mux/carrier.ts";
 import type { Carrier, Mux } from "../../link/mux/mux.ts";
 import { subprotocols } from "../../link/subprotocol.ts";
 import { websocketLink } from "../../link/websocket.ts";
+import { Socket, type SocketOptions } from "../socket.ts";
 
 /** Makes a carrier and joins it with the connection. Rejects when nobody answers. */
 export type Dial = (connect: (carrier: Carrier) => Mux) => Promise<Mux>;
@@ -20,13 +21,16 @@ export class BmpClosed extends Error {
   }
 }
 
-/** Dials `GET /bmp`. */
-export function webSocketDial(address: string | URL, token?: string): Dial {
+/** Dials `GET /bmp`, with the fallback to HTTP streams that every socket of the SDK has. */
+export function webSocketDial(
+  address: string | URL,
+  token: string | undefined,
+  options: SocketOptions,
+): Dial {
   return (connect) => {
     const url = new URL(address);
-    url.protocol = url.protocol.replace(/^http/, "ws");
     const { promise, resolve, reject } = Promise.withResolvers<Mux>();
-    const socket = new WebSocket(url, subprotocols(token));
+    const socket = new Socket(url, subprotocols(token), options);
     websocketLink(socket, (link) =>
       linkCarrier(link, (carrier) => {
         const mux = connect(carrier);
