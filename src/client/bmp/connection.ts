@@ -112,5 +112,5 @@ export class BmpConnection {
 /** The end of this turn where the platform knows it: frames of many streams then leave together. */
 function soonest(): (run: () => void) => void {
   const { setImmediate } = globalThis as { setImmediate?: (run: () => void) => unknown };
-  return setImmediate ? (run) => void setImmediate(run) : queueMicrotask;
+  return setImmediate ? (run) => void setImmediate(run) : (run) => queueMicrotask(run);
 }
