@@ -149,6 +149,10 @@ function welcome(relay: Relay, token: string, made: boolean): string {
     `  monitors and viewers ${ws}/ecg/<stream>`,
     `  what is here         ${relay.url}/`,
   ];
+  if (relay.bmpPort !== undefined) {
+    const at = relay.hostname.includes(":") ? `[${relay.hostname}]` : relay.hostname;
+    lines.splice(2, 0, `  many in one          BMP at ${at}:${relay.bmpPort}`);
+  }
   if (made) {
     lines.push(`  token                ${token}   (made for this run; set TOKEN to keep one)`);
   } else if (token) lines.push("  token                as set in TOKEN");

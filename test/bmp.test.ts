@@ -1,10 +1,20 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { connect, type Socket as TcpSocket } from "node:net";
 import { test } from "node:test";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { type Relay, startRelay } from "../main.ts";
 import { BlazeClient } from "../src/client/blaze/client.ts";
 import { BmpConnection, type BmpOptions } from "../src/client/bmp/connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
+import { ConfigError, readConfig } from "../src/config.ts";
 import { EcgClient } from "../src/client/ecg/client.ts";
 import { Socket } from "../src/client/socket.ts";
 import { concat, utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
@@ -41,6 +51,7 @@ async function raw(port: number): Promise<
     socket: TcpSocket;
     got: () => string;
     until: (part: string) => Promise<void>;
+    times: (part: string, times: number) => Promise<void>;
     cut: Promise<void>;
   }
 > {
@@ -52,14 +63,16 @@ async function raw(port: number): Promise<
     wake();
   });
   socket.on("error", () => {});
+  const times = async (part: string, times: number) => {
+    while (got.split(part).length <= times) await new Promise<void>((resolve) => wake = resolve);
+  };
   const cut = new Promise<void>((resolve) => socket.on("close", () => resolve()));
   await new Promise<void>((resolve) => socket.on("connect", () => resolve()));
   return {
     socket,
     got: () => got,
-    async until(part) {
-      while (!got.includes(part)) await new Promise<void>((resolve) => wake = resolve);
-    },
+    until: (part) => times(part, 1),
+    times,
     cut,
   };
 }
@@ -543,6 +556,27 @@ test("a million creates end their connection and no other", () =>
     { settings: { streams: 500 } },
   ));
 
+test("requests in a row are answered in order, and too many of them end their stream", () =>
+  withBmp(async ({ port, bmp: server }) => {
+    const peer = await raw(port);
+    const request = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+    const create = (id: string, times: number) =>
+      encode("binary4", {
+        kind: "create",
+        id,
+        sid: "bx1?40:2000",
+        payload: bytes(request.repeat(times)),
+      });
+    peer.socket.write(create("few", 3));
+    await peer.times("200 OK", 3);
+    peer.socket.write(create("many", 30));
+    await peer.until("\0many\x01\0\x03\x01");
+    peer.socket.write(create("more", 1));
+    await peer.until("\0more\x01\0\x01\x000\x01");
+    assertEquals(server.streams, 2);
+    peer.socket.destroy();
+  }));
+
 test("an upgrade in a stream that is not valid is refused", () =>
   withRelay(async (relay) => {
     const peer = await raw(relay.bmpPort!);
@@ -565,3 +599,77 @@ test("an upgrade in a stream that is not valid is refused", () =>
     }
     peer.socket.destroy();
   }));
+
+// --- the program ---
+
+const openssl = spawnSync("openssl", ["version"]).status === 0;
+
+test("BMP runs over TLS, with the certificate checked", {
+  skip: openssl ? false : "skipped: no openssl to make a certificate; apt-get install openssl",
+}, async () => {
+  const folder = mkdtempSync(`${tmpdir()}/bmp-tls-`);
+  const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+  try {
+    const made = spawnSync("openssl", [
+      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+      ...["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+      ...["-keyout", key, "-out", cert],
+    ]);
+    assertEquals(made.status, 0, String(made.stderr));
+    const bmp = { port: 0, tls: { cert, key } };
+    const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "", bmp });
+    try {
+      const at = { hostname: "localhost", port: relay.bmpPort! };
+      const ca = readFileSync(cert, "utf8");
+      await withClient({ dial: tcp({ ...at, tls: { ca } }) }, async (client) => {
+        assertEquals(await (await client.fetch("/health")).json(), { status: "ok" });
+        const limits = await Promise.all(
+          Array.from(
+            { length: 50 },
+            async () => (await (await client.fetch("/limits")).text()).length,
+          ),
+        );
+        assertEquals(new Set(limits).size, 1);
+      });
+      await assertRejects(() => BmpConnection.open({ dial: tcp({ ...at, tls: true }) }));
+      // Somebody who speaks no TLS is cut, and nobody else notices.
+      const plain = await raw(relay.bmpPort!);
+      plain.socket.write(encode("text", { kind: "create", id: "a", payload: bytes("GET /") }));
+      await plain.cut;
+    } finally {
+      await relay.stop();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("readConfig takes BMP settings, off unless asked for", () => {
+  assertEquals(readConfig([], {}).bmp, undefined);
+  assertEquals(readConfig(["--bmp-port", "0"], {}).bmp, { port: 0 });
+  const tls = { BMP_PORT: "9443", BMP_TLS_CERT: "a.pem", BMP_TLS_KEY: "b.pem" };
+  assertEquals(readConfig([], tls).bmp, { port: 9443, tls: { cert: "a.pem", key: "b.pem" } });
+  assertEquals([
+    readConfig([], {}).bmpChunkBytes,
+    readConfig([], { BMP_CHUNK: "16384" }).bmpChunkBytes,
+  ], [8_192, 16_384]);
+  for (
+    const bad of [{ BMP_PORT: "x" }, { BMP_PORT: "70000" }, { BMP_CHUNK: "4096" }, {
+      BMP_PORT: "1",
+      BMP_TLS_KEY: "b.pem",
+    }]
+  ) {
+    assertThrows(() => readConfig([], bad as Record<string, string>), ConfigError);
+  }
+});
+
+test("a relay that goes away says 1012 to WebSockets in streams", async () => {
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "", bmp: { port: 0 } });
+  const bmp = await BmpConnection.open({ dial: local(relay.bmpPort!) });
+  const socket = new Socket("ws://relay/echo", [], { transport: bmp.transport });
+  await new Promise((resolve) => socket.onopen = resolve);
+  const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+  await relay.stop();
+  assertEquals((await closed).code, 1012);
+  await bmp.closed;
+});

@@ -7,11 +7,18 @@
 import { Duplex } from "node:stream";
 import type { Stream } from "../../link/mux/stream.ts";
 
+/** Bytes of the first slice: the head of a small request, or of a few tiny ones. */
+const SLICE = 256;
+
 type Done = (error?: Error | null) => void;
 
 export class StreamDuplex extends Duplex {
+  /** Requests that are not answered yet. */
+  requests = 0;
   #wanted = false;
   #held = false;
+  #slice = SLICE;
+  #rest: Uint8Array | undefined;
   #written: Done | undefined;
 
   /** `remoteAddress` is what an HTTP server shows as the client's address. */
@@ -43,7 +50,7 @@ export class StreamDuplex extends Duplex {
   override _read(): void {
     this.#wanted = false;
     while (!this.#held) {
-      const piece = this.stream.read();
+      const piece = this.#next();
       if (piece) {
         if (!this.push(piece)) return;
       } else {
@@ -53,6 +60,23 @@ export class StreamDuplex extends Duplex {
       }
     }
     this.#wanted = true;
+  }
+
+  /**
+   * The next bytes. Between requests they come in slices, small ones first: Deno's parser answers
+   * for all requests in a piece before anybody can say that these are too many.
+   */
+  #next(): Uint8Array | undefined {
+    const piece = this.#rest ?? this.stream.read();
+    if (!piece || this.requests > 0 || piece.length <= this.#slice) {
+      this.#rest = undefined;
+      if (this.requests > 0) this.#slice = SLICE;
+      return piece;
+    }
+    const slice = piece.subarray(0, this.#slice);
+    this.#rest = piece.subarray(this.#slice);
+    this.#slice *= 2;
+    return slice;
   }
 
   override _write(chunk: Uint8Array, _encoding: unknown, done: Done): void {

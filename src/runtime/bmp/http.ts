@@ -19,6 +19,9 @@ import { StreamDuplex } from "./duplex.ts";
 import { BadRequest, respond, toRequest } from "./exchange.ts";
 import { Upgrade } from "./upgrade.ts";
 
+/** Requests of one stream that are not answered yet. */
+const MOST_IN_A_ROW = 4;
+
 const plain = (status: string, text: string): string =>
   `HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
   `connection: close\r\n\r\n${text}`;
@@ -76,10 +79,13 @@ export class HttpStreams {
   }
 
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-    const { stream, remoteAddress } = incoming.socket as unknown as StreamDuplex;
+    const duplex = incoming.socket as unknown as StreamDuplex;
+    const { stream, remoteAddress } = duplex;
+    // Whoever wants more at once opens more streams; requests in a row would all be held in memory.
+    if (++duplex.requests > MOST_IN_A_ROW) return void duplex.destroy();
     stream.busy = true;
     outgoing.on("close", () => {
-      stream.busy = false;
+      stream.busy = --duplex.requests > 0;
     });
     const peer: Peer = {
       address: remoteAddress,
