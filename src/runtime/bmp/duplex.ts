@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import type { Stream } from "../../link/mux/stream.ts";
 
@@ -14,7 +15,7 @@ type Done = (error?: Error | null) => void;
 
 export class StreamDuplex extends Duplex {
   /** Requests that are not answered yet. */
-  requests = 0;
+  readonly requests: Set<IncomingMessage> = new Set<IncomingMessage>();
   #wanted = false;
   #held = false;
   #slice = SLICE;
@@ -68,9 +69,9 @@ export class StreamDuplex extends Duplex {
    */
   #next(): Uint8Array | undefined {
     const piece = this.#rest ?? this.stream.read();
-    if (!piece || this.requests > 0 || piece.length <= this.#slice) {
+    if (!piece || this.requests.size > 0 || piece.length <= this.#slice) {
       this.#rest = undefined;
-      if (this.requests > 0) this.#slice = SLICE;
+      if (this.requests.size > 0) this.#slice = SLICE;
       return piece;
     }
     const slice = piece.subarray(0, this.#slice);
@@ -95,6 +96,15 @@ export class StreamDuplex extends Duplex {
   override _final(done: Done): void {
     this.stream.end(true);
     done();
+  }
+
+  /**
+   * Ends it and its requests. Left alone, Deno makes an error with a stack for each of these, which
+   * takes milliseconds: a peer that drops thousands of streams would stop everybody else.
+   */
+  cut(): void {
+    for (const request of this.requests) request.destroy();
+    this.destroy();
   }
 
   override _destroy(error: Error | null, done: Done): void {

@@ -73,7 +73,7 @@ export class HttpStreams {
       closed: () => {
         if (!duplex) return;
         this.#attached--;
-        duplex.destroy();
+        duplex.cut();
       },
     };
   }
@@ -82,10 +82,12 @@ export class HttpStreams {
     const duplex = incoming.socket as unknown as StreamDuplex;
     const { stream, remoteAddress } = duplex;
     // Whoever wants more at once opens more streams; requests in a row would all be held in memory.
-    if (++duplex.requests > MOST_IN_A_ROW) return void duplex.destroy();
+    duplex.requests.add(incoming);
+    if (duplex.requests.size > MOST_IN_A_ROW) return duplex.cut();
     stream.busy = true;
     outgoing.on("close", () => {
-      stream.busy = --duplex.requests > 0;
+      duplex.requests.delete(incoming);
+      stream.busy = duplex.requests.size > 0;
     });
     const peer: Peer = {
       address: remoteAddress,
