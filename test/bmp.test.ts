@@ -405,6 +405,25 @@ test("a token is asked for by /bmp, and by every request in a stream", () =>
     });
   }, "0123456789abcdef"));
 
+test("a client whose connection is gone hears that it is offline, and nothing is thrown", () =>
+  withRelay(async (relay) => {
+    const bmp = await BmpConnection.open({ dial: local(relay.bmpPort!) });
+    const watcher = EcgClient.open({
+      url: "ws://relay",
+      stream: "bed-3",
+      transport: bmp.transport,
+      backoff: { first: 1, most: 1 },
+    });
+    const offline = Promise.withResolvers<void>();
+    let times = 0;
+    watcher.onStatus(({ kind }) => {
+      if (kind === "offline" && ++times === 3) offline.resolve();
+    });
+    bmp.close();
+    await offline.promise;
+    watcher.close();
+  }));
+
 // --- peers that do not behave ---
 
 test("bytes that are no BMP end their connection and no other", () =>

@@ -211,6 +211,20 @@ test("Mux drops the rest of a frame whose stream ends in the middle of it", () =
   assertEquals(end.said(), ["ack:0", "close"]);
 });
 
+test("the rest of a create whose stream ended in the middle of it opens none", () => {
+  const end = server();
+  const frame = encode("binary4", {
+    kind: "create",
+    id: "a",
+    sid: "0",
+    payload: bytes("0123456789"),
+  });
+  end.receive(frame.subarray(0, frame.length - 5));
+  end.owners[0]!.stream.close();
+  end.receive(frame.subarray(frame.length - 5));
+  assertEquals([end.owners.length, end.mux.size, end.said()], [1, 0, ["close"]]);
+});
+
 test("an id can be used again after its stream", () => {
   const end = server();
   for (let round = 0; round < 3; round++) {

@@ -46,12 +46,18 @@ class BmpPipe implements Pipe {
       ["sec-websocket-key", this.#key],
     ];
     if (protocols.length > 0) headers.push(["sec-websocket-protocol", protocols.join(", ")]);
-    const stream = this.#stream = open({
-      readable: () => this.#readable(),
-      drained: () => {},
-      closed: () => this.#ended(),
-    });
-    stream.write(utf8Bytes(requestHead("GET", url.pathname + url.search, headers)));
+    const head = utf8Bytes(requestHead("GET", url.pathname + url.search, headers));
+    try {
+      this.#stream = open({
+        readable: () => this.#readable(),
+        drained: () => {},
+        closed: () => this.#ended(),
+      });
+      this.#stream.write(head);
+    } catch (error) {
+      // Not at once: the owner is still setting up.
+      queueMicrotask(() => this.#lost(LOST, String(error)));
+    }
   }
 
   get buffered(): number {

@@ -228,7 +228,7 @@ export class Mux implements Line {
   }
 
   forget(stream: MuxStream): void {
-    if (this.#streams.get(stream.id) === stream) this.#streams.delete(stream.id);
+    this.#streams.delete(stream.id);
     if (this.#streams.size === 0) this.#vacantSince = this.#now;
   }
 
