@@ -126,7 +126,7 @@ async function run(): Promise<void> {
   const beyond = !LOOPBACK.has(config.host);
   const token = config.token || (beyond ? crypto.randomUUID() : "");
   const relay = await startRelay({ ...config, token }, {
-    limits: { bmpChunkBytes: config.bmpChunkBytes },
+    limits: config.bmpChunkBytes === undefined ? {} : { bmpChunkBytes: config.bmpChunkBytes },
   });
   log.info("Blaze Relay on {runtime} listens at {url}", { runtime: relay.runtime, url: relay.url });
   console.log(welcome(relay, token, token !== config.token));

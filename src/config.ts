@@ -29,7 +29,7 @@ export const SETTINGS = [
   },
   { name: "BMP_TLS_CERT", fallback: "", help: "PEM file: BMP over TLS, with BMP_TLS_KEY" },
   { name: "BMP_TLS_KEY", fallback: "", help: "PEM file of the key" },
-  { name: "BMP_CHUNK", fallback: "8192", help: "payload bytes of a BMP frame; jumbo: 16384" },
+  { name: "BMP_CHUNK", fallback: "", help: "payload bytes of a BMP frame: 8192, or 16384 (jumbo)" },
   { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
 ] as const satisfies readonly Setting[];
 
@@ -51,7 +51,7 @@ const schema = v.object({
   BMP_PORT: v.union([v.literal(""), port], "want a number from 0 to 65535"),
   BMP_TLS_CERT: v.string(),
   BMP_TLS_KEY: v.string(),
-  BMP_CHUNK: v.picklist(["8192", "16384"], "want 8192 or 16384"),
+  BMP_CHUNK: v.picklist(["", "8192", "16384"], "want 8192 or 16384"),
   LOG_LEVEL: v.picklist(LOG_LEVELS, `want one of ${LOG_LEVELS.join(", ")}`),
 });
 
@@ -61,7 +61,8 @@ export interface Config {
   readonly token: string;
   /** Where BMP is spoken over TCP, if anywhere. */
   readonly bmp?: BmpConfig;
-  readonly bmpChunkBytes: number;
+  /** Payload bytes of a BMP frame, if not the usual ones. */
+  readonly bmpChunkBytes?: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -104,7 +105,7 @@ export function readConfig(
     host: HOST,
     token: TOKEN,
     ...(BMP_PORT === "" ? {} : { bmp }),
-    bmpChunkBytes: Number(BMP_CHUNK),
+    ...(BMP_CHUNK === "" ? {} : { bmpChunkBytes: Number(BMP_CHUNK) }),
     logLevel: LOG_LEVEL,
   };
 }
