@@ -13,6 +13,8 @@ import type { Accept } from "./src/link/link.ts";
 import { LinkRegistry } from "./src/link/registry.ts";
 import { Streams } from "./src/link/stream/streams.ts";
 import { log, logToConsole } from "./src/log.ts";
+import { listenBmp } from "./src/runtime/bmp/listen.ts";
+import { BmpServer, type BmpServerOptions } from "./src/runtime/bmp/server.ts";
 import { bun } from "./src/runtime/bun.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { BlazeSessions } from "./src/session/blaze/session.ts";
@@ -28,6 +30,8 @@ export interface Relay {
   readonly port: number;
   /** `http://…`, without a slash at the end. */
   readonly url: string;
+  /** Where BMP is spoken over TCP. */
+  readonly bmpPort?: number;
   /** Sends everybody away with 1012, spread over `ms` milliseconds, then stops. */
   stop(ms?: number): Promise<void>;
 }
@@ -41,7 +45,7 @@ export interface RelayOptions {
 
 /** Puts the parts together and serves. */
 export async function startRelay(
-  config: Pick<Config, "host" | "port" | "token">,
+  config: Pick<Config, "host" | "port" | "token" | "bmp">,
   options: RelayOptions = {},
 ): Promise<Relay> {
   const runtime = "Bun" in globalThis ? bun : deno;
@@ -50,6 +54,7 @@ export async function startRelay(
   const links = new LinkRegistry(options.wrap);
   const streams = new Streams(chosen, host);
   let stopping = false;
+  const bmp = new BmpServer(bmpOptions(chosen), (request, peer) => app.fetch(request, { peer }));
   const app = createApp({
     runtime: `${runtime.name} ${runtime.version}`,
     admission: config.token ? tokenAdmission(config.token) : openAdmission(),
@@ -58,6 +63,7 @@ export async function startRelay(
     streams,
     blaze: new BlazeSessions(channels, chosen, host),
     ecg: new EcgSessions(channels, chosen, host),
+    bmp: bmp.accept(),
     echo: echo(chosen, host),
     ready: () => !stopping,
   });
@@ -65,12 +71,14 @@ export async function startRelay(
     { hostname: config.host, port: config.port, idleSeconds: chosen.idleSeconds },
     (request, peer) => app.fetch(request, { peer }),
   );
+  const bmpServer = config.bmp && await listenBmp({ hostname: config.host, ...config.bmp }, bmp);
   const shown = config.host.includes(":") ? `[${config.host}]` : config.host;
   return {
     runtime: `${runtime.name} ${runtime.version}`,
     hostname: config.host,
     port: server.port,
     url: `http://${shown}:${server.port}`,
+    ...(bmpServer ? { bmpPort: bmpServer.port } : {}),
     async stop(ms = 0) {
       stopping = true;
       const { code, word } = Close.restarting;
@@ -78,8 +86,31 @@ export async function startRelay(
       // A close that is followed at once by the end of the server would arrive as another code.
       await new Promise((resolve) => setTimeout(resolve, 300));
       streams.cutAll();
+      bmp.close();
+      await bmpServer?.stop();
       await server.stop();
     },
+  };
+}
+
+function bmpOptions(limits: Limits): BmpServerOptions {
+  return {
+    settings: {
+      chunkBytes: limits.bmpChunkBytes,
+      window: limits.bmpWindow,
+      streams: limits.bmpStreams,
+      streamBytes: limits.bmpStreamBytes,
+      unreadBytes: limits.bmpUnreadBytes,
+      backlogBytes: limits.bmpBacklogBytes,
+      idleMs: limits.bmpIdleMs,
+      vacantMs: limits.bmpVacantMs,
+      resetsPerSecond: limits.bmpResetsPerSecond,
+      resetsBurst: limits.bmpResetsBurst,
+    },
+    httpStreams: limits.bmpHttpStreams,
+    connections: limits.bmpConnections,
+    connectionsPerAddress: limits.bmpConnectionsPerAddress,
+    idleSeconds: limits.idleSeconds,
   };
 }
 
@@ -94,7 +125,9 @@ async function run(): Promise<void> {
   await logToConsole(config.logLevel);
   const beyond = !LOOPBACK.has(config.host);
   const token = config.token || (beyond ? crypto.randomUUID() : "");
-  const relay = await startRelay({ ...config, token });
+  const relay = await startRelay({ ...config, token }, {
+    limits: config.bmpChunkBytes === undefined ? {} : { bmpChunkBytes: config.bmpChunkBytes },
+  });
   log.info("Blaze Relay on {runtime} listens at {url}", { runtime: relay.runtime, url: relay.url });
   console.log(welcome(relay, token, token !== config.token));
 
@@ -116,6 +149,10 @@ function welcome(relay: Relay, token: string, made: boolean): string {
     `  monitors and viewers ${ws}/ecg/<stream>`,
     `  what is here         ${relay.url}/`,
   ];
+  if (relay.bmpPort !== undefined) {
+    const at = relay.hostname.includes(":") ? `[${relay.hostname}]` : relay.hostname;
+    lines.splice(2, 0, `  many in one          BMP at ${at}:${relay.bmpPort}`);
+  }
   if (made) {
     lines.push(`  token                ${token}   (made for this run; set TOKEN to keep one)`);
   } else if (token) lines.push("  token                as set in TOKEN");

@@ -6,6 +6,7 @@
 import { cpus, loadavg, release, totalmem, type } from "node:os";
 import process from "node:process";
 import { here } from "../tools/runtimes.ts";
+import { bmp } from "./bmp.ts";
 import { codecs } from "./codecs.ts";
 import { fanout } from "./fanout.ts";
 import { memory } from "./memory.ts";
@@ -17,6 +18,7 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   codecs,
   memory,
   stream,
+  bmp,
 };
 
 const names = process.argv.slice(2);
@@ -31,6 +33,7 @@ if (names.includes("--help") || names.includes("-h")) {
   codecs   MB/s and operations per second, beside JSON and MessagePack
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
+  bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
 
 Without a name all of them, in about a minute and a half. See bench/README.md.`,
   );

@@ -14,6 +14,8 @@ import { type Env, upgrade } from "./upgrade.ts";
 export interface Parts extends StreamParts {
   readonly blaze: BlazeSessions;
   readonly ecg: EcgSessions;
+  /** BMP: a link that carries many streams. */
+  readonly bmp?: Accept;
   readonly echo: Accept;
   /** Runtime and version, for people. */
   readonly runtime: string;
@@ -60,6 +62,9 @@ export function createApp(parts: Parts): Hono<Env> {
   });
   watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
 
+  const { bmp } = parts;
+  if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
+
   app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
@@ -76,6 +81,7 @@ const about = (runtime: string): string =>
     "",
     "  /sync, /sync/:database   WebSocket: BlazeBinary frames between a person's devices",
     "  /ecg, /ecg/:stream, /ws  WebSocket: ECG streams, protocol versions 1 to 3",
+    "  /bmp                     WebSocket: BMP, hundreds of streams in one connection",
     "  /echo                    WebSocket: sends binary messages back",
     "  /stream                  the same over HTTP, where WebSocket is blocked; try it at /stream/try",
     "  /health, /ready          is it alive, does it take links",

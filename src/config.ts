@@ -22,6 +22,14 @@ export const SETTINGS = [
     help:
       "token that clients must bring; without one, a relay beyond loopback makes and prints one",
   },
+  {
+    name: "BMP_PORT",
+    fallback: "",
+    help: "TCP port for BMP, the multiplexer; 0 takes a free one, none if not set",
+  },
+  { name: "BMP_TLS_CERT", fallback: "", help: "PEM file: BMP over TLS, with BMP_TLS_KEY" },
+  { name: "BMP_TLS_KEY", fallback: "", help: "PEM file of the key" },
+  { name: "BMP_CHUNK", fallback: "", help: "payload bytes of a BMP frame: 8192, or 16384 (jumbo)" },
   { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
 ] as const satisfies readonly Setting[];
 
@@ -40,6 +48,10 @@ const schema = v.object({
     // What both an Authorization header and a WebSocket subprotocol can carry.
     v.regex(/^(?:[A-Za-z0-9._~-]{16,})?$/, "want 16 or more letters, digits, . _ ~ -"),
   ),
+  BMP_PORT: v.union([v.literal(""), port], "want a number from 0 to 65535"),
+  BMP_TLS_CERT: v.string(),
+  BMP_TLS_KEY: v.string(),
+  BMP_CHUNK: v.picklist(["", "8192", "16384"], "want 8192 or 16384"),
   LOG_LEVEL: v.picklist(LOG_LEVELS, `want one of ${LOG_LEVELS.join(", ")}`),
 });
 
@@ -47,7 +59,17 @@ export interface Config {
   readonly port: number;
   readonly host: string;
   readonly token: string;
+  /** Where BMP is spoken over TCP, if anywhere. */
+  readonly bmp?: BmpConfig;
+  /** Payload bytes of a BMP frame, if not the usual ones. */
+  readonly bmpChunkBytes?: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+export interface BmpConfig {
+  readonly port: number;
+  /** PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** A setting that makes no sense, in words for whoever typed it. */
@@ -72,8 +94,20 @@ export function readConfig(
     const value = name === "TOKEN" ? "" : ` "${raw[name]}"`;
     throw new ConfigError(`${name}${value}: ${issue.message}`);
   }
-  const { PORT, HOST, TOKEN, LOG_LEVEL } = parsed.output;
-  return { port: PORT, host: HOST, token: TOKEN, logLevel: LOG_LEVEL };
+  const { PORT, HOST, TOKEN, LOG_LEVEL, BMP_PORT, BMP_CHUNK } = parsed.output;
+  const { BMP_TLS_CERT: cert, BMP_TLS_KEY: key } = parsed.output;
+  if ((cert === "") !== (key === "")) {
+    throw new ConfigError("BMP_TLS_CERT and BMP_TLS_KEY: want both, or neither");
+  }
+  const bmp = { port: Number(BMP_PORT), ...(cert === "" ? {} : { tls: { cert, key } }) };
+  return {
+    port: PORT,
+    host: HOST,
+    token: TOKEN,
+    ...(BMP_PORT === "" ? {} : { bmp }),
+    ...(BMP_CHUNK === "" ? {} : { bmpChunkBytes: Number(BMP_CHUNK) }),
+    logLevel: LOG_LEVEL,
+  };
 }
 
 /** The text of `--help`. */

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Which room may import from which. A room may always import from itself. */
 const arrows: Record<string, readonly string[]> = {
   "wire": [],
-  "link": ["wire"],
+  "link": ["wire", "close"],
   "close": [],
   "limits": [],
   "host": ["link"],
@@ -18,7 +18,7 @@ const arrows: Record<string, readonly string[]> = {
   "config": ["log"],
   "channel": ["link"],
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
-  "runtime": ["link"],
+  "runtime": ["link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "host"],
   "routes": ["session", "runtime", "link", "wire", "limits", "admission"],
   "main": [

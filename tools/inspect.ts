@@ -8,10 +8,11 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { fromHex, hex, utf8Bytes } from "../src/wire/bytes.ts";
 import type { Dissector } from "./inspect/dissector.ts";
+import { bmp } from "./inspect/bmp.ts";
 import { uint32, websocket } from "./inspect/websocket.ts";
 
 /** Those that are surest of themselves first. */
-const dissectors: readonly Dissector[] = [uint32, websocket];
+const dissectors: readonly Dissector[] = [uint32, websocket, bmp];
 
 const usage = `Names every byte of a message.
 

@@ -1,0 +1,57 @@
+/**
+ * A link as the carrier of a multiplexed connection: every message is a piece of the bytes, cut
+ * anywhere.
+ *
+ * @module
+ */
+import { Close } from "../../close.ts";
+import type { Link, LinkEvents } from "../link.ts";
+import type { Carrier, Mux } from "./mux.ts";
+
+/** How often a link is asked whether it has room: not every runtime says so by itself. */
+const POLL_MS = 5;
+
+/** Joins a link with the connection that `connect` makes, if it makes one. */
+export function linkCarrier(
+  link: Link,
+  connect: (carrier: Carrier) => Mux | undefined,
+): LinkEvents {
+  let polling: ReturnType<typeof setTimeout> | undefined;
+  const poll = () => {
+    polling = undefined;
+    mux?.drained();
+    if (link.buffered > 0) polling = setTimeout(poll, POLL_MS);
+  };
+  const carrier: Carrier = {
+    get buffered() {
+      return link.buffered;
+    },
+    write(bytes) {
+      link.send(bytes);
+      if (link.buffered > 0) polling ??= setTimeout(poll, POLL_MS);
+    },
+    end(why) {
+      clearTimeout(polling);
+      const { code, word } = why === undefined
+        ? Close.normal
+        : why.code === "NOT_READING"
+        ? Close.tooSlow
+        : why.code === "TOO_MANY_RESETS"
+        ? Close.tooFast
+        : why.code === "VACANT"
+        ? Close.normal
+        : Close.badFrame;
+      link.close(code, why ? why.message : word);
+    },
+  };
+  const mux = connect(carrier);
+  return {
+    message: (message) => mux?.receive(message),
+    text: () => link.close(Close.text.code, Close.text.help),
+    drained: () => mux?.drained(),
+    closed: () => {
+      clearTimeout(polling);
+      mux?.closed();
+    },
+  };
+}

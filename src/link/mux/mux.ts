@@ -1,0 +1,372 @@
+/**
+ * One multiplexed connection: bytes of a carrier on one side, streams on the other. It has no socket,
+ * and time is injected.
+ *
+ * Reading never waits for writing: whatever arrives is sorted to its stream at once. Writing takes one
+ * frame of each stream that may send, round after round, as long as the carrier has room.
+ *
+ * @module
+ */
+import { WireError } from "../../wire/bytes.ts";
+import { Decoder, type Piece } from "../../wire/bmp/decoder.ts";
+import { encode } from "../../wire/bmp/encode.ts";
+import { carriesPayload, type Form, type Kind } from "../../wire/bmp/frame.ts";
+import { Batch } from "./batch.ts";
+import { type Greeting, greeting, readGreeting } from "./greeting.ts";
+import type { MuxSettings } from "./settings.ts";
+import { type Line, MuxStream, type Stream, type StreamEvents } from "./stream.ts";
+
+/** What moves the bytes. */
+export interface Carrier {
+  /** Bytes written that have not left this process. */
+  readonly buffered: number;
+  /** Never blocks; the bytes belong to the carrier from here on. */
+  write(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Ends the connection once what was written has left. */
+  end(why?: MuxFault): void;
+}
+
+/**
+ * Why a connection was given up: a `BmpErrorCode`, or
+ *
+ * - `CUT_FRAME`: the carrier ended within a frame.
+ * - `TOO_MANY_RESETS`: streams were opened and dropped unanswered, or opened beyond the limit.
+ * - `NOT_READING`: the peer sends and reads nothing of what it asked for.
+ * - `VACANT`: there was no stream for a long time.
+ */
+export interface MuxFault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Time and turns, as a connection sees them. */
+export interface MuxHost {
+  now(): number;
+  after(ms: number, run: () => void): () => void;
+  /** Runs once, after what goes on now, so that many frames leave in one write. */
+  soon(run: () => void): void;
+}
+
+export interface MuxOptions {
+  readonly role: "client" | "server";
+  /** How to write. A server left without learns it from its client. */
+  readonly form?: Form;
+  readonly settings: MuxSettings;
+  readonly carrier: Carrier;
+  readonly host: MuxHost;
+  /** Takes a stream that the peer opened. Without it none may be. */
+  readonly accept?: (stream: Stream) => StreamEvents;
+  /**
+   * Sent on a stream that ends before it said anything: the real client of binary4 never comes back
+   * from a close without an answer.
+   */
+  readonly apology?: Uint8Array;
+  /** The connection is over. Called exactly once, after all streams have heard of it. */
+  readonly ended?: (fault?: MuxFault) => void;
+}
+
+export class Mux implements Line {
+  readonly role: "client" | "server";
+  readonly chunkBytes: number;
+  readonly streamBytes: number;
+  readonly #options: MuxOptions;
+  readonly #settings: MuxSettings;
+  readonly #decoder: Decoder;
+  readonly #streams = new Map<string, MuxStream>();
+  readonly #batch: Batch;
+  #form: Form | undefined;
+  #agreed: Greeting | undefined;
+  /** Streams that may send, first come, first served. */
+  #round: MuxStream[] = [];
+  #due: MuxStream[] = [];
+  #unread = 0;
+  #opened = 0;
+  #greeted = false;
+  #now: number;
+  #soon = false;
+  #receiving = false;
+  #over = false;
+  #resets: number;
+  #resetsAt: number;
+  #vacantSince: number;
+  #stopClock: () => void = () => {};
+
+  constructor(options: MuxOptions) {
+    const { role, form, settings, carrier, host } = options;
+    this.role = role;
+    this.#options = options;
+    this.#settings = settings;
+    this.chunkBytes = settings.chunkBytes;
+    this.streamBytes = settings.streamBytes;
+    this.#form = form;
+    this.#decoder = new Decoder(form === undefined ? {} : { form });
+    this.#batch = new Batch((bytes) => carrier.write(bytes));
+    this.#now = this.#vacantSince = this.#resetsAt = host.now();
+    this.#resets = settings.resetsBurst;
+    this.#tick();
+  }
+
+  /** Streams that are open. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** What frames look like here; a server knows after the first one. */
+  get form(): Form | undefined {
+    return this.#form;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Bytes that wait for the readers of all streams, with what keeping them costs. */
+  get unreadBytes(): number {
+    return this.#unread;
+  }
+
+  get agreed(): Greeting | undefined {
+    return this.#agreed;
+  }
+
+  get named(): boolean {
+    return this.#form === "binary4";
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Opens a stream of our own. The peer learns of it with the first bytes, or by `announce`. */
+  open(events: StreamEvents): MuxStream {
+    if (this.#over) throw new Error("the connection is over");
+    if (this.#streams.size >= this.#settings.streams) {
+      throw new RangeError(`more than ${this.#settings.streams} streams at once`);
+    }
+    this.#now = this.#options.host.now();
+    const stream = new MuxStream(`io_${this.#opened++}`, this);
+    stream.events = events;
+    this.#streams.set(stream.id, stream);
+    return stream;
+  }
+
+  /** Bytes of the peer. */
+  receive(chunk: Uint8Array): void {
+    if (this.#over) return;
+    this.#now = this.#options.host.now();
+    this.#receiving = true;
+    try {
+      for (const piece of this.#decoder.feed(chunk)) {
+        this.#form ??= this.#decoder.form;
+        this.#take(piece);
+        if (this.#over) return;
+      }
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#end({ code: error.code, message: error.message });
+    } finally {
+      this.#receiving = false;
+    }
+    this.#pump();
+  }
+
+  /** The carrier has room again. */
+  drained(): void {
+    this.#pump();
+  }
+
+  /** The carrier is gone, or its peer will send no more: BMP knows no half-open connection. */
+  closed(): void {
+    const { idle } = this.#decoder;
+    this.#end(idle ? undefined : { code: "CUT_FRAME", message: "the carrier ended in a frame" });
+  }
+
+  /** Ends all streams and the connection. */
+  close(): void {
+    this.#end();
+  }
+
+  // --- what streams ask for ---
+
+  greet(): string | undefined {
+    if (this.#greeted || this.role !== "client" || !this.named) return;
+    this.#greeted = true;
+    return greeting("client", this.#settings);
+  }
+
+  frame(stream: MuxStream, kind: Kind, sid: string, payload?: Uint8Array): void {
+    if (this.#over || this.#form === undefined) return;
+    const { id } = stream;
+    this.#batch.add(encode(this.#form, payload ? { kind, id, sid, payload } : { kind, id, sid }));
+    this.#later();
+  }
+
+  ack(stream: MuxStream, sid: string): void {
+    if (!this.#agreed) return this.frame(stream, "ack", sid);
+    if (stream.due === undefined) this.#due.push(stream);
+    stream.due = sid;
+    this.#later();
+  }
+
+  ready(stream: MuxStream): void {
+    if (stream.waiting) return;
+    stream.waiting = true;
+    this.#round.push(stream);
+    this.#later();
+  }
+
+  unread(change: number): boolean {
+    this.#unread += change;
+    return this.#unread <= this.#settings.unreadBytes;
+  }
+
+  apologise(stream: MuxStream): void {
+    const { apology } = this.#options;
+    if (!apology) return;
+    this.frame(stream, "data", "", apology);
+    this.frame(stream, "eof", "");
+  }
+
+  forget(stream: MuxStream): void {
+    this.#streams.delete(stream.id);
+    if (this.#streams.size === 0) this.#vacantSince = this.#now;
+  }
+
+  // --- what the peer does ---
+
+  #take(piece: Piece): void {
+    const { kind, id, sid } = piece.head;
+    const stream = this.#streams.get(id);
+    if (carriesPayload(kind)) {
+      if (stream) stream.arrive(piece);
+      // Anything else for a stream that is not there is late, and nobody waits for it.
+      else if (kind === "create" && piece.offset === 0) this.#create(piece);
+      return;
+    }
+    if (!stream) return;
+    switch (kind) {
+      case "ack": {
+        const theirs = this.role === "client" ? readGreeting("server", sid) : undefined;
+        if (theirs) this.#agree(theirs);
+        else stream.ack(sid);
+        return;
+      }
+      case "eof":
+        return stream.eof();
+      case "close":
+        if (this.role === "server" && !stream.spoke) this.#reset();
+        return stream.finish("CLOSED", false);
+    }
+  }
+
+  #create(piece: Piece): void {
+    const { accept } = this.#options;
+    if (!accept) return;
+    const { id, sid } = piece.head;
+    const stream = new MuxStream(id, this);
+    this.#streams.set(id, stream);
+    if (this.#streams.size > this.#settings.streams) {
+      this.#reset();
+      if (this.#over) return;
+      stream.arrive(piece);
+      return stream.finish("REFUSED", true);
+    }
+    stream.events = accept(stream);
+    const theirs = this.#agreed ? undefined : readGreeting("client", sid);
+    stream.arrive(piece);
+    if (theirs) {
+      this.frame(stream, "ack", greeting("server", this.#settings));
+      this.#agree(theirs);
+    }
+  }
+
+  #agree({ window, chunkBytes }: Greeting): void {
+    if (this.#agreed) return;
+    const ours = this.#settings;
+    this.#agreed = {
+      window: Math.min(window, ours.window),
+      chunkBytes: Math.min(chunkBytes, ours.chunkBytes),
+    };
+  }
+
+  /** Takes one reset out of the budget. */
+  #reset(): void {
+    const { resetsPerSecond, resetsBurst } = this.#settings;
+    const refill = (this.#now - this.#resetsAt) / 1000 * resetsPerSecond;
+    this.#resets = Math.min(resetsBurst, this.#resets + refill) - 1;
+    this.#resetsAt = this.#now;
+    if (this.#resets >= 0) return;
+    this.#end({ code: "TOO_MANY_RESETS", message: "too many streams dropped or refused" });
+  }
+
+  // --- what goes out ---
+
+  #later(): void {
+    if (this.#soon || this.#receiving) return;
+    this.#soon = true;
+    this.#options.host.soon(() => {
+      this.#soon = false;
+      this.#pump();
+    });
+  }
+
+  /** Acks and the like always leave; data while the carrier has room. */
+  #pump(): void {
+    if (this.#over) return;
+    const { carrier } = this.#options;
+    const { carrierBytes, backlogBytes } = this.#settings;
+    for (const stream of this.#due) {
+      const { due } = stream;
+      stream.due = undefined;
+      if (due !== undefined && this.#form) {
+        this.#batch.add(encode(this.#form, { kind: "ack", id: stream.id, sid: due }));
+      }
+    }
+    this.#due.length = 0;
+    if (carrier.buffered + this.#batch.length > backlogBytes) {
+      return this.#end({ code: "NOT_READING", message: "the peer reads nothing of what it gets" });
+    }
+    while (this.#round.length > 0 && carrier.buffered + this.#batch.length < carrierBytes) {
+      const turn = this.#round;
+      this.#round = [];
+      for (let i = 0; i < turn.length; i++) {
+        if (carrier.buffered + this.#batch.length >= carrierBytes) {
+          this.#round = [...turn.slice(i), ...this.#round];
+          break;
+        }
+        const stream = turn[i]!;
+        stream.waiting = false;
+        stream.turn();
+        if (stream.sendable) this.ready(stream);
+      }
+    }
+    this.#batch.flush();
+  }
+
+  #tick(): void {
+    const { idleMs, vacantMs } = this.#settings;
+    const every = Math.max(1, Math.min(idleMs, vacantMs) / 4);
+    this.#stopClock = this.#options.host.after(every, () => {
+      this.#now = this.#options.host.now();
+      for (const stream of this.#streams.values()) {
+        if (this.#now - stream.at < idleMs || (stream.busy && !stream.owed)) continue;
+        stream.finish("TIMEOUT", true);
+      }
+      if (this.#streams.size === 0 && this.#now - this.#vacantSince >= vacantMs) {
+        this.#end({ code: "VACANT", message: "no stream for a long time" });
+      } else if (!this.#over) this.#tick();
+    });
+  }
+
+  #end(fault?: MuxFault): void {
+    if (this.#over) return;
+    this.#batch.flush();
+    this.#over = true;
+    this.#stopClock();
+    this.#round = [];
+    this.#due = [];
+    for (const stream of [...this.#streams.values()]) stream.finish("CONNECTION_LOST", false);
+    this.#options.carrier.end(fault);
+    this.#options.ended?.(fault);
+  }
+}

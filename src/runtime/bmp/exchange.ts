@@ -1,0 +1,116 @@
+/**
+ * Node's requests and responses as those of the web.
+ *
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { StreamDuplex } from "./duplex.ts";
+
+/** Something Node's parser let through and no `Request` can hold. */
+export class BadRequest extends Error {
+  override readonly name = "BadRequest";
+}
+
+/** A request with its body. It is aborted when `outgoing` closes before its end. */
+export function toRequest(incoming: IncomingMessage, outgoing?: ServerResponse): Request {
+  const { rawHeaders, method = "GET", url = "/" } = incoming;
+  const headers = new Headers();
+  try {
+    for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+      headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+    }
+    const abort = new AbortController();
+    outgoing?.on("close", () => {
+      if (!outgoing.writableFinished) abort.abort();
+    });
+    const init: RequestInit & { duplex?: "half" } = { method, headers, signal: abort.signal };
+    if (outgoing && hasBody(incoming)) {
+      init.body = bodyOf(incoming, outgoing);
+      init.duplex = "half";
+    }
+    // An absolute form names its own host; all others take that of the header.
+    const target = url.startsWith("/") ? `http://${headers.get("host") ?? "localhost"}${url}` : url;
+    return new Request(target, init);
+  } catch (error) {
+    throw new BadRequest("The request cannot be read.", { cause: error });
+  }
+}
+
+const hasBody = ({ method, headers }: IncomingMessage): boolean =>
+  method !== "GET" && method !== "HEAD" &&
+  (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0);
+
+/** Reads only when asked, so that a slow reader holds its own stream back. */
+function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
+  const duplex = incoming.socket as unknown as StreamDuplex;
+  const flow = (on: boolean) => {
+    if (on) incoming.resume();
+    else incoming.pause();
+    duplex.hold(!on);
+  };
+  let over = false;
+  /** From here on the rest is skipped, so that the stream can carry another request. */
+  const finish = (tell: () => void) => {
+    if (!over) tell();
+    over = true;
+    flow(true);
+  };
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      const cut = () => controller.error(new Error("the request was cut, or is answered already"));
+      incoming.on("data", (chunk: Uint8Array) => {
+        if (over) return;
+        controller.enqueue(chunk);
+        if ((controller.desiredSize ?? 0) <= 0) flow(false);
+      });
+      incoming.on("end", () => finish(() => controller.close()));
+      incoming.on("close", () => finish(cut));
+      incoming.on("error", () => finish(cut));
+      outgoing.on("close", () => finish(cut));
+      flow(false);
+    },
+    pull: () => flow(true),
+    cancel: () => finish(() => {}),
+  }, { highWaterMark: 0 });
+}
+
+/** Writes an answer, at the pace of its reader. */
+export async function respond(response: Response, outgoing: ServerResponse): Promise<void> {
+  const headers: string[] = [];
+  for (const [name, value] of response.headers) headers.push(name, value);
+  const { body, status } = response;
+  if (body === null) return void outgoing.writeHead(status, headers).end();
+  const reader = body.getReader();
+  let next: ReturnType<typeof reader.read> | undefined = reader.read();
+  // Most bodies are one piece that is there: then the answer has a length and leaves in one write.
+  const first = await Promise.race([next, aMoment()]);
+  if (first && !first.done) {
+    const { value } = first;
+    next = reader.read();
+    if ((await Promise.race([next, aMoment()]))?.done) {
+      if (!response.headers.has("content-length")) {
+        headers.push("content-length", String(value.length));
+      }
+      return void outgoing.writeHead(status, headers).end(value);
+    }
+    outgoing.writeHead(status, headers).write(value);
+  } else {
+    outgoing.writeHead(status, headers).flushHeaders();
+  }
+  let wake = () => {};
+  outgoing.on("drain", () => wake());
+  outgoing.on("close", () => {
+    wake();
+    reader.cancel().catch(() => {});
+  });
+  for (let read; !(read = await (next ?? reader.read())).done; next = undefined) {
+    if (outgoing.destroyed) return;
+    if (!outgoing.write(read.value)) await new Promise<void>((resolve) => wake = resolve);
+  }
+  outgoing.end();
+}
+
+/** Long enough for a stream to say that it has ended, if it knows. */
+async function aMoment(): Promise<undefined> {
+  for (let turn = 0; turn < 4; turn++) await undefined;
+}
