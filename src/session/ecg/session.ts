@@ -7,19 +7,25 @@
  * @module
  */
 import { covers, type Grant } from "../../admission.ts";
-import type { Channels, Delivery, Member, Membership } from "../../channel/channels.ts";
+import type { Channels } from "../../channel/channels.ts";
 import { Close } from "../../close.ts";
 import type { Limits } from "../../limits.ts";
 import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
 import { utf8Bytes, WireError } from "../../wire/bytes.ts";
+import { splitBatch } from "../../wire/ecg/batch.ts";
 import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { encode, open, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
-import type { Key, ValueMap } from "../../wire/ecg/msgpack.ts";
+import { encode, open, type OpenMessage } from "../../wire/ecg/message.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
+import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Host } from "../../host.ts";
-import { Outbox } from "../outbox.ts";
+import type { Gap } from "../backlog.ts";
 import { Bucket } from "../rate.ts";
+import { EcgFault, field, lastSeconds, names } from "./fault.ts";
+import { type Contents, contentsOf, Publication } from "./publication.ts";
+import type { Form, Room } from "./room.ts";
+import { Streams } from "./streams.ts";
+import { Watching } from "./watching.ts";
 
 /** What a request to `/ecg` settled before the upgrade. */
 export interface EcgTerms {
@@ -29,117 +35,128 @@ export interface EcgTerms {
 }
 
 /** What this relay can do beyond the versions, as its hello says. */
-const CAPABILITIES = ["compression", "timestamps", "priority", "broadcast", "ack"];
+const CAPABILITIES = [
+  ...["compression", "timestamps", "priority", "broadcast", "ack"],
+  ...["history", "gap", "packed-signal", "batch"],
+];
 
 /** Where a message without a stream in path or payload goes. */
 const DEFAULT_STREAM = "default";
 
-const VERSIONS = [Version.V1, Version.V2, Version.V3] as const;
+const VERSIONS: readonly unknown[] = [Version.V1, Version.V2, Version.V3];
+const isVersion = (value: unknown): value is Version => VERSIONS.includes(value);
+
+/** Bytes of a float in a list, which is what a packed sample counts as. */
+const FLOAT_BYTES = 9;
 
 /** Everything that ECG sessions share. */
 export class EcgSessions {
-  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {}
+  readonly streams: Streams;
+
+  constructor(channels: Channels, readonly limits: Limits, readonly host: Host) {
+    this.streams = new Streams(channels, limits, host);
+  }
 
   /** Serves links on these terms. */
   accept(terms: EcgTerms): Accept {
     return (link) => new EcgSession(link, terms, this);
   }
-
-  /** To everybody in these channels (one for each version), as each version wants it. */
-  publish(
-    channelOf: (version: Version) => string,
-    message: Message,
-    opened: OpenMessage,
-    from: Member,
-    delivery: Delivery,
-  ): void {
-    for (const version of VERSIONS) {
-      const channel = this.channels.get(channelOf(version));
-      if (!channel) continue;
-      if (version === opened.version) channel.publish(message, from, delivery);
-      else if (opened.msgpack !== null) {
-        channel.publish(reframe(opened, version, this.host.unixMicros()), from, delivery);
-      }
-    }
-  }
 }
 
-// A tenant holds no "/", so neither tenants nor the two kinds of channel can meet.
-const streamChannel = (tenant: string, stream: string) => (version: Version) =>
-  `ecg${version}:${tenant}/${stream}`;
-const tenantChannel = (tenant: string) => (version: Version) => `ecg${version}:${tenant}`;
-
-/** A fault of the peer's, with its code of the protocol. */
-class EcgFault extends Error {
-  constructor(readonly code: ErrorCode, detail = "") {
-    super(detail);
-  }
-}
-
-class EcgSession implements LinkEvents, Member {
-  readonly #outbox: Outbox;
+class EcgSession implements LinkEvents {
+  readonly #watching: Watching;
   readonly #messages: Bucket;
   readonly #bytes: Bucket;
   readonly #faults: Bucket;
-  /** Streams subscribed to, and the way out of each. */
-  readonly #subscriptions = new Map<string, Membership>();
-  #broadcasts: Membership | undefined;
+  readonly #warnings: Bucket;
+  /** Streams whose scale it brought, the latest last. */
+  readonly #explained = new Set<Room>();
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
-  #version: Version = Version.V1;
+  #form: Form = { version: Version.V1, packed: false };
+  #batches = false;
   #spoken = false;
+  #stopExpiry: (() => void) | undefined;
 
   constructor(
-    readonly link: Link,
+    private readonly link: Link,
     private readonly terms: EcgTerms,
     private readonly shared: EcgSessions,
   ) {
-    const { limits, host } = shared;
+    const { limits, host, streams } = shared;
     const burst = limits.burstSeconds;
     const clock = () => host.now();
-    this.#outbox = new Outbox(link, limits.bufferedBytes);
+    this.#watching = new Watching(link, terms.grant.tenant, streams, {
+      ping: () => this.#encode(MessageType.PING, null),
+      gap: (gap, room) => this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, room)),
+      sealed: (stream) =>
+        this.#encode(MessageType.SUBSCRIPTION_ACK, {
+          stream,
+          status: "encrypted",
+          message: "This stream is encrypted, which only version 3 carries.",
+        }),
+    });
     this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, clock);
     this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, clock);
     this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, clock);
+    this.#warnings = new Bucket(1, 1, clock);
     this.#tell(MessageType.PROTOCOL_NEGOTIATION, {
       supported_versions: VERSIONS,
       capabilities: CAPABILITIES,
       max_message_size: limits.payloadBytes,
     });
-  }
-
-  deliver(message: Message, delivery: Delivery): void {
-    this.#outbox.send(message, delivery);
+    this.#awaitExpiry();
   }
 
   message(message: Message): void {
-    if (!this.#outbox.open) return;
+    if (!this.#watching.outbox.open) return;
+    const since = this.shared.host.now();
     try {
-      if (!this.#messages.take() || !this.#bytes.take(message.length)) {
-        throw new EcgFault(ErrorCode.RATE_LIMITED);
-      }
-      const opened = open(message, this.shared.limits.payloadBytes);
-      if (!this.#spoken) this.#speak(opened.version);
-      this.#dispatch(message, opened);
+      for (const one of this.#batches ? splitBatch(message) : [message]) this.#take(one);
     } catch (error) {
+      // Of a batch that cannot be split; each message in it answers for itself.
       this.#answer(error);
     }
+    const ms = this.shared.host.now() - since;
+    if (ms < this.shared.limits.slowMessageMs || !this.#warnings.take()) return;
+    log.warning("slow ecg message: {ms} ms for {bytes} bytes", {
+      ms: Math.round(ms),
+      bytes: message.length,
+      type: message[1],
+      remote: this.link.remote,
+    });
   }
 
   text(): void {
     this.#refuse(ErrorCode.INVALID_DATA, "binary messages only");
-    this.#outbox.close(Close.text);
+    this.#watching.outbox.close(Close.text);
   }
 
   drained(): void {
-    for (const membership of this.#subscriptions.values()) membership.drained();
-    this.#broadcasts?.drained();
+    this.#watching.drained();
   }
 
   closed(code: number): void {
-    for (const membership of this.#subscriptions.values()) membership.leave();
-    this.#subscriptions.clear();
-    this.#broadcasts?.leave();
+    this.#stopExpiry?.();
+    this.#watching.leave();
+    for (const room of this.#explained) this.shared.streams.release(room);
+    this.#explained.clear();
     log.debug("ecg link closed with {code}", { code, remote: this.link.remote });
+  }
+
+  #take(message: Message): void {
+    if (!this.#watching.outbox.open) return;
+    try {
+      // The answer to a PING of ours is not counted: we asked for it.
+      const asked = message[1] === MessageType.PONG && this.#watching.asking;
+      if (!asked && !this.#messages.take() || !this.#bytes.take(message.length)) {
+        throw new EcgFault(ErrorCode.RATE_LIMITED);
+      }
+      const opened = open(message, this.shared.limits.payloadBytes);
+      if (!this.#spoken) this.#speak({ ...this.#form, version: opened.version });
+      this.#dispatch(message, opened);
+    } catch (error) {
+      this.#answer(error);
+    }
   }
 
   #dispatch(message: Message, opened: OpenMessage): void {
@@ -151,29 +168,41 @@ class EcgSession implements LinkEvents, Member {
       case MessageType.FEATURE_DATA:
         return this.#publish(message, opened, payload);
       case MessageType.SUBSCRIBE:
-        return this.#subscribe(this.#named(payload));
+        return this.#subscribe(this.#named(payload), lastSeconds(payload));
       case MessageType.UNSUBSCRIBE:
         return this.#unsubscribe(this.#named(payload));
       case MessageType.PING:
         return this.#tell(MessageType.PONG, payload);
+      case MessageType.PONG:
+        return this.#watching.answered();
       case MessageType.VERSION_CHECK:
       case MessageType.PROTOCOL_NEGOTIATION:
         return this.#choose(payload);
     }
-    // HEARTBEAT, PONG, SUBSCRIPTION_ACK and ERROR tell the relay that the peer is there. It knows now.
+    // HEARTBEAT, SUBSCRIPTION_ACK and ERROR tell the relay that the peer is there. It knows now.
   }
 
   #publish(message: Message, opened: OpenMessage, payload: Payload): void {
-    if (opened.msgpack !== null) checkData(opened.type, payload);
+    const sealed = opened.msgpack === null;
+    const contents = sealed ? NO_CONTENTS : contentsOf(opened.type, payload);
     const { grant } = this.terms;
     const stream = this.#streamOf(opened, payload);
     const broadcast = (opened.flags & Flag.BROADCAST) !== 0;
     if (!covers(grant.publish, stream) || (broadcast && !grant.broadcast)) {
       throw new EcgFault(ErrorCode.PERMISSION_DENIED, broadcast ? "BROADCAST" : stream);
     }
-    const alert = (opened.flags & Flag.PRIORITY) !== 0 || opened.type === MessageType.ANOMALY_ALERT;
-    const channelOf = broadcast ? tenantChannel(grant.tenant) : streamChannel(grant.tenant, stream);
-    this.shared.publish(channelOf, message, opened, this, alert ? "alert" : "stream");
+    if (!this.#bytes.take(FLOAT_BYTES * contents.packedSamples)) {
+      throw new EcgFault(ErrorCode.RATE_LIMITED);
+    }
+    const scale = this.#scaleOf(stream, contents);
+    const { streams, host } = this.shared;
+    const publication = new Publication(message, opened, scale, host.unixMicros(), {
+      stream: broadcast ? null : stream,
+      samples: contents.samples,
+      explains: contents.scale !== undefined,
+    });
+    if (broadcast) streams.broadcast(grant.tenant, publication, this.#watching);
+    else streams.publish(grant.tenant, stream, publication, this.#watching);
     if (opened.flags & Flag.ACK_REQUIRED) {
       this.#tell(MessageType.SUBSCRIPTION_ACK, {
         status: "ok",
@@ -181,6 +210,32 @@ class EcgSession implements LinkEvents, Member {
         ack_timestamp: opened.timestamp,
       });
     }
+  }
+
+  /** What a packed signal means; what a message brings is learnt on the way. */
+  #scaleOf(stream: string, { scale, scaleId, leads }: Contents): Scale | undefined {
+    if (scaleId === undefined) return undefined;
+    const { streams, limits } = this.shared;
+    const { tenant } = this.terms.grant;
+    if (scale) {
+      const room = streams.enter(tenant, stream);
+      room.learn(scale);
+      if (this.#explained.has(room)) streams.release(room);
+      // Again, so that it comes last.
+      this.#explained.delete(room);
+      this.#explained.add(room);
+      const [oldest] = this.#explained;
+      if (this.#explained.size > limits.streamsPerLink) {
+        this.#explained.delete(oldest!);
+        streams.release(oldest!);
+      }
+    }
+    const known = streams.room(tenant, stream)?.scale(scaleId);
+    if (!known) throw new EcgFault(ErrorCode.MISSING_FIELDS, `scale ${scaleId}`);
+    if (known.leads.length !== leads) {
+      throw new EcgFault(ErrorCode.INVALID_DATA, `scale ${scaleId} has other leads`);
+    }
+    return known;
   }
 
   /** The path's, else the payload's, else the default. What is sealed cannot name one. */
@@ -216,58 +271,96 @@ class EcgSession implements LinkEvents, Member {
     return name;
   }
 
-  #subscribe(stream: string): void {
+  #subscribe(stream: string, seconds: number): void {
     const { grant } = this.terms;
+    const watching = this.#watching;
+    // The same answer whether there is such a stream or not.
     if (!covers(grant.watch, stream)) throw new EcgFault(ErrorCode.PERMISSION_DENIED, stream);
-    if (!this.#subscriptions.has(stream)) {
-      const most = this.shared.limits.streamsPerLink;
-      if (this.#subscriptions.size >= most) {
-        throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
-      }
-      this.#join(stream);
+    const most = this.shared.limits.streamsPerLink;
+    if (!watching.has(stream) && watching.size >= most) {
+      throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
     }
-    this.#tell(MessageType.SUBSCRIPTION_ACK, { stream, status: "subscribed" });
+    watching.subscribe(stream, this.#form, (room) => {
+      const past = this.#past(room, seconds);
+      this.#tell(MessageType.SUBSCRIPTION_ACK, {
+        stream,
+        status: "subscribed",
+        ...(seconds > 0 ? { history: past.length } : {}),
+        ...this.#scales(room),
+      });
+      watching.outbox.ask();
+      for (const { message, publication } of past) {
+        watching.deliver(message, publication.delivery, publication.extent);
+      }
+    });
+  }
+
+  /** The last seconds of a stream in the peer's form; they count as bytes that it asked for. */
+  #past(room: Room, seconds: number): { message: Message; publication: Publication }[] {
+    if (seconds === 0) return [];
+    const { version, packed } = this.#form;
+    const { history } = this.shared.streams;
+    const past = [];
+    for (const publication of history.last(room.key, 1000 * seconds)) {
+      const message = packed
+        ? publication.as(version)
+        : publication.unpacked(version, this.shared.limits.payloadBytes);
+      if (message && this.#bytes.take(message.length)) past.push({ message, publication });
+    }
+    return past;
+  }
+
+  #scales(room: Room | undefined): { scales?: readonly Scale[] } {
+    const scales = this.#form.packed ? room?.scales ?? [] : [];
+    return scales.length > 0 ? { scales } : {};
+  }
+
+  #gap({ stream, messages, samples, from, to, explains }: Gap, room: Room | undefined) {
+    const scales = explains ? this.#scales(room) : {};
+    return { stream, status: "gap", messages, samples, from, to, ...scales };
   }
 
   #unsubscribe(stream: string): void {
-    this.#subscriptions.get(stream)?.leave();
-    this.#subscriptions.delete(stream);
-    if (this.#subscriptions.size === 0) {
-      this.#broadcasts?.leave();
-      this.#broadcasts = undefined;
-    }
+    this.#watching.unsubscribe(stream);
     this.#tell(MessageType.SUBSCRIPTION_ACK, { stream, status: "unsubscribed" });
   }
 
-  #join(stream: string): void {
-    const { channels } = this.shared;
-    const { tenant } = this.terms.grant;
-    const name = streamChannel(tenant, stream)(this.#version);
-    this.#subscriptions.set(stream, channels.join(name, this));
-    this.#broadcasts ??= channels.join(tenantChannel(tenant)(this.#version), this);
-  }
-
-  /** The peer says which version it wants, whatever version it says it in. */
+  /** The peer says what it wants, whatever version it says it in. */
   #choose(payload: Payload): void {
-    const version = field(payload, "version");
-    if (version === undefined) return;
-    if (version !== 1 && version !== 2 && version !== 3) {
+    const offered = field(payload, "supported_versions");
+    const version = field(payload, "version") ??
+      (Array.isArray(offered) ? Math.max(0, ...offered.filter(isVersion)) : this.#form.version);
+    if (!isVersion(version)) {
       throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${String(version)}`);
     }
-    this.#speak(version);
+    const capabilities = names(payload, "capabilities");
+    this.#batches = capabilities.includes("batch");
+    this.#watching.outbox.batches = this.#batches;
+    this.#speak({ version, packed: capabilities.includes("packed-signal") });
   }
 
-  /** Settles the version; subscriptions move over. */
-  #speak(version: Version): void {
+  /** Settles the form; subscriptions move over. */
+  #speak(form: Form): void {
     this.#spoken = true;
-    if (version === this.#version) return;
-    this.#version = version;
-    this.#broadcasts?.leave();
-    this.#broadcasts = undefined;
-    for (const [stream, membership] of [...this.#subscriptions]) {
-      membership.leave();
-      this.#join(stream);
+    const { version, packed } = this.#form;
+    if (form.version === version && form.packed === packed) return;
+    this.#form = form;
+    this.#watching.reform(form);
+    log.debug("ecg version {version}", { ...form, remote: this.link.remote });
+  }
+
+  /** Ends the link when its token does. */
+  #awaitExpiry(): void {
+    const { expires } = this.terms.grant;
+    if (expires === undefined) return;
+    const left = expires - Number(this.shared.host.unixMicros() / 1000n);
+    if (left > 0) {
+      const wait = Math.min(left, MAX_TIMER_MS);
+      this.#stopExpiry = this.shared.host.after(wait, () => this.#awaitExpiry());
+      return;
     }
+    this.#refuse(ErrorCode.AUTHENTICATION_FAILED, "the token has expired");
+    this.#watching.outbox.close(Close.unauthorized);
   }
 
   #answer(error: unknown): void {
@@ -278,36 +371,23 @@ class EcgSession implements LinkEvents, Member {
 
   /** Answers a fault and goes on, unless there have been too many. */
   #refuse(code: ErrorCode, detail: string): void {
-    if (!this.#faults.take()) return this.#outbox.close(Close.tooFast);
+    if (!this.#faults.take()) return this.#watching.outbox.close(Close.tooFast);
     log.debug("ecg fault {code}: {detail}", { code, detail, remote: this.link.remote });
     const message = errorText[code] + (detail && ` (${detail})`);
     this.#tell(MessageType.ERROR, { code, message });
   }
 
   #tell(type: MessageType, payload: unknown): void {
-    const version = this.#version;
+    this.#watching.outbox.send(this.#encode(type, payload));
+  }
+
+  #encode(type: MessageType, payload: unknown): Message {
+    const { version } = this.#form;
     const timestamp = version === Version.V3 ? this.shared.host.unixMicros() : null;
-    this.#outbox.send(encode({ version, type, timestamp, payload }));
+    return encode({ version, type, timestamp, payload });
   }
 }
 
-const isMap = (payload: Payload): payload is ValueMap<never> | Map<Key, Payload> =>
-  payload instanceof Map ||
-  (typeof payload === "object" && payload !== null &&
-    Object.getPrototypeOf(payload) === Object.prototype);
-
-/** A field of a payload, if that is a map and has it. */
-function field(payload: Payload, name: string): Payload | undefined {
-  if (!isMap(payload)) return undefined;
-  if (payload instanceof Map) return payload.get(name);
-  return Object.hasOwn(payload, name) ? payload[name] : undefined;
-}
-
-/** ECG_DATA is a map with a signal in it. What others carry is between their ends. */
-function checkData(type: MessageType, payload: Payload): void {
-  if (type !== MessageType.ECG_DATA) return;
-  if (!isMap(payload)) throw new EcgFault(ErrorCode.INVALID_DATA, "the payload is not a map");
-  if (field(payload, "signal") === undefined) {
-    throw new EcgFault(ErrorCode.MISSING_FIELDS, "signal");
-  }
-}
+const NO_CONTENTS: Contents = { samples: 0, packedSamples: 0 };
+/** Longer waits make a timer go off at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
