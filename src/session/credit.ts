@@ -17,8 +17,11 @@ export const MAX_QUEUE_MS = 200;
 const LITTLE_QUEUE_MS = MAX_QUEUE_MS / 2;
 /** A reader that has not answered its first PING in this time is taken for one that never will. */
 export const DEAF_MS = 1_000;
-/** Routes change: a shortest round trip is believed for so long, then the way is emptied to look. */
-const BASE_MS = 10_000;
+/**
+ * Routes change: a shortest round trip that is older is looked at anew when the way is empty by
+ * itself, and the way is emptied for it after twice that.
+ */
+const BASE_MS = 5_000;
 /** A reader that keeps up is asked no more often. */
 const ASK_MS = 250;
 /** Answers in a row without a queue after which a reader keeps up. */
@@ -32,7 +35,7 @@ interface Question {
   readonly sent: number;
   /** Bytes on the way with it, which its PONG answers. */
   readonly onWay: number;
-  /** The way was empty but for one message. */
+  /** Nothing else was on the way. */
   readonly alone: boolean;
 }
 
@@ -46,8 +49,6 @@ export class Credit {
   #question: Question | undefined;
   #asked = -Infinity;
   #everAnswered = false;
-  /** Messages since the way was empty. */
-  #messages = 0;
   #base = Infinity;
   #baseAt = 0;
   #steady = 0;
@@ -89,8 +90,6 @@ export class Credit {
 
   /** So many bytes went out. */
   sent(bytes: number): void {
-    if (this.onWay <= 0) this.#messages = 0;
-    this.#messages++;
     this.#sent += bytes;
   }
 
@@ -101,17 +100,18 @@ export class Credit {
       this.clock() - this.#asked >= ASK_MS;
   }
 
-  /** A PING of so many bytes goes out. */
-  ask(bytes: number): void {
+  /** A PING of so many bytes goes out. `counted`: nothing is on the way that was not counted here. */
+  ask(bytes: number, counted = true): void {
     // Nobody counted before the first one.
     if (this.#asked === -Infinity) this.#answered = this.#sent;
+    const alone = counted && this.onWay <= 0;
     this.#sent += bytes;
     this.#asked = this.clock();
     this.#question = {
       at: this.#asked,
       sent: this.#sent,
       onWay: this.onWay,
-      alone: this.#messages <= 1,
+      alone,
     };
   }
 
@@ -124,12 +124,10 @@ export class Credit {
     this.#everAnswered = true;
     // After an answer that nobody waited for any more the counting starts here.
     this.#answered = late ? this.#sent : question.sent;
-    this.#messages = this.onWay > 0 ? 2 : 0;
     const now = this.clock();
     // A clock of whole milliseconds must not make a rate infinite.
     const trip = Math.max(1, now - question.at);
-    const old = now - this.#baseAt > BASE_MS;
-    if (trip <= this.#base || question.alone && old) {
+    if (trip <= this.#base || question.alone) {
       this.#base = trip;
       this.#baseAt = now;
     }
@@ -139,14 +137,21 @@ export class Credit {
       // What arrived in this time is the rate.
       this.#window = question.onWay / trip * (this.#base + MAX_QUEUE_MS);
     } else if (queue <= LITTLE_QUEUE_MS && this.#scarce) {
-      this.#window = Math.min(MOST, 2 * Math.max(this.#window, question.onWay));
+      // Twice what was seen to pass, not twice what was allowed.
+      this.#window = Math.min(MOST, Math.max(this.#window, 2 * question.onWay));
     }
     this.#scarce = false;
   }
 
-  /** The shortest round trip is old: the way has to be empty once to see it again. */
+  /** The way is empty, and a PING by itself would show how long it is by now. */
+  get curious(): boolean {
+    return this.#everAnswered && !this.#question && this.onWay <= 0 &&
+      this.clock() - this.#baseAt > BASE_MS;
+  }
+
+  /** The way has to be emptied for that. */
   get #looking(): boolean {
-    return this.#everAnswered && this.clock() - this.#baseAt > BASE_MS;
+    return this.#everAnswered && this.clock() - this.#baseAt > 2 * BASE_MS;
   }
 
   /** Bytes went out uncounted, and the answer is late: one message at a time until it comes. */

@@ -85,6 +85,7 @@ export class Outbox {
     if (!streaming || !backlog || !this.#open) return;
     backlog.expire(streaming.now());
     for (let next = backlog.next; next && this.#takes(next.message); next = backlog.next) {
+      this.#look();
       // Before the message it is missing in front of.
       this.#tell(backlog.gapOf(next.extent.stream));
       backlog.shift();
@@ -96,13 +97,13 @@ export class Outbox {
     this.#ask();
   }
 
-  /** Sends a PING now, unless one is on its way. */
-  ask(): void {
+  /** Sends a PING now, unless one is on its way. `counted`: all that went out went through here. */
+  ask(counted = true): void {
     const { streaming } = this;
     if (!streaming || streaming.credit.asking || !this.#open) return;
     const ping = streaming.ping();
     // First, since a peer in this process answers before `send` returns.
-    streaming.credit.ask(ping.length);
+    streaming.credit.ask(ping.length, counted);
     this.#write(ping);
   }
 
@@ -128,6 +129,7 @@ export class Outbox {
       return;
     }
     if (backlog.idle && this.#takes(message)) {
+      this.#look();
       this.#pass(message);
       this.#ask();
     } else {
@@ -176,6 +178,11 @@ export class Outbox {
     this.#batch = [];
     this.#batchBytes = 0;
     if (this.#open) this.link.send(batch.length === 1 ? batch[0]! : concat(...batch));
+  }
+
+  /** A PING ahead of the message, where that shows how long the way is. */
+  #look(): void {
+    if (this.streaming?.credit.curious) this.ask();
   }
 
   #ask(): void {

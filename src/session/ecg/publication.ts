@@ -11,7 +11,8 @@ import { encode, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
 import { NdArray } from "../../wire/ecg/ndarray.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
 import { chunkData, readChunkHeader, unpackSamples } from "../../wire/ecg/samples.ts";
-import { physical, readScale, type Scale } from "../../wire/ecg/scale.ts";
+import { readScale, type Scale } from "../../wire/ecg/scale.ts";
+import { unpackedFields } from "../../wire/ecg/signal.ts";
 import { EcgFault, field, isMap } from "./fault.ts";
 
 export class Publication {
@@ -104,23 +105,10 @@ function samplesIn(signal: Payload): number {
   return Array.isArray(first) ? first.length : signal.length;
 }
 
-/** The payload with a list of floats for one lead, an ndarray of leads for several. */
-function unpack(payload: Payload, { sampling_rate, leads }: Scale): unknown {
-  const chunk = unpackSamples(chunkData(field(payload, "signal"))!);
-  const values = chunk.leads.map((samples, i) => physical(samples, leads[i]!));
-  const [first] = values;
-  let signal: unknown = first;
-  if (values.length > 1) {
-    const flat = new Float64Array(values.length * first!.length);
-    values.forEach((lead, i) => flat.set(lead, i * first!.length));
-    signal = new NdArray("float64", flat, [values.length, first!.length]);
-  }
-  const fields = {
-    signal,
-    sampling_rate,
-    leads: leads.map(({ name }) => name),
-    units: leads.map(({ unit }) => unit),
-  };
+/** The payload with its signal as the seed has it. */
+function unpack(payload: Payload, scale: Scale): unknown {
+  const { leads } = unpackSamples(chunkData(field(payload, "signal"))!);
+  const fields = unpackedFields(leads, scale);
   if (payload instanceof Map) {
     const map = new Map<unknown, unknown>(payload);
     map.delete("scale");

@@ -126,7 +126,7 @@ export class Watching implements Watcher, Trusted {
       this.streams.distrust(this);
       this.#credit.lapse();
       this.#each((membership) => membership.lagging());
-    } else if (ask && !this.#credit.deaf) this.outbox.ask();
+    } else if (ask && !this.#credit.deaf) this.outbox.ask(false);
   }
 
   leave(): void {
