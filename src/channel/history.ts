@@ -13,8 +13,13 @@ interface Entry<Item> {
 
 interface Ring<Item> {
   entries: Entry<Item>[];
+  /** Index of the oldest: taking from the front of an array moves all the others. */
+  first: number;
   bytes: number;
 }
+
+/** What keeping a message costs beside its bytes, roughly. */
+const OVERHEAD = 256;
 
 export interface HistoryBounds {
   readonly ms: number;
@@ -43,21 +48,27 @@ export class History<Item> {
   /** Keeps `item`, which holds so many bytes. */
   push(channel: string, item: Item, bytes: number): void {
     const { ms, bytes: most, bytesInAll } = this.bounds;
-    if (ms <= 0 || bytes > most) return;
+    const cost = bytes + OVERHEAD;
+    if (ms <= 0 || cost > most) return;
     const at = this.clock();
-    const ring = this.#rings.get(channel) ?? { entries: [], bytes: 0 };
+    const ring = this.#rings.get(channel) ?? { entries: [], first: 0, bytes: 0 };
     // Again, so that it comes last.
     this.#rings.delete(channel);
     this.#rings.set(channel, ring);
-    ring.entries.push({ item, bytes, at });
-    this.#add(ring, bytes);
-    let gone = 0;
+    ring.entries.push({ item, bytes: cost, at });
+    this.#add(ring, cost);
     for (
-      let first = ring.entries[gone]!;
+      let first = ring.entries[ring.first]!;
       at - first.at > ms || ring.bytes > most;
-      first = ring.entries[++gone]!
-    ) this.#add(ring, -first.bytes);
-    if (gone > 0) ring.entries.splice(0, gone);
+      first = ring.entries[ring.first]!
+    ) {
+      this.#add(ring, -first.bytes);
+      ring.first++;
+    }
+    if (ring.first > 64 && 2 * ring.first > ring.entries.length) {
+      ring.entries = ring.entries.slice(ring.first);
+      ring.first = 0;
+    }
     // What expired elsewhere goes on this occasion, so nothing needs a timer.
     for (const [name, other] of this.#rings) {
       if (other === ring) break;
@@ -70,8 +81,9 @@ export class History<Item> {
   /** What came in the last `ms` milliseconds, oldest first. */
   last(channel: string, ms: number): Item[] {
     const since = this.clock() - Math.min(ms, this.bounds.ms);
-    const entries = this.#rings.get(channel)?.entries ?? [];
-    return entries.filter(({ at }) => at >= since).map(({ item }) => item);
+    const ring = this.#rings.get(channel);
+    if (!ring) return [];
+    return ring.entries.slice(ring.first).filter(({ at }) => at >= since).map(({ item }) => item);
   }
 
   #add(ring: Ring<Item>, bytes: number): void {
