@@ -5,7 +5,7 @@ import { MAX_QUEUE_MS } from "../src/session/credit.ts";
 import { Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
 import { Lab, type Peer, VERSIONS } from "./kit/ecg_lab.ts";
 import { everything } from "./kit/blaze.ts";
-import { type Arrival, type Pipe, SlowPeer } from "./kit/slow_peer.ts";
+import { type Arrival, Hub, type Pipe, SlowPeer } from "./kit/slow_peer.ts";
 
 /** Bytes of signal in a message, and messages in a second. */
 const BYTES = 500;
@@ -215,4 +215,74 @@ test("the last seconds asked for wait their turn like everything else", () => {
   assertEquals(ack.history, 110);
   const data = peer.arrivals.filter(({ type }) => type === MessageType.ECG_DATA);
   assertEquals((data.at(-1)!.payload as { n: number }).n, 199);
+});
+
+// -- With the runtime's topics
+
+function inTopics(pipe: Pipe, answers = true) {
+  const lab = new Lab();
+  const hub = new Hub();
+  const open = (one: Pipe) =>
+    new SlowPeer(lab.sessions.accept({ grant: everything }), lab.host, one, hub);
+  const peer = open(pipe);
+  peer.answers = answers;
+  peer.say(Version.V3, MessageType.SUBSCRIBE, { stream: "bed-3" });
+  const monitor = open({ rate: 1e9, delay: 0 });
+  let n = 0;
+  const publishFor = (seconds: number) => {
+    for (const end = n + seconds * PER_SECOND; n < end; n++) {
+      const payload = { stream: "bed-3", signal: new Int8Array(BYTES).fill(n % 100), n };
+      monitor.say(Version.V3, MessageType.ECG_DATA, payload, BigInt(n) * 100_000n);
+      lab.host.pass(1000 / PER_SECOND);
+    }
+    return n;
+  };
+  return { lab, peer, publishFor };
+}
+
+test("a watcher that keeps up is served by the topic, and asked a few times a second", () => {
+  const { lab, peer, publishFor } = inTopics({ rate: 20 * RATE, delay: 20 });
+  publishFor(5);
+  const before = peer.byTopic;
+  const sent = publishFor(10);
+  assertEquals(peer.byTopic - before, 100);
+  lab.host.pass(1_000);
+  assertEquals(account(peer.arrivals, sent, true).length, sent);
+  // Nothing goes on when nothing is published.
+  assertEquals(lab.host.waiting, 0);
+});
+
+test("a watcher that falls behind leaves the topic, is bounded, and comes back with every gap told", () => {
+  const { lab, peer, publishFor } = inTopics({ rate: 20 * RATE, delay: 20 });
+  publishFor(5);
+  peer.pipe.rate = RATE / 2;
+  const before = peer.byTopic;
+  publishFor(10);
+  // One round of questions, and the time an answer may take.
+  assert(peer.byTopic - before <= 8, `${peer.byTopic - before} more by topic`);
+  assert(peer.onWay < RATE / 2, `${peer.onWay} bytes under way`);
+  peer.pipe.rate = 20 * RATE;
+  publishFor(10);
+  const back = peer.byTopic;
+  const sent = publishFor(5);
+  assertEquals(peer.byTopic - back, 50);
+  lab.host.pass(5_000);
+  const came = account(peer.arrivals, sent, true);
+  assert(came.length < sent && came.length > sent - 100, `${came.length} of ${sent}`);
+});
+
+test("a watcher at half the rate from the start never sees the topic", () => {
+  const { lab, peer, publishFor } = inTopics({ rate: RATE / 2, delay: 20 });
+  const sent = publishFor(30);
+  assertEquals(peer.byTopic, 0);
+  lab.host.pass(10_000);
+  account(peer.arrivals, sent, true);
+});
+
+test("a watcher that never answers is served by the topic after a second", () => {
+  const { lab, peer, publishFor } = inTopics({ rate: RATE / 2, delay: 20 }, false);
+  const sent = publishFor(10);
+  assert(peer.byTopic >= 89, `${peer.byTopic} by topic`);
+  lab.host.pass(60_000);
+  assertEquals(account(peer.arrivals, sent, true).length, sent);
 });

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Accept, LinkEvents } from "../../src/link/link.ts";
+import type { Accept, LinkEvents, Message as Bytes, Topics } from "../../src/link/link.ts";
 import { MessageType, Version } from "../../src/wire/ecg/codes.ts";
 import { decode, encode, type Message } from "../../src/wire/ecg/message.ts";
 import type { FakeHost } from "./fake_host.ts";
@@ -14,6 +14,22 @@ export interface Pipe {
   rate: number;
   /** Milliseconds each way, beside what the bytes take. */
   readonly delay: number;
+}
+
+/** Topics of a runtime that has them, as Bun does. */
+export class Hub {
+  readonly #topics = new Map<string, Set<SlowPeer>>();
+
+  of(peer: SlowPeer): Topics {
+    return {
+      join: (name) => void this.#topics.set(name, (this.#topics.get(name) ?? new Set()).add(peer)),
+      leave: (name) => void this.#topics.get(name)?.delete(peer),
+      publish: (name, message) => {
+        for (const other of this.#topics.get(name) ?? []) if (other !== peer) other.hear(message);
+        return true;
+      },
+    };
+  }
 }
 
 /** A message, and when it was there. */
@@ -31,10 +47,14 @@ export class SlowPeer {
   #free = 0;
   readonly #events: LinkEvents;
 
-  constructor(accept: Accept, private readonly host: FakeHost, readonly pipe: Pipe) {
+  /** Messages that came by a topic. */
+  byTopic = 0;
+
+  constructor(accept: Accept, private readonly host: FakeHost, readonly pipe: Pipe, hub?: Hub) {
     this.#events = accept({
       remote: "slow",
       buffered: 0,
+      ...(hub && { topics: hub.of(this) }),
       send: (message) => this.#carry(message),
       close: (code, reason) => {
         this.closedWith = code;
@@ -43,9 +63,15 @@ export class SlowPeer {
     });
   }
 
-  say(version: Version, type: MessageType, payload: unknown): void {
-    const timestamp = version === Version.V3 ? 0n : null;
-    this.#events.message(encode({ version, type, timestamp, payload }));
+  say(version: Version, type: MessageType, payload: unknown, timestamp = 0n): void {
+    const stamp = version === Version.V3 ? timestamp : null;
+    this.#events.message(encode({ version, type, timestamp: stamp, payload }));
+  }
+
+  /** Out of a topic. */
+  hear(message: Bytes): void {
+    this.byTopic++;
+    this.#carry(message);
   }
 
   #carry(message: Uint8Array<ArrayBuffer>): void {
