@@ -35,10 +35,14 @@ export interface Streaming {
   gap(gap: Gap): Message;
   /** Runs once everything that came in this turn has been handled. */
   soon(run: () => void): void;
+  /** Runs after a few milliseconds. Answers how to call it off. */
+  after(ms: number, run: () => void): () => void;
 }
 
 /** Bytes in the socket's own buffer at which streams wait here instead. */
 const AHEAD = 65_536;
+/** Not every runtime says when that has left, so one looks. */
+const LOOK_MS = 20;
 
 export class Outbox {
   #open = true;
@@ -49,6 +53,7 @@ export class Outbox {
   batches = false;
   #batch: Message[] = [];
   #batchBytes = 0;
+  #stopLooking: (() => void) | undefined;
 
   /** `limit`: bytes that may wait for the reader. An alert may go beyond it as far again. */
   constructor(
@@ -117,7 +122,14 @@ export class Outbox {
     if (!this.#open) return;
     this.#flush();
     this.#open = false;
+    this.end();
     this.link.close(code, `${word}: ${help}`);
+  }
+
+  /** The link is gone: no timer is left. */
+  end(): void {
+    this.#stopLooking?.();
+    this.#stopLooking = undefined;
   }
 
   #stream(message: Message, extent: Extent): void {
@@ -146,7 +158,13 @@ export class Outbox {
   }
 
   #takes(message: Message): boolean {
-    return this.link.buffered < AHEAD && this.streaming!.credit.takes(message.length);
+    const { credit, after } = this.streaming!;
+    if (this.link.buffered < AHEAD) return credit.takes(message.length);
+    this.#stopLooking ??= after(LOOK_MS, () => {
+      this.#stopLooking = undefined;
+      this.pump();
+    });
+    return false;
   }
 
   #tell(gap: Gap | undefined): void {

@@ -6,10 +6,10 @@
  */
 import type { Delivery, Extent } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
-import { ErrorCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { encode, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
+import { ErrorCode, Flag, MessageType, type Version } from "../../wire/ecg/codes.ts";
+import { type OpenMessage, refill, reframe } from "../../wire/ecg/message.ts";
 import { NdArray } from "../../wire/ecg/ndarray.ts";
-import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
+import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
 import { chunkData, readChunkHeader, unpackSamples } from "../../wire/ecg/samples.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { unpackedFields } from "../../wire/ecg/signal.ts";
@@ -19,9 +19,12 @@ export class Publication {
   readonly delivery: Delivery;
   readonly extent: Extent;
 
-  /** `scale`: of its packed signal, if it has one. `now`: microseconds since 1970. */
+  /**
+   * `message`: as it came, if it came. `scale`: of its packed signal, if it has one. `now`:
+   * microseconds since 1970.
+   */
   constructor(
-    readonly message: Message,
+    private readonly message: Message | undefined,
     private readonly opened: OpenMessage,
     private readonly scale: Scale | undefined,
     private readonly now: bigint,
@@ -44,23 +47,28 @@ export class Publication {
   /** Bytes that keeping it costs. */
   get bytes(): number {
     const { msgpack, body } = this.opened;
-    return this.message.length + (msgpack === null || msgpack === body ? 0 : msgpack.length);
+    return (this.message?.length ?? 0) +
+      (msgpack === null || msgpack === body ? 0 : msgpack.length);
   }
 
   /** For a version, as it came. Nothing where that cannot carry it. */
   as(version: Version): Message | undefined {
-    if (version === this.opened.version) return this.message;
+    if (this.message && version === this.opened.version) return this.message;
     return this.sealed ? undefined : reframe(this.opened, version, this.now);
   }
 
-  /** For a version, with the signal as the seed has it. */
-  unpacked(version: Version, limit: number): Message | undefined {
+  /** The same with its packed signal as floats, which is framed for every version that wants it. */
+  unpacked(limit: number, compress: boolean): Publication {
     const { opened, scale } = this;
-    if (!scale || opened.msgpack === null) return this.as(version);
-    const payload = unpack(readPayload(opened.msgpack), scale);
-    const flags = version === Version.V3 ? opened.flags & ~Flag.COMPRESSED : 0;
-    const timestamp = version === Version.V3 ? opened.timestamp ?? this.now : null;
-    return encode({ version, type: opened.type, flags, timestamp, payload }, { limit });
+    if (!scale || opened.msgpack === null) return this;
+    const payload = writePayload(unpack(readPayload(opened.msgpack), scale));
+    return new Publication(
+      undefined,
+      refill(opened, payload, { limit, compress }),
+      undefined,
+      this.now,
+      this.extent,
+    );
   }
 }
 

@@ -22,7 +22,7 @@ export interface Watcher extends Member {
   tellSealed(stream: string): void;
 }
 
-const VERSIONS = [Version.V1, Version.V2, Version.V3] as const;
+const VERSIONS = [Version.V3, Version.V2, Version.V1] as const;
 /** Meanings that a stream may have at a time: publishers may take turns. */
 const MAX_SCALES = 4;
 
@@ -40,21 +40,23 @@ export function fanOut(
   keepPacked = true,
 ): void {
   const { delivery, extent } = publication;
+  const channel = (version: Version, packed: boolean) =>
+    channels.get(channelName({ version, packed }, key));
+  const splits = publication.packed;
+  let floats: Publication | undefined;
+  // From the highest down: if only V1 wants floats, nobody compresses them.
   for (const version of VERSIONS) {
-    const plain = channels.get(channelName({ version, packed: false }, key));
-    const packed = channels.get(channelName({ version, packed: true }, key));
-    if (!plain && !packed) continue;
-    const unpacks = publication.packed;
+    const packed = channel(version, true), plain = channel(version, false);
     let message: Message | undefined;
-    if (packed) {
-      message = unpacks && !keepPacked
-        ? publication.unpacked(version, limit)
-        : publication.as(version);
-      if (message) packed.publish(message, from, delivery, extent);
-    }
-    if (plain) {
-      if (!message || unpacks && keepPacked) message = publication.unpacked(version, limit);
-      if (message) plain.publish(message, from, delivery, extent);
+    for (const [to, keeps] of [[packed, keepPacked], [plain, false]] as const) {
+      if (!to) continue;
+      if (!splits) message ??= publication.as(version);
+      else if (keeps) message = publication.as(version);
+      else {
+        floats ??= publication.unpacked(limit, version !== Version.V1);
+        message = floats.as(version);
+      }
+      if (message) to.publish(message, from, delivery, extent);
     }
   }
 }

@@ -302,9 +302,9 @@ class EcgSession implements LinkEvents {
     const { history } = this.shared.streams;
     const past = [];
     for (const publication of history.last(room.key, 1000 * seconds)) {
-      const message = packed
-        ? publication.as(version)
-        : publication.unpacked(version, this.shared.limits.payloadBytes);
+      const limit = this.shared.limits.payloadBytes;
+      const compress = version !== Version.V1;
+      const message = (packed ? publication : publication.unpacked(limit, compress)).as(version);
       if (message && this.#bytes.take(message.length)) past.push({ message, publication });
     }
     return past;

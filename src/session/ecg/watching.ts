@@ -46,6 +46,7 @@ export class Watching implements Watcher, Trusted {
       now: () => host.now(),
       ping: () => phrases.ping(),
       soon: (run) => streams.soon(run),
+      after: (ms, run) => host.after(ms, run),
       gap: (gap) => phrases.gap(gap, this.#subscriptions.get(gap.stream ?? "")?.room),
     });
   }
@@ -131,6 +132,7 @@ export class Watching implements Watcher, Trusted {
 
   leave(): void {
     this.#stopWaiting?.();
+    this.outbox.end();
     this.streams.distrust(this);
     for (const stream of [...this.#subscriptions.keys()]) this.unsubscribe(stream);
   }
