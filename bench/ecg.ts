@@ -21,7 +21,7 @@ import { encode } from "../src/wire/ecg/message.ts";
 import { packSamples, unpackSamples } from "../src/wire/ecg/samples.ts";
 import { physical } from "../src/wire/ecg/scale.ts";
 import { everything } from "../test/kit/blaze.ts";
-import { chunkOf, type Recording, recording } from "../test/kit/recordings.ts";
+import { type Recording, recording } from "../test/kit/recordings.ts";
 import { withRelay } from "../test/kit/relay.ts";
 import { throttle } from "../test/kit/throttle.ts";
 

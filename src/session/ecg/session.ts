@@ -6,13 +6,13 @@
  *
  * @module
  */
-import { covers, type Grant } from "../../admission.ts";
+import { covers } from "../../admission.ts";
 import type { Channels } from "../../channel/channels.ts";
 import { Close } from "../../close.ts";
 import type { Limits } from "../../limits.ts";
 import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
-import { utf8Bytes, WireError } from "../../wire/bytes.ts";
+import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/batch.ts";
 import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { encode, open, type OpenMessage } from "../../wire/ecg/message.ts";
@@ -22,17 +22,14 @@ import type { Host } from "../../host.ts";
 import type { Gap } from "../backlog.ts";
 import { Bucket } from "../rate.ts";
 import { EcgFault, field, lastSeconds, names } from "./fault.ts";
-import { type Contents, contentsOf, Publication } from "./publication.ts";
+import type { Publication } from "./publication.ts";
+import { Publishing } from "./publishing.ts";
 import type { Form, Room } from "./room.ts";
 import { Streams } from "./streams.ts";
+import { type EcgTerms, StreamNames } from "./terms.ts";
 import { Watching } from "./watching.ts";
 
-/** What a request to `/ecg` settled before the upgrade. */
-export interface EcgTerms {
-  readonly grant: Grant;
-  /** The stream in the path; it goes before what payloads say. */
-  readonly stream?: string;
-}
+export type { EcgTerms } from "./terms.ts";
 
 /** What this relay can do beyond the versions, as its hello says. */
 const CAPABILITIES = [
@@ -40,14 +37,8 @@ const CAPABILITIES = [
   ...["history", "gap", "packed-signal", "batch"],
 ];
 
-/** Where a message without a stream in path or payload goes. */
-const DEFAULT_STREAM = "default";
-
 const VERSIONS: readonly unknown[] = [Version.V1, Version.V2, Version.V3];
 const isVersion = (value: unknown): value is Version => VERSIONS.includes(value);
-
-/** Bytes of a float in a list, which is what a packed sample counts as. */
-const FLOAT_BYTES = 9;
 
 /** Everything that ECG sessions share. */
 export class EcgSessions {
@@ -69,8 +60,8 @@ class EcgSession implements LinkEvents {
   readonly #bytes: Bucket;
   readonly #faults: Bucket;
   readonly #warnings: Bucket;
-  /** Streams whose scale it brought, the latest last. */
-  readonly #explained = new Set<Room>();
+  readonly #publishing: Publishing;
+  readonly #names: StreamNames;
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
   #form: Form = { version: Version.V1, packed: false };
   #batches = false;
@@ -99,6 +90,8 @@ class EcgSession implements LinkEvents {
     this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, clock);
     this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, clock);
     this.#warnings = new Bucket(1, 1, clock);
+    this.#names = new StreamNames(terms.stream, limits.streamNameBytes);
+    this.#publishing = new Publishing(terms, this.#names, streams, this.#bytes);
     this.#tell(MessageType.PROTOCOL_NEGOTIATION, {
       supported_versions: VERSIONS,
       capabilities: CAPABILITIES,
@@ -138,8 +131,7 @@ class EcgSession implements LinkEvents {
   closed(code: number): void {
     this.#stopExpiry?.();
     this.#watching.leave();
-    for (const room of this.#explained) this.shared.streams.release(room);
-    this.#explained.clear();
+    this.#publishing.leave();
     log.debug("ecg link closed with {code}", { code, remote: this.link.remote });
   }
 
@@ -168,9 +160,9 @@ class EcgSession implements LinkEvents {
       case MessageType.FEATURE_DATA:
         return this.#publish(message, opened, payload);
       case MessageType.SUBSCRIBE:
-        return this.#subscribe(this.#named(payload), lastSeconds(payload));
+        return this.#subscribe(this.#names.ofRequest(payload), lastSeconds(payload));
       case MessageType.UNSUBSCRIBE:
-        return this.#unsubscribe(this.#named(payload));
+        return this.#unsubscribe(this.#names.ofRequest(payload));
       case MessageType.PING:
         return this.#tell(MessageType.PONG, payload);
       case MessageType.PONG:
@@ -183,92 +175,13 @@ class EcgSession implements LinkEvents {
   }
 
   #publish(message: Message, opened: OpenMessage, payload: Payload): void {
-    const sealed = opened.msgpack === null;
-    const contents = sealed ? NO_CONTENTS : contentsOf(opened.type, payload);
-    const { grant } = this.terms;
-    const stream = this.#streamOf(opened, payload);
-    const broadcast = (opened.flags & Flag.BROADCAST) !== 0;
-    if (!covers(grant.publish, stream) || (broadcast && !grant.broadcast)) {
-      throw new EcgFault(ErrorCode.PERMISSION_DENIED, broadcast ? "BROADCAST" : stream);
-    }
-    if (!this.#bytes.take(FLOAT_BYTES * contents.packedSamples)) {
-      throw new EcgFault(ErrorCode.RATE_LIMITED);
-    }
-    const scale = this.#scaleOf(stream, contents);
-    const { streams, host } = this.shared;
-    const publication = new Publication(message, opened, scale, host.unixMicros(), {
-      stream: broadcast ? null : stream,
-      samples: contents.samples,
-      explains: contents.scale !== undefined,
+    this.#publishing.publish(message, opened, payload, this.#watching);
+    if (!(opened.flags & Flag.ACK_REQUIRED)) return;
+    this.#tell(MessageType.SUBSCRIPTION_ACK, {
+      status: "ok",
+      ack_type: opened.type,
+      ack_timestamp: opened.timestamp,
     });
-    if (broadcast) streams.broadcast(grant.tenant, publication, this.#watching);
-    else streams.publish(grant.tenant, stream, publication, this.#watching);
-    if (opened.flags & Flag.ACK_REQUIRED) {
-      this.#tell(MessageType.SUBSCRIPTION_ACK, {
-        status: "ok",
-        ack_type: opened.type,
-        ack_timestamp: opened.timestamp,
-      });
-    }
-  }
-
-  /** What a packed signal means; what a message brings is learnt on the way. */
-  #scaleOf(stream: string, { scale, scaleId, leads }: Contents): Scale | undefined {
-    if (scaleId === undefined) return undefined;
-    const { streams, limits } = this.shared;
-    const { tenant } = this.terms.grant;
-    if (scale) {
-      const room = streams.enter(tenant, stream);
-      room.learn(scale);
-      if (this.#explained.has(room)) streams.release(room);
-      // Again, so that it comes last.
-      this.#explained.delete(room);
-      this.#explained.add(room);
-      const [oldest] = this.#explained;
-      if (this.#explained.size > limits.streamsPerLink) {
-        this.#explained.delete(oldest!);
-        streams.release(oldest!);
-      }
-    }
-    const known = streams.room(tenant, stream)?.scale(scaleId);
-    if (!known) throw new EcgFault(ErrorCode.MISSING_FIELDS, `scale ${scaleId}`);
-    if (known.leads.length !== leads) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, `scale ${scaleId} has other leads`);
-    }
-    return known;
-  }
-
-  /** The path's, else the payload's, else the default. What is sealed cannot name one. */
-  #streamOf(opened: OpenMessage, payload: Payload): string {
-    const { stream } = this.terms;
-    if (stream !== undefined) return stream;
-    if (opened.msgpack === null) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, "ENCRYPTED needs the stream in the path");
-    }
-    const named = field(payload, "stream");
-    return named === undefined ? DEFAULT_STREAM : this.#checkName(named);
-  }
-
-  /** The stream that a SUBSCRIBE or UNSUBSCRIBE names. */
-  #named(payload: Payload): string {
-    const named = field(payload, "stream");
-    const { stream } = this.terms;
-    if (named === undefined) {
-      if (stream === undefined) throw new EcgFault(ErrorCode.MISSING_FIELDS, "stream");
-      return stream;
-    }
-    if (stream !== undefined && named !== stream) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, `the path names the stream "${stream}"`);
-    }
-    return this.#checkName(named);
-  }
-
-  #checkName(name: Payload): string {
-    const most = this.shared.limits.streamNameBytes;
-    if (typeof name !== "string" || name === "" || utf8Bytes(name).length > most) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, `a stream's name has 1 to ${most} bytes`);
-    }
-    return name;
   }
 
   #subscribe(stream: string, seconds: number): void {
@@ -388,6 +301,5 @@ class EcgSession implements LinkEvents {
   }
 }
 
-const NO_CONTENTS: Contents = { samples: 0, packedSamples: 0 };
 /** Longer waits make a timer go off at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
