@@ -2,6 +2,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EcgClient, type EcgMessage, EcgRefused, type EcgSeal } from "../src/client/mod.ts";
 import { Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
+import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { chunkOf, recording, RECORDINGS } from "./kit/recordings.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -41,7 +42,17 @@ for (const name of RECORDINGS) {
         for (const loop of loops) {
           const [message] = await take(loop, 1);
           const { signal, payload } = message!;
-          assertEquals((payload as { second: number }).second, second);
+          const lists = physical.map((lead) => Array.from(lead));
+          const flat = Float64Array.from(lists.flat());
+          assertEquals(payload, {
+            second,
+            signal: lists.length === 1
+              ? lists[0]
+              : new NdArray("float64", flat, [lists.length, rate]),
+            sampling_rate: rate,
+            leads: scales.map((lead) => lead.name),
+            units: scales.map((lead) => lead.unit),
+          });
           assertEquals([signal!.rate, signal!.position], [rate, second * rate]);
           assertEquals(signal!.leads.map((lead) => lead.raw), leads);
           assertEquals(signal!.leads.map(({ values }) => values), physical);

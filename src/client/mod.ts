@@ -21,7 +21,7 @@ export {
   type EcgSeal,
   type PublishOptions,
   type SealedHeader,
-} from "./ecg/conversation.ts";
+} from "./ecg/messages.ts";
 export { type ClockOffset } from "./ecg/clock.ts";
 export { type Lead, type Scale } from "../wire/ecg/scale.ts";
 export { type Signal, type SignalLead } from "../wire/ecg/signal.ts";

@@ -22,15 +22,8 @@ import type { Scale } from "../../wire/ecg/scale.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
 import { ClockEstimate, type ClockOffset } from "./clock.ts";
-import {
-  EcgConversation,
-  type EcgGap,
-  type EcgMessage,
-  type EcgPeer,
-  type EcgSeal,
-  type Pong,
-  type PublishOptions,
-} from "./conversation.ts";
+import { EcgConversation } from "./conversation.ts";
+import type { EcgGap, EcgMessage, EcgPeer, EcgSeal, Pong, PublishOptions } from "./messages.ts";
 import { SamplePacker } from "./packer.ts";
 
 export interface EcgOptions extends ConnectOptions {

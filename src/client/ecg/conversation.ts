@@ -12,83 +12,23 @@ import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { decode, encode, type Message as Decoded } from "../../wire/ecg/message.ts";
 import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
-import { readSignal, type Signal } from "../../wire/ecg/signal.ts";
+import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
+import { ackKey, Answers } from "./answers.ts";
+import {
+  type EcgGap,
+  type EcgMessage,
+  type EcgPeer,
+  EcgRefused,
+  type EcgSeal,
+  field,
+  joinGaps,
+  type Pong,
+  type PublishOptions,
+  readGap,
+} from "./messages.ts";
 
-/** What the relay said of itself. */
-export interface EcgPeer {
-  /** The version that both sides use. */
-  readonly version: Version;
-  readonly capabilities: readonly string[];
-  /** Most bytes in a payload. */
-  readonly maxMessageSize: number;
-}
-
-/** What the relay left out because we read too slowly. */
-export interface EcgGap {
-  readonly messages: number;
-  /** Samples of each lead. */
-  readonly samples: number;
-  /** Timestamps of the first and the last message lost, microseconds since 1970. */
-  readonly from: bigint;
-  readonly to: bigint;
-}
-
-/** A message of the stream. */
-export interface EcgMessage extends Decoded {
-  /** Bytes of it on the wire. */
-  readonly wireLength: number;
-  /** The signal of ECG_DATA, whatever form it came in. */
-  readonly signal?: Signal;
-  /** What was lost right before this message. */
-  readonly gap?: EcgGap;
-}
-
-/** How to publish one message. */
-export interface PublishOptions {
-  /** ECG_DATA unless given. */
-  readonly type?: MessageType;
-  /** Bits of {@linkcode Flag}: PRIORITY, BROADCAST. V3 only. */
-  readonly flags?: number;
-  /** Microseconds since 1970; now unless given. V3 only. */
-  readonly timestamp?: bigint;
-  /** Resolve only when the relay has handed it to every watcher. V3 only. */
-  readonly acknowledged?: boolean;
-}
-
-/** What is known of a sealed message without opening it; a seal should bind it. */
-export interface SealedHeader {
-  readonly stream: string;
-  readonly type: MessageType;
-  /** Bits of {@linkcode Flag}, ENCRYPTED among them. */
-  readonly flags: number;
-  readonly timestamp: bigint;
-}
-
-/** Seals payloads for the watchers of a stream, and opens them. The relay can do neither. */
-export interface EcgSeal {
-  /** `plain`: the payload as MessagePack. */
-  seal(plain: Bytes, header: SealedHeader): Bytes | Promise<Bytes>;
-  /** Throws or rejects for what cannot be opened. */
-  open(sealed: Bytes, header: SealedHeader): Bytes | Promise<Bytes>;
-}
-
-/** A PONG came back. */
-export interface Pong {
-  /** Microseconds since 1970 on our clock. */
-  readonly sent: bigint;
-  readonly received: bigint;
-  /** On the relay's clock; V3 only. */
-  readonly remote: bigint | null;
-}
-
-/** The relay refused something with an ERROR message. */
-export class EcgRefused extends Error {
-  override readonly name = "EcgRefused";
-
-  constructor(readonly code: number, message: string) {
-    super(message);
-  }
-}
+export type { EcgGap, EcgMessage, EcgPeer, EcgSeal, PublishOptions } from "./messages.ts";
+export { EcgRefused } from "./messages.ts";
 
 interface ConversationOptions {
   readonly stream: string;
@@ -105,21 +45,12 @@ interface ConversationEvents {
   lost(): void;
 }
 
-/** Somebody waits for an answer. */
-interface Waiter {
-  /** What the answer looks like: SUBSCRIPTION_ACK status, or type and time of what it acknowledges. */
-  readonly key: string;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
 /** What this client can do beyond the versions. */
 const CAPABILITIES = ["packed-signal", "batch"];
 
 export class EcgConversation implements LinkEvents {
   #peer: EcgPeer | undefined;
-  /** In the order of asking: an ERROR belongs to the oldest. */
-  readonly #waiters: Waiter[] = [];
+  readonly #answers = new Answers();
   readonly #scales = new Map<number, Scale>();
   #pings = 0;
   /** Time of the last PONG, by the relay. */
@@ -152,7 +83,7 @@ export class EcgConversation implements LinkEvents {
     const { seal } = this.options;
     if (seal) await this.#sealed(seal, type, payload, flags | Flag.ENCRYPTED, timestamp);
     else this.#send(type, payload, flags, timestamp);
-    if (acknowledged) await this.#answer(ackKey(type, timestamp));
+    if (acknowledged) await this.#answers.to(ackKey(type, timestamp));
   }
 
   /** `seconds`: how much of the past to send first. */
@@ -160,12 +91,12 @@ export class EcgConversation implements LinkEvents {
     const { stream } = this.options;
     const past = seconds > 0 ? { last_seconds: seconds } : {};
     this.#send(MessageType.SUBSCRIBE, { stream, ...past });
-    return this.#answer("subscribed");
+    return this.#answers.to("subscribed");
   }
 
   unsubscribe(): Promise<void> {
     this.#send(MessageType.UNSUBSCRIBE, { stream: this.options.stream });
-    return this.#answer("unsubscribed");
+    return this.#answers.to("unsubscribed");
   }
 
   async ping(): Promise<Pong> {
@@ -173,7 +104,7 @@ export class EcgConversation implements LinkEvents {
     const id = this.#pings++;
     const sent = host.unixMicros();
     this.#send(MessageType.PING, id);
-    await this.#answer(`pong ${id}`);
+    await this.#answers.to(`pong ${id}`);
     return { sent, received: host.unixMicros(), remote: this.#remote };
   }
 
@@ -198,7 +129,7 @@ export class EcgConversation implements LinkEvents {
 
   closed(code: number, reason: string): void {
     const error = new EcgRefused(code, reason || `the link was lost (${code})`);
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#answers.refuseAll(error);
     this.events.lost();
   }
 
@@ -211,13 +142,13 @@ export class EcgConversation implements LinkEvents {
         return this.#acknowledged(payload);
       case MessageType.PONG:
         this.#remote = message.timestamp;
-        return this.#settle(`pong ${payload}`);
+        return this.#answers.settle(`pong ${payload}`);
       case MessageType.PING:
         return this.#send(MessageType.PONG, payload);
       case MessageType.ERROR: {
         const code = Number(field(payload, "code"));
         const text = String(field(payload, "message"));
-        this.#waiters.shift()?.reject(new EcgRefused(code, text));
+        this.#answers.refuse(new EcgRefused(code, text));
         return this.events.fault(code, text);
       }
       case MessageType.ECG_DATA:
@@ -241,23 +172,12 @@ export class EcgConversation implements LinkEvents {
     const key = status === "ok"
       ? ackKey(field(payload, "ack_type"), field(payload, "ack_timestamp"))
       : String(status);
-    this.#settle(key);
+    this.#answers.settle(key);
   }
 
   #lost(payload: Payload): void {
-    const integer = (name: string): bigint => {
-      const value = field(payload, name);
-      return typeof value === "bigint" || Number.isSafeInteger(value)
-        ? BigInt(value as number | bigint)
-        : 0n;
-    };
-    const gap = {
-      messages: Number(integer("messages")),
-      samples: Number(integer("samples")),
-      from: integer("from"),
-      to: integer("to"),
-    };
-    this.#gap = this.#gap ? joined(this.#gap, gap) : gap;
+    const gap = readGap(payload);
+    this.#gap = this.#gap ? joinGaps(this.#gap, gap) : gap;
     this.events.gap(gap);
   }
 
@@ -294,8 +214,11 @@ export class EcgConversation implements LinkEvents {
     }
     const gap = this.#gap;
     this.#gap = undefined;
+    // Whoever reads the payload need not know that it came packed.
+    const packed = signal?.position !== undefined;
     this.events.message({
       ...message,
+      payload: packed ? unpackedPayload(message.payload, signal!) : message.payload,
       wireLength,
       ...(signal && { signal }),
       ...(gap && { gap }),
@@ -368,28 +291,4 @@ export class EcgConversation implements LinkEvents {
     };
     this.link.send(encode(message, { limit: maxMessageSize }));
   }
-
-  #answer(key: string): Promise<void> {
-    return new Promise((resolve, reject) => this.#waiters.push({ key, resolve, reject }));
-  }
-
-  #settle(key: string): void {
-    const at = this.#waiters.findIndex((waiter) => waiter.key === key);
-    if (at >= 0) this.#waiters.splice(at, 1)[0]!.resolve();
-  }
-}
-
-const ackKey = (type?: Payload, timestamp?: Payload): string => `ack ${type} ${timestamp}`;
-
-const joined = (a: EcgGap, b: EcgGap): EcgGap => ({
-  messages: a.messages + b.messages,
-  samples: a.samples + b.samples,
-  from: a.from < b.from ? a.from : b.from,
-  to: a.to > b.to ? a.to : b.to,
-});
-
-/** A field of a map; nothing for whatever is no map. */
-function field(payload: Payload, name: string): Payload | undefined {
-  if (typeof payload !== "object" || payload === null) return undefined;
-  return Object.hasOwn(payload, name) ? (payload as Record<string, Payload>)[name] : undefined;
 }

@@ -73,20 +73,35 @@ export function unpackedFields(
   leads: Chunk["leads"],
   { sampling_rate, leads: scales }: Scale,
 ): Record<string, unknown> {
-  const lists = leads.map((samples, i) => physical(samples, scales[i]!));
-  const [first] = lists;
-  let signal: unknown = first;
-  if (lists.length > 1) {
-    const flat = new Float64Array(lists.length * first!.length);
-    lists.forEach((list, i) => flat.set(list, i * first!.length));
-    signal = new NdArray("float64", flat, [lists.length, first!.length]);
-  }
+  const lists = leads.map((samples, i) => ({ values: physical(samples, scales[i]!) }));
   return {
-    signal,
+    signal: lists.length === 1 ? lists[0]!.values : joined(lists),
     sampling_rate,
     leads: scales.map(({ name }) => name),
     units: scales.map(({ unit }) => unit),
   };
+}
+
+/** The payload as it would have come unpacked: so says {@linkcode unpackedFields}, without scale. */
+export function unpackedPayload(payload: Payload, { rate, leads }: Signal): Payload {
+  if (payload instanceof Map || typeof payload !== "object" || payload === null) return payload;
+  const { scale: _, ...rest } = payload as Record<string, Payload>;
+  const [first, ...more] = leads;
+  return {
+    ...rest,
+    signal: more.length === 0 ? Array.from(first!.values) : joined(leads),
+    sampling_rate: rate,
+    leads: leads.map(({ name }) => name),
+    units: leads.map(({ unit }) => unit),
+  };
+}
+
+/** Leads as the rows of one array. */
+function joined(leads: readonly Pick<SignalLead, "values">[]): NdArray {
+  const length = leads[0]!.values.length;
+  const flat = new Float64Array(leads.length * length);
+  leads.forEach(({ values }, i) => flat.set(values, i * length));
+  return new NdArray("float64", flat, [leads.length, length]);
 }
 
 /** Lists of numbers, one for each lead. */
