@@ -50,6 +50,7 @@ for (const name of RECORDINGS) {
               ? lists[0]
               : new NdArray("float64", flat, [lists.length, rate]),
             sampling_rate: rate,
+            sample: second * rate,
             leads: scales.map((lead) => lead.name),
             units: scales.map((lead) => lead.unit),
           });
@@ -71,6 +72,7 @@ for (const name of RECORDINGS) {
             shape: [scales.length, rate],
           },
           sampling_rate: rate,
+          sample: second * rate,
           leads: scales.map((lead) => lead.name),
           units: scales.map((lead) => lead.unit),
         });
@@ -203,6 +205,7 @@ async function behind(url: string, rate: number) {
   return {
     messages,
     rate,
+    proxy,
     until: async (enough: () => boolean) => {
       while (!enough()) await new Promise<void>((resolve) => wake = resolve);
     },
@@ -278,4 +281,44 @@ test(slow, { timeout: 60_000 }, () =>
     }
     monitor.close();
     await Promise.all(watchers.map((one) => one.stop()));
+  }));
+
+const changing =
+  "a watcher that gets slow and fast again knows every message it lost, over topics too";
+test(changing, { timeout: 60_000 }, () =>
+  withRelay(async ({ url }) => {
+    const watcher = await behind(url, 1e9);
+    const monitor = EcgClient.open({ url, stream: "bed-3" });
+    await monitor.ready;
+    // About 8 kB of noise, 40 times a second: enough to fill what lies on the way.
+    const publish = async (from: number, to: number) => {
+      for (let n = from; n < to; n++) {
+        const signal = Int16Array.from({ length: 2_700 }, (_, i) =>
+          (n * 7919 + i * 104_729) % 32_749);
+        await monitor.publish({ signal }, { timestamp: BigInt(n + 1) });
+        await new Promise((resolve) =>
+          setTimeout(resolve, 25)
+        );
+      }
+    };
+    await publish(0, 80);
+    watcher.proxy.rate = 40_000;
+    await publish(80, 200);
+    watcher.proxy.rate = 1e9;
+    await publish(200, 280);
+    await watcher.until(() => watcher.messages.at(-1)?.message.timestamp === 280n);
+    let expected = 1n;
+    let lost = 0;
+    for (const { message: { gap, timestamp } } of watcher.messages) {
+      if (gap) {
+        assertEquals([gap.from, gap.samples], [expected, 2_700 * gap.messages]);
+        assertEquals(gap.messages, Number(gap.to - gap.from) + 1);
+        expected = gap.to + 1n;
+        lost += gap.messages;
+      }
+      assertEquals(timestamp, expected++);
+    }
+    assert(lost > 20, `${lost} lost`);
+    monitor.close();
+    await watcher.stop();
   }));

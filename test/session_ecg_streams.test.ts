@@ -25,7 +25,13 @@ const scale = {
   leads: [{ name: "MLII", unit: "mV", gain: 200, baseline: 1024 }],
 };
 const chunk = packSamples(7, 0, [Int32Array.of(1024, 1224, 995)]);
-const floats = { signal: [0, 1, -0.145], sampling_rate: 360, leads: ["MLII"], units: ["mV"] };
+const floats = {
+  signal: [0, 1, -0.145],
+  sampling_rate: 360,
+  sample: 0,
+  leads: ["MLII"],
+  units: ["mV"],
+};
 
 /** A watcher that reads packed signals. */
 function modern(lab: Lab, version: Version = Version.V3, stream = "bed-3"): Peer {
@@ -73,6 +79,7 @@ test("several leads become an ndarray, lead by lead, and floats are compressed w
     assertEquals(payload, {
       signal: new NdArray("float64", values, [2, 200]),
       sampling_rate: 360,
+      sample: 0,
       leads: ["MLII", "V5"],
       units: ["mV", ""],
     });

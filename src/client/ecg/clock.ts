@@ -33,7 +33,8 @@ export class ClockEstimate {
     // Our clock was set back meanwhile: nothing can be said.
     if (trip < 0n) return;
     const error = (trip + 1n) / 2n;
-    this.#samples.push({ offset: remote - sent - trip / 2n, error, at: received });
+    // From `sent` on: the clocks run apart during the round trip too.
+    this.#samples.push({ offset: remote - sent - trip / 2n, error, at: sent });
     if (this.#samples.length > KEPT) this.#samples.shift();
   }
 

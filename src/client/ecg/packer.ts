@@ -46,7 +46,9 @@ export class SamplePacker {
 
   unpacked(leads: readonly Int32Array<ArrayBuffer>[]): Record<string, unknown> {
     this.#check(leads);
-    return unpackedFields(leads, this.#scale);
+    const fields = unpackedFields({ position: this.#position, leads }, this.#scale);
+    this.#position = this.#position + leads[0]!.length >>> 0;
+    return fields;
   }
 
   #check(leads: readonly Int32Array[]): void {

@@ -115,8 +115,8 @@ function samplesIn(signal: Payload): number {
 
 /** The payload with its signal as the seed has it. */
 function unpack(payload: Payload, scale: Scale): unknown {
-  const { leads } = unpackSamples(chunkData(field(payload, "signal"))!);
-  const fields = unpackedFields(leads, scale);
+  const chunk = unpackSamples(chunkData(field(payload, "signal"))!);
+  const fields = unpackedFields(chunk, scale);
   if (payload instanceof Map) {
     const map = new Map<unknown, unknown>(payload);
     map.delete("scale");

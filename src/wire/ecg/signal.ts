@@ -70,20 +70,21 @@ export function readSignal(
 
 /** The fields of an ECG_DATA payload that say the same as a chunk, without packing. */
 export function unpackedFields(
-  leads: Chunk["leads"],
+  { position, leads }: Omit<Chunk, "scale">,
   { sampling_rate, leads: scales }: Scale,
 ): Record<string, unknown> {
   const lists = leads.map((samples, i) => ({ values: physical(samples, scales[i]!) }));
   return {
     signal: lists.length === 1 ? lists[0]!.values : joined(lists),
     sampling_rate,
+    sample: position,
     leads: scales.map(({ name }) => name),
     units: scales.map(({ unit }) => unit),
   };
 }
 
 /** The payload as it would have come unpacked: so says {@linkcode unpackedFields}, without scale. */
-export function unpackedPayload(payload: Payload, { rate, leads }: Signal): Payload {
+export function unpackedPayload(payload: Payload, { rate, leads, position }: Signal): Payload {
   if (payload instanceof Map || typeof payload !== "object" || payload === null) return payload;
   const { scale: _, ...rest } = payload as Record<string, Payload>;
   const [first, ...more] = leads;
@@ -91,6 +92,7 @@ export function unpackedPayload(payload: Payload, { rate, leads }: Signal): Payl
     ...rest,
     signal: more.length === 0 ? Array.from(first!.values) : joined(leads),
     sampling_rate: rate,
+    ...(position === undefined ? {} : { sample: position }),
     leads: leads.map(({ name }) => name),
     units: leads.map(({ unit }) => unit),
   };
