@@ -16,7 +16,7 @@ export const MAX_QUEUE_MS = 200;
 /** Below so much queue there is room for more. */
 const LITTLE_QUEUE_MS = MAX_QUEUE_MS / 2;
 /** A reader that has not answered its first PING in this time is taken for one that never will. */
-export const DEAF_MS = 1_000;
+export const DEAF_MS = 2_000;
 /**
  * Routes change: a shortest round trip that is older is looked at anew when the way is empty by
  * itself, and the way is emptied for it after twice that.
@@ -47,6 +47,8 @@ export class Credit {
   /** Something had to wait since the last answer. */
   #scarce = false;
   #question: Question | undefined;
+  /** Since somebody wants to be asked; before that nothing is bounded. */
+  #begun = false;
   #asked = -Infinity;
   #everAnswered = false;
   #base = Infinity;
@@ -62,7 +64,15 @@ export class Credit {
 
   /** Whether the reader answers PINGs at all, as far as one can tell. */
   get deaf(): boolean {
-    return !this.#everAnswered && this.clock() - this.#asked >= DEAF_MS;
+    if (this.#everAnswered) return false;
+    return !this.#begun || this.#asked > -Infinity && this.clock() - this.#asked >= DEAF_MS;
+  }
+
+  /** From now on it counts, and asks. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#answered = this.#sent;
   }
 
   /** The reader has kept up for a while: it may be served without counting. */
@@ -102,8 +112,7 @@ export class Credit {
 
   /** A PING of so many bytes goes out. `counted`: nothing is on the way that was not counted here. */
   ask(bytes: number, counted = true): void {
-    // Nobody counted before the first one.
-    if (this.#asked === -Infinity) this.#answered = this.#sent;
+    this.begin();
     const alone = counted && this.onWay <= 0;
     this.#sent += bytes;
     this.#asked = this.clock();

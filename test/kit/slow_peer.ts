@@ -42,6 +42,8 @@ export class SlowPeer {
   closedWith: number | undefined;
   /** Whether it answers PINGs. */
   answers = true;
+  /** PINGs that came. */
+  asked = 0;
   /** Bytes that are under way. */
   onWay = 0;
   #free = 0;
@@ -83,7 +85,9 @@ export class SlowPeer {
       const decoded = decode(message);
       if (decoded.type !== MessageType.PING) {
         this.arrivals.push({ ...decoded, at: this.host.now() });
-      } else if (this.answers) {
+      } else {
+        this.asked++;
+        if (!this.answers) return;
         this.host.after(delay, () => this.say(decoded.version, MessageType.PONG, null));
       }
     });

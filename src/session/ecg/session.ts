@@ -54,6 +54,12 @@ export class EcgSessions {
   }
 }
 
+/** A message of the past, as its watcher wants it. */
+interface Past {
+  readonly message: Message;
+  readonly publication: Publication;
+}
+
 class EcgSession implements LinkEvents {
   readonly #watching: Watching;
   readonly #messages: Bucket;
@@ -65,6 +71,8 @@ class EcgSession implements LinkEvents {
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
   #form: Form = { version: Version.V1, packed: false };
   #batches = false;
+  /** Has named its capabilities, so it knows more than the seed's text. */
+  #modern = false;
   #spoken = false;
   #stopExpiry: (() => void) | undefined;
 
@@ -193,15 +201,16 @@ class EcgSession implements LinkEvents {
     if (!watching.has(stream) && watching.size >= most) {
       throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
     }
-    watching.subscribe(stream, this.#form, (room) => {
-      const past = this.#past(room, seconds);
+    let past: readonly Past[] = [];
+    watching.subscribe(stream, this.#form, this.#modern, (room) => {
+      past = this.#past(room, seconds);
       this.#tell(MessageType.SUBSCRIPTION_ACK, {
         stream,
         status: "subscribed",
         ...(seconds > 0 ? { history: past.length } : {}),
         ...this.#scales(room),
       });
-      watching.outbox.ask();
+    }, () => {
       for (const { message, publication } of past) {
         watching.deliver(message, publication.delivery, publication.extent);
       }
@@ -209,7 +218,7 @@ class EcgSession implements LinkEvents {
   }
 
   /** The last seconds of a stream in the peer's form; they count as bytes that it asked for. */
-  #past(room: Room, seconds: number): { message: Message; publication: Publication }[] {
+  #past(room: Room, seconds: number): Past[] {
     if (seconds === 0) return [];
     const { version, packed } = this.#form;
     const { history } = this.shared.streams;
@@ -247,6 +256,7 @@ class EcgSession implements LinkEvents {
       throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${String(version)}`);
     }
     const capabilities = names(payload, "capabilities");
+    this.#modern = field(payload, "capabilities") !== undefined;
     this.#batches = capabilities.includes("batch");
     this.#watching.outbox.batches = this.#batches;
     this.#speak({ version, packed: capabilities.includes("packed-signal") });

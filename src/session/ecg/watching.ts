@@ -15,6 +15,8 @@ import { Outbox } from "../outbox.ts";
 import { type Form, joinForm, type Room, type Watcher } from "./room.ts";
 import type { Streams, Trusted } from "./streams.ts";
 
+const GRACE_MS = 1_000;
+
 /** Words that the session finds. */
 export interface Phrases {
   ping(): Message;
@@ -30,6 +32,7 @@ export class Watching implements Watcher, Trusted {
   /** The runtime's topics serve it. */
   #trusted = false;
   #stopWaiting: (() => void) | undefined;
+  #stopGrace: (() => void) | undefined;
 
   constructor(
     readonly link: Link,
@@ -44,7 +47,13 @@ export class Watching implements Watcher, Trusted {
       bytes: limits.backlogBytes,
       ms: limits.backlogMs,
       now: () => host.now(),
-      ping: () => phrases.ping(),
+      ping: () => {
+        this.#stopWaiting ??= host.after(DEAF_MS, () => {
+          this.outbox.pump();
+          this.#consider();
+        });
+        return phrases.ping();
+      },
       soon: (run) => streams.soon(run),
       after: (ms, run) => host.after(ms, run),
       gap: (gap) => phrases.gap(gap, this.#subscriptions.get(gap.stream ?? "")?.room),
@@ -72,15 +81,29 @@ export class Watching implements Watcher, Trusted {
     return this.#subscriptions.has(stream);
   }
 
-  /** Joins a stream; `before` runs in between, with nothing published meanwhile. */
-  subscribe(stream: string, form: Form, before: (room: Room) => void): void {
+  /**
+   * Joins a stream. `answer` runs at once, `past` after it, with nothing published meanwhile.
+   *
+   * `askNow`: with a PING before anything else, whose answer shows how long the way is. A peer that
+   * knows the seed's text only, and may be a script that reads one answer after the other, is not
+   * asked during its first second.
+   */
+  subscribe(
+    stream: string,
+    form: Form,
+    askNow: boolean,
+    answer: (room: Room) => void,
+    past: (room: Room) => void,
+  ): void {
     const known = this.#subscriptions.get(stream);
     const room = known?.room ?? this.streams.enter(this.tenant, stream);
-    before(room);
+    answer(room);
+    if (askNow) this.outbox.ask();
+    else this.#stopGrace ??= this.streams.host.after(GRACE_MS, () => this.#credit.begin());
+    past(room);
     if (known) return;
     this.#subscriptions.set(stream, { room, membership: room.join(this, form, !this.#trusted) });
     this.#joinBroadcasts(form);
-    if (!this.#stopWaiting) this.#firstQuestion();
   }
 
   unsubscribe(stream: string): void {
@@ -132,24 +155,16 @@ export class Watching implements Watcher, Trusted {
 
   leave(): void {
     this.#stopWaiting?.();
+    this.#stopGrace?.();
     this.outbox.end();
     this.streams.distrust(this);
     for (const stream of [...this.#subscriptions.keys()]) this.unsubscribe(stream);
   }
 
-  /** The first PING of all. Its answer shows how long the way is before anything has to wait on it. */
-  #firstQuestion(): void {
-    this.outbox.ask();
-    this.#stopWaiting = this.streams.host.after(DEAF_MS, () => {
-      this.outbox.pump();
-      this.#consider();
-    });
-  }
-
   /** Hands it to the runtime's topics once that does no harm. */
   #consider(): void {
     if (this.#trusted || !this.link.topics || !this.outbox.open || !this.outbox.idle) return;
-    if (!this.#credit.steady && !this.#credit.deaf) return;
+    if (!this.#credit.steady && !(this.#credit.asking && this.#credit.deaf)) return;
     this.#trusted = true;
     this.streams.trust(this);
     this.#each((membership) => membership.drained());
