@@ -228,22 +228,24 @@ test("History is bounded in time, in bytes, and over all channels", () => {
     { ms: 1000, bytes: 2_000, bytesInAll: 5_000 },
     () => host.now(),
   );
-  history.push("a", 0, 744);
+  history.push("t", "a", 0, 744);
   host.pass(600);
-  history.push("a", 1, 744);
-  assertEquals([history.last("a", 9999), history.last("a", 500)], [[0, 1], [1]]);
-  history.push("a", 2, 10);
-  assertEquals(history.last("a", 9999), [1, 2]);
-  history.push("a", 3, 1_745);
-  assertEquals(history.last("a", 9999), [1, 2]);
+  history.push("t", "a", 1, 744);
+  assertEquals([history.last("t", "a", 9999), history.last("t", "a", 500)], [[0, 1], [1]]);
+  history.push("t", "a", 2, 10);
+  assertEquals(history.last("t", "a", 9999), [1, 2]);
+  history.push("t", "a", 3, 1_745);
+  assertEquals(history.last("t", "a", 9999), [1, 2]);
   host.pass(1001);
-  assertEquals(history.last("a", 9999), []);
-  for (const [i, name] of ["b", "c", "d"].entries()) history.push(name, i, 1_500);
+  assertEquals(history.last("t", "a", 9999), []);
+  for (const [i, name] of ["b", "c", "d"].entries()) history.push("t", name, i, 1_500);
   // `a` had expired, and `b` had to make room.
-  assertEquals([history.size, history.last("b", 9999), history.last("c", 9999)], [2, [], [1]]);
+  assertEquals([history.size, history.last("t", "b", 9999), history.last("t", "c", 9999)], [2, [], [
+    1,
+  ]]);
   assert(history.bytes <= 5_000);
   host.pass(5_000);
-  history.push("e", 9, 10);
+  history.push("t", "e", 9, 10);
   assertEquals([history.size, history.bytes], [1, 266]);
 });
 
@@ -257,10 +259,10 @@ test("History never holds more than it may, nor forgets what it should have", ()
     );
     const all: { name: string; at: number }[] = [];
     for (const [i, [name, bytes, ms]] of steps.entries()) {
-      history.push(name, i, bytes);
+      history.push("t", name, i, bytes);
       all.push({ name, at: host.now() });
       assert(history.bytes <= 9_000);
-      const kept = history.last(name, 1000);
+      const kept = history.last("t", name, 1000);
       assertEquals(kept.at(-1), i);
       // A run of the latest, none too old.
       const own = all.flatMap((one, n) =>
@@ -270,6 +272,21 @@ test("History never holds more than it may, nor forgets what it should have", ()
       host.pass(ms);
     }
   }));
+});
+
+test("History makes room at the cost of the owner who holds most", () => {
+  const host = new FakeHost();
+  const bounds = { ms: 10_000, bytes: 2_000, bytesInAll: 6_000 };
+  const history = new History<number>(bounds, () => host.now());
+  history.push("small", "bed-1", 1, 500);
+  for (let i = 0; i < 50; i++) {
+    host.pass(10);
+    history.push("greedy", `bed-${i}`, i, 1_000);
+    assert(history.bytes <= 6_000);
+  }
+  assertEquals(history.last("small", "bed-1", 10_000), [1]);
+  assertEquals(history.last("greedy", "bed-49", 10_000), [49]);
+  assertEquals(history.last("greedy", "bed-1", 10_000), []);
 });
 
 // -- Encrypted, expired, refused
@@ -354,7 +371,10 @@ test("a message that takes long is passed on, and logged as slow, once a second 
   const category = "blaze-relay";
   await configure({
     sinks: { test: ({ level, properties }) => void records.push([level, properties.bytes]) },
-    loggers: [{ category, sinks: ["test"], lowestLevel: "warning" }],
+    loggers: [
+      { category, sinks: ["test"], lowestLevel: "warning" },
+      { category: ["logtape", "meta"], lowestLevel: "error" },
+    ],
     reset: true,
   });
   try {
@@ -368,7 +388,8 @@ test("a message that takes long is passed on, and logged as slow, once a second 
     peer.say(1, MessageType.ECG_DATA, data);
     assertEquals(records, [["warning", bytes.length]]);
   } finally {
-    await configure({ sinks: {}, loggers: [], reset: true });
+    const meta = { category: ["logtape", "meta"], lowestLevel: "error" as const };
+    await configure({ sinks: {}, loggers: [meta], reset: true });
   }
 });
 

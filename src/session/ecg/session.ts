@@ -20,6 +20,7 @@ import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Host } from "../../host.ts";
 import type { Gap } from "../backlog.ts";
+import { atExpiry } from "../expiry.ts";
 import { Bucket } from "../rate.ts";
 import { EcgFault, field, lastSeconds, names } from "./fault.ts";
 import type { Publication } from "./publication.ts";
@@ -105,7 +106,8 @@ class EcgSession implements LinkEvents {
       capabilities: CAPABILITIES,
       max_message_size: limits.payloadBytes,
     });
-    this.#awaitExpiry();
+    const { expires } = terms.grant;
+    if (expires !== undefined) this.#stopExpiry = atExpiry(host, expires, () => this.#expire());
   }
 
   message(message: Message): void {
@@ -223,7 +225,7 @@ class EcgSession implements LinkEvents {
     const { version, packed } = this.#form;
     const { history } = this.shared.streams;
     const past = [];
-    for (const publication of history.last(room.key, 1000 * seconds)) {
+    for (const publication of history.last(this.terms.grant.tenant, room.key, 1000 * seconds)) {
       const limit = this.shared.limits.payloadBytes;
       const compress = version !== Version.V1;
       const message = (packed ? publication : publication.unpacked(limit, compress)).as(version);
@@ -272,16 +274,8 @@ class EcgSession implements LinkEvents {
     log.debug("ecg version {version}", { ...form, remote: this.link.remote });
   }
 
-  /** Ends the link when its token does. */
-  #awaitExpiry(): void {
-    const { expires } = this.terms.grant;
-    if (expires === undefined) return;
-    const left = expires - Number(this.shared.host.unixMicros() / 1000n);
-    if (left > 0) {
-      const wait = Math.min(left, MAX_TIMER_MS);
-      this.#stopExpiry = this.shared.host.after(wait, () => this.#awaitExpiry());
-      return;
-    }
+  /** Its token has ended. */
+  #expire(): void {
     this.#refuse(ErrorCode.AUTHENTICATION_FAILED, "the token has expired");
     this.#watching.outbox.close(Close.unauthorized);
   }
@@ -310,6 +304,3 @@ class EcgSession implements LinkEvents {
     return encode({ version, type, timestamp, payload });
   }
 }
-
-/** Longer waits make a timer go off at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -69,7 +69,7 @@ export class Streams {
   /** To the watchers of a stream, and into its history. */
   publish(tenant: string, stream: string, publication: Publication, from: Member): void {
     const key = roomKey(tenant, stream);
-    this.history.push(key, publication, publication.bytes);
+    this.history.push(tenant, key, publication, publication.bytes);
     this.#rooms.get(key)?.publish(publication, from);
     this.#published();
   }

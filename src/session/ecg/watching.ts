@@ -71,6 +71,8 @@ export class Watching implements Watcher, Trusted {
 
   deliver(message: Message, delivery: Delivery, extent?: Extent): void {
     this.outbox.send(message, delivery, extent);
+    // What waits here must not be overtaken by what comes through a topic.
+    if (this.#trusted && !this.outbox.idle) this.#distrust();
   }
 
   tellSealed(stream: string): void {
@@ -145,12 +147,8 @@ export class Watching implements Watcher, Trusted {
   }
 
   check(ask: boolean): void {
-    if (this.#credit.overdue) {
-      this.#trusted = false;
-      this.streams.distrust(this);
-      this.#credit.lapse();
-      this.#each((membership) => membership.lagging());
-    } else if (ask && !this.#credit.deaf) this.outbox.ask(false);
+    if (this.#credit.overdue) this.#distrust();
+    else if (ask && !this.#credit.deaf) this.outbox.ask(false);
   }
 
   leave(): void {
@@ -168,6 +166,13 @@ export class Watching implements Watcher, Trusted {
     this.#trusted = true;
     this.streams.trust(this);
     this.#each((membership) => membership.drained());
+  }
+
+  #distrust(): void {
+    this.#trusted = false;
+    this.streams.distrust(this);
+    this.#credit.lapse();
+    this.#each((membership) => membership.lagging());
   }
 
   #each(act: (membership: Membership) => void): void {
