@@ -32,7 +32,7 @@ export const LIMITS = {
   historyBytesInAll: limit(
     67_108_864,
     "bytes",
-    "ECG: the streams silent for longest are forgotten.",
+    "ECG: the tenant with most loses its most silent stream's.",
   ),
   slowMessageMs: limit(50, "milliseconds", "ECG: the message is passed on, and a warning logged."),
   bmpChunkBytes: limit(8_192, "bytes", "BMP: longer writes travel in several frames."),

@@ -6,11 +6,11 @@
  */
 import type { Host } from "../../host.ts";
 import type { Link, LinkEvents, Message } from "../../link/link.ts";
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/batch.ts";
 import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { decode, encode, type Message as Decoded } from "../../wire/ecg/message.ts";
-import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
+import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
 import { ackKey, Answers } from "./answers.ts";
@@ -26,6 +26,7 @@ import {
   type PublishOptions,
   readGap,
 } from "./messages.ts";
+import { Seals } from "./seals.ts";
 
 export type { EcgGap, EcgMessage, EcgPeer, EcgSeal, PublishOptions } from "./messages.ts";
 export { EcgRefused } from "./messages.ts";
@@ -56,15 +57,15 @@ export class EcgConversation implements LinkEvents {
   /** Time of the last PONG, by the relay. */
   #remote: bigint | null = null;
   #gap: EcgGap | undefined;
-  /** Sealed messages are opened one after the other, and what follows them waits. */
-  #opening: Promise<void> | undefined;
-  #sealing: Promise<void> = Promise.resolve();
+  readonly #seals: Seals | undefined;
 
   constructor(
     private readonly link: Link,
     private readonly options: ConversationOptions,
     private readonly events: ConversationEvents,
-  ) {}
+  ) {
+    this.#seals = options.seal && new Seals(options.stream, options.seal);
+  }
 
   /** Throws before the hello. */
   get peer(): EcgPeer {
@@ -80,9 +81,17 @@ export class EcgConversation implements LinkEvents {
     const { type = MessageType.ECG_DATA, acknowledged = false } = options;
     const timestamp = options.timestamp ?? this.options.host.unixMicros();
     const flags = (options.flags ?? 0) | (acknowledged ? Flag.ACK_REQUIRED : 0);
-    const { seal } = this.options;
-    if (seal) await this.#sealed(seal, type, payload, flags | Flag.ENCRYPTED, timestamp);
-    else this.#send(type, payload, flags, timestamp);
+    if (this.#seals) {
+      if (this.peer.version !== Version.V3) {
+        throw new EcgRefused(0x203, "only version 3 carries sealed messages");
+      }
+      const header = { type, flags: flags | Flag.ENCRYPTED, timestamp };
+      await this.#seals.send(writePayload(payload), header, (sealed) => {
+        this.#send(type, sealed, header.flags, timestamp);
+      });
+    } else {
+      this.#send(type, payload, flags, timestamp);
+    }
     if (acknowledged) await this.#answers.to(ackKey(type, timestamp));
   }
 
@@ -182,23 +191,12 @@ export class EcgConversation implements LinkEvents {
   }
 
   #data(message: Decoded, wireLength: number): void {
-    const { seal } = this.options;
-    if (seal && message.flags & Flag.ENCRYPTED) {
-      this.#opening = (this.#opening ?? Promise.resolve()).then(async () => {
-        const { type, flags, payload, timestamp } = message;
-        const header = { stream: this.options.stream, type, flags, timestamp: timestamp ?? 0n };
-        try {
-          const plain = await seal.open(payload as Bytes, header);
-          this.#deliver({ ...message, payload: readPayload(plain) }, wireLength);
-        } catch (error) {
-          this.events.fault(0x200, `a sealed message cannot be opened: ${String(error)}`);
-        }
-      });
-    } else if (this.#opening) {
-      this.#opening = this.#opening.then(() => this.#deliver(message, wireLength));
-    } else {
-      this.#deliver(message, wireLength);
-    }
+    if (!this.#seals) return this.#deliver(message, wireLength);
+    this.#seals.receive(
+      message,
+      (opened) => this.#deliver(opened, wireLength),
+      (error) => this.events.fault(0x200, `a sealed message cannot be opened: ${String(error)}`),
+    );
   }
 
   #deliver(message: Decoded, wireLength: number): void {
@@ -253,31 +251,6 @@ export class EcgConversation implements LinkEvents {
     const { version } = this.#peer;
     this.#send(MessageType.VERSION_CHECK, { version, capabilities: CAPABILITIES });
     this.events.online(this.#peer);
-  }
-
-  /** Sealed messages leave in the order in which they were published. */
-  #sealed(
-    seal: EcgSeal,
-    type: MessageType,
-    payload: unknown,
-    flags: number,
-    timestamp: bigint,
-  ): Promise<void> {
-    if (this.peer.version !== Version.V3) {
-      throw new EcgRefused(0x203, "only version 3 carries sealed messages");
-    }
-    const plain = writePayload(payload);
-    const { stream } = this.options;
-    const done = this.#sealing.then(async () => {
-      this.#send(
-        type,
-        await seal.seal(plain, { stream, type, flags, timestamp }),
-        flags,
-        timestamp,
-      );
-    });
-    this.#sealing = done.catch(() => {});
-    return done;
   }
 
   #send(type: MessageType, payload: unknown, flags = 0, timestamp?: bigint): void {
