@@ -8,6 +8,7 @@ import process from "node:process";
 import { here } from "../tools/runtimes.ts";
 import { bmp } from "./bmp.ts";
 import { codecs } from "./codecs.ts";
+import { ecg } from "./ecg.ts";
 import { fanout } from "./fanout.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
@@ -19,6 +20,7 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   memory,
   stream,
   bmp,
+  ecg,
 };
 
 const names = process.argv.slice(2);
@@ -34,8 +36,9 @@ if (names.includes("--help") || names.includes("-h")) {
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
+  ecg      bytes of five encodings, messages per second, alarms to slow readers
 
-Without a name all of them, in about a minute and a half. See bench/README.md.`,
+Without a name all of them, in a few minutes. See bench/README.md.`,
   );
   process.exit(0);
 }

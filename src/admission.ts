@@ -24,6 +24,8 @@ export interface Grant {
   readonly watch: Names;
   /** ECG messages to every watcher of the tenant. */
   readonly broadcast: boolean;
+  /** When it ends, in milliseconds since 1970; never unless given. */
+  readonly expires?: number;
 }
 
 export const covers = (names: Names, name: string): boolean =>

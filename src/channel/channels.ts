@@ -12,16 +12,30 @@ import type { Link, Message } from "../link/link.ts";
 /** What may happen to a message on its way to a slow reader; the reader's outbox has the rules. */
 export type Delivery = "operation" | "stream" | "alert";
 
+/** What of a live stream a message holds, for those who lose it. */
+export interface Extent {
+  /** Null for what goes to every stream. */
+  readonly stream: string | null;
+  /** Samples of each lead. */
+  readonly samples: number;
+  /** Microseconds since 1970. */
+  readonly time: bigint;
+  /** It says what later messages mean, so losing it needs a remedy. */
+  readonly explains?: boolean;
+}
+
 /** Somebody in a channel. */
 export interface Member {
   readonly link: Link;
   /** Sends to this member alone, and decides what happens when it reads too slowly. */
-  deliver(message: Message, delivery: Delivery): void;
+  deliver(message: Message, delivery: Delivery, extent?: Extent): void;
 }
 
 /** The way out of a channel. */
 export interface Membership {
   leave(): void;
+  /** The member lags: from now on it is served one by one. */
+  lagging(): void;
   /** The member's link has caught up. */
   drained(): void;
 }
@@ -42,14 +56,17 @@ export class Channel {
     return this.#inTopic.size + this.#alone.size;
   }
 
-  join(member: Member): Membership {
-    this.#serve(member);
+  /** `alone`: start outside the runtime's topic, until `drained`. */
+  join(member: Member, alone = false): Membership {
+    if (alone) this.#alone.add(member);
+    else this.#serve(member);
     return {
       leave: () => {
         if (this.#inTopic.delete(member)) member.link.topics?.leave(this.name);
         this.#alone.delete(member);
         if (this.size === 0) this.onEmpty();
       },
+      lagging: () => this.#isolate(member),
       drained: () => {
         if (this.#alone.delete(member)) this.#serve(member);
       },
@@ -57,12 +74,21 @@ export class Channel {
   }
 
   /** To every member but `from`. */
-  publish(message: Message, from?: Member, delivery: Delivery = "operation"): void {
+  publish(
+    message: Message,
+    from?: Member,
+    delivery: Delivery = "operation",
+    extent?: Extent,
+  ): void {
     // First, so that a member which the walk takes out of the topic does not get it twice.
-    for (const member of this.#alone) if (member !== from) member.deliver(message, delivery);
+    for (const member of this.#alone) {
+      if (member !== from) member.deliver(message, delivery, extent);
+    }
     const topics = from?.link.topics;
     if (!topics) {
-      for (const member of this.#inTopic) if (member !== from) member.deliver(message, delivery);
+      for (const member of this.#inTopic) {
+        if (member !== from) member.deliver(message, delivery, extent);
+      }
     } else if (this.#inTopic.size > 0) {
       this.#bytesSinceWalk += message.length;
       const clear = topics.publish(this.name, message);
@@ -83,11 +109,14 @@ export class Channel {
   #walk(): void {
     this.#bytesSinceWalk = 0;
     for (const member of this.#inTopic) {
-      if (member.link.buffered < LAGGING) continue;
-      this.#inTopic.delete(member);
-      member.link.topics?.leave(this.name);
-      this.#alone.add(member);
+      if (member.link.buffered >= LAGGING) this.#isolate(member);
     }
+  }
+
+  #isolate(member: Member): void {
+    if (!this.#inTopic.delete(member)) return;
+    member.link.topics?.leave(this.name);
+    this.#alone.add(member);
   }
 }
 
@@ -100,8 +129,8 @@ export class Channels {
   }
 
   /** Joins, making the channel for its first member. */
-  join(name: string, member: Member): Membership {
-    return this.open(name).join(member);
+  join(name: string, member: Member, alone = false): Membership {
+    return this.open(name).join(member, alone);
   }
 
   /** The channel of this name, if anybody is in it. */

@@ -12,13 +12,19 @@ export {
   type Sent,
 } from "./blaze/client.ts";
 export { type Compress, type PairFault, type Partner } from "./blaze/pairing.ts";
-export { EcgClient, type EcgOptions, type EcgStatus } from "./ecg/client.ts";
+export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/client.ts";
 export {
+  type EcgGap,
   type EcgMessage,
   type EcgPeer,
   EcgRefused,
+  type EcgSeal,
   type PublishOptions,
-} from "./ecg/conversation.ts";
+  type SealedHeader,
+} from "./ecg/messages.ts";
+export { type ClockOffset } from "./ecg/clock.ts";
+export { type Lead, type Scale } from "../wire/ecg/scale.ts";
+export { type Signal, type SignalLead } from "../wire/ecg/signal.ts";
 export { Flag, MessageType, Version } from "../wire/ecg/codes.ts";
 export { EcgDateTime, EcgUuid, type Payload } from "../wire/ecg/payload.ts";
 export { NdArray } from "../wire/ecg/ndarray.ts";

@@ -1,45 +1,212 @@
 /**
  * What happens to a reader that is too slow is decided here and nowhere else.
  *
- * An operation and an alert are never dropped silently: past the limit the link is closed with its
- * own code, and the device comes back. A sample of a live stream is worth nothing later: past the
- * limit it is left out, and counted.
+ * | class       | on its way                                             | too slow                     |
+ * | ----------- | ------------------------------------------------------ | ---------------------------- |
+ * | `operation` | at once                                                | past the limit: closed, 4431 |
+ * | `alert`     | at once, so ahead of all that waits here               | past twice that: closed      |
+ * | `stream`    | as far as credit goes; the rest waits here, bounded    | the oldest are left out, and |
+ * |             | in bytes and in time                                   | the reader is told how many  |
+ *
+ * An operation and an alert are never dropped silently: the device comes back after the close. A
+ * sample of a live stream is worth nothing later.
  *
  * @module
  */
-import type { Delivery } from "../channel/channels.ts";
+import type { Delivery, Extent } from "../channel/channels.ts";
 import { Close, type Fault } from "../close.ts";
 import type { Link, Message } from "../link/link.ts";
+import { concat } from "../wire/bytes.ts";
+import { MAX_BATCH } from "../wire/ecg/batch.ts";
+import { Backlog, type Gap } from "./backlog.ts";
+import type { Credit } from "./credit.ts";
+
+/** What an outbox needs to serve live streams. */
+export interface Streaming {
+  readonly credit: Credit;
+  /** Most bytes of streams that wait. */
+  readonly bytes: number;
+  /** Most milliseconds that a message waits. */
+  readonly ms: number;
+  /** Milliseconds on a clock that never runs back. */
+  now(): number;
+  /** Words of the protocol: a PING, and what a reader lost. */
+  ping(): Message;
+  gap(gap: Gap): Message;
+  /** Runs once everything that came in this turn has been handled. */
+  soon(run: () => void): void;
+  /** Runs after a few milliseconds. Answers how to call it off. */
+  after(ms: number, run: () => void): () => void;
+}
+
+/** Bytes in the socket's own buffer at which streams wait here instead. */
+const AHEAD = 65_536;
+/** Not every runtime says when that has left, so one looks. */
+const LOOK_MS = 20;
 
 export class Outbox {
   #open = true;
+  readonly #backlog: Backlog | undefined;
   /** Messages of class `stream` that this reader missed. */
   missed = 0;
+  /** The reader takes several messages joined into one; of use where each `send` is a system call. */
+  batches = false;
+  #batch: Message[] = [];
+  #batchBytes = 0;
+  #stopLooking: (() => void) | undefined;
 
   /** `limit`: bytes that may wait for the reader. An alert may go beyond it as far again. */
-  constructor(readonly link: Link, private readonly limit: number) {}
+  constructor(
+    readonly link: Link,
+    private readonly limit: number,
+    private readonly streaming?: Streaming,
+  ) {
+    this.#backlog = streaming && new Backlog(streaming.bytes, streaming.ms);
+  }
 
   /** False once the link was closed from here. */
   get open(): boolean {
     return this.#open;
   }
 
-  send(message: Message, delivery: Delivery = "operation"): void {
+  /** Nothing waits here. */
+  get idle(): boolean {
+    return this.#backlog?.idle ?? true;
+  }
+
+  send(message: Message, delivery: Delivery = "operation", extent?: Extent): void {
     if (!this.#open) return;
+    if (delivery === "stream") return this.#stream(message, extent ?? NOTHING);
     const limit = delivery === "alert" ? 2 * this.limit : this.limit;
-    if (this.link.buffered + message.length <= limit) {
-      this.link.send(message);
-    } else if (delivery === "stream") {
-      this.missed++;
-    } else {
-      this.close(Close.tooSlow);
+    if (this.#waiting + message.length > limit) return this.close(Close.tooSlow);
+    this.#pass(message, delivery === "alert");
+    this.#ask();
+  }
+
+  /** Sends what waits, as far as it may go: after a PONG, a drain or some time. */
+  pump(): void {
+    const { streaming } = this;
+    const backlog = this.#backlog;
+    if (!streaming || !backlog || !this.#open) return;
+    backlog.expire(streaming.now());
+    for (let next = backlog.next; next && this.#takes(next.message); next = backlog.next) {
+      this.#look();
+      // Before the message it is missing in front of.
+      this.#tell(backlog.gapOf(next.extent.stream));
+      backlog.shift();
+      this.#pass(next.message);
     }
+    if (backlog.length === 0 && streaming.credit.takes(0)) {
+      for (const gap of backlog.gaps()) this.#tell(gap);
+    }
+    this.#ask();
+  }
+
+  /** Sends a PING now, unless one is on its way. `counted`: all that went out went through here. */
+  ask(counted = true): void {
+    const { streaming } = this;
+    if (!streaming || streaming.credit.asking || !this.#open) return;
+    const ping = streaming.ping();
+    // First, since a peer in this process answers before `send` returns.
+    streaming.credit.ask(ping.length, counted);
+    this.#write(ping);
+  }
+
+  /** Drops what waits of a stream, without a word. */
+  forget(stream: string): void {
+    this.#backlog?.forget(stream);
   }
 
   /** Closes the link; nothing is sent after it. */
   close({ code, word, help }: Fault): void {
     if (!this.#open) return;
+    this.#flush();
     this.#open = false;
+    this.end();
     this.link.close(code, `${word}: ${help}`);
   }
+
+  /** The link is gone: no timer is left. */
+  end(): void {
+    this.#stopLooking?.();
+    this.#stopLooking = undefined;
+  }
+
+  #stream(message: Message, extent: Extent): void {
+    const { streaming } = this;
+    const backlog = this.#backlog;
+    if (!streaming || !backlog) {
+      if (this.link.buffered + message.length <= this.limit) this.link.send(message);
+      else this.missed++;
+      return;
+    }
+    if (backlog.idle && this.#takes(message)) {
+      this.#look();
+      this.#pass(message);
+      this.#ask();
+    } else {
+      backlog.push({ message, extent, at: streaming.now() });
+      this.pump();
+    }
+  }
+
+  /** Bytes between here and the reader, as far as anybody knows. */
+  get #waiting(): number {
+    const { buffered } = this.link;
+    const credit = this.streaming?.credit;
+    return credit && !credit.deaf ? Math.max(buffered, credit.onWay) : buffered;
+  }
+
+  #takes(message: Message): boolean {
+    const { credit, after } = this.streaming!;
+    if (this.link.buffered < AHEAD) return credit.takes(message.length);
+    this.#stopLooking ??= after(LOOK_MS, () => {
+      this.#stopLooking = undefined;
+      this.pump();
+    });
+    return false;
+  }
+
+  #tell(gap: Gap | undefined): void {
+    if (!gap) return;
+    this.missed += gap.messages;
+    this.#pass(this.streaming!.gap(gap));
+  }
+
+  #pass(message: Message, first = false): void {
+    this.streaming?.credit.sent(message.length);
+    if (first) this.link.send(message);
+    else this.#write(message);
+  }
+
+  /** Joins what one turn brings, where that saves anything. */
+  #write(message: Message): void {
+    const { streaming, link } = this;
+    if (!streaming || !this.batches || link.topics) return link.send(message);
+    if (this.#batchBytes + message.length > MAX_BATCH) this.#flush();
+    if (message.length > MAX_BATCH) return link.send(message);
+    if (this.#batch.length === 0) streaming.soon(() => this.#flush());
+    this.#batch.push(message);
+    this.#batchBytes += message.length;
+  }
+
+  #flush(): void {
+    const batch = this.#batch;
+    if (batch.length === 0) return;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    if (this.#open) this.link.send(batch.length === 1 ? batch[0]! : concat(...batch));
+  }
+
+  /** A PING ahead of the message, where that shows how long the way is. */
+  #look(): void {
+    if (this.streaming?.credit.curious) this.ask();
+  }
+
+  #ask(): void {
+    if (this.streaming?.credit.due) this.ask();
+  }
 }
+
+/** Of a message that nobody described. */
+const NOTHING: Extent = { stream: null, samples: 0, time: 0n };

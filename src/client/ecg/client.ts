@@ -5,7 +5,11 @@
  * const watcher = EcgClient.open({ url: "ws://127.0.0.1:8080", stream: "bed-3" });
  * for await (const { payload } of await watcher.watch()) draw(payload.signal);
  *
- * const monitor = EcgClient.open({ url: "ws://127.0.0.1:8080", stream: "bed-3" });
+ * const monitor = EcgClient.open({ url: "ws://127.0.0.1:8080", stream: "bed-3", scale: {
+ *   sampling_rate: 360,
+ *   leads: [{ name: "MLII", unit: "mV", gain: 200, baseline: 1024 }],
+ * } });
+ * await monitor.publishSamples([Int32Array.of(995, 996, 994)]);
  * await monitor.publish({ signal: new Float64Array([0.1, 0.2]), sampling_rate: 360 });
  * ```
  *
@@ -14,14 +18,13 @@
 import { type Host, host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { Version } from "../../wire/ecg/codes.ts";
+import type { Scale } from "../../wire/ecg/scale.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
-import {
-  EcgConversation,
-  type EcgMessage,
-  type EcgPeer,
-  type PublishOptions,
-} from "./conversation.ts";
+import { ClockEstimate, type ClockOffset } from "./clock.ts";
+import { EcgConversation } from "./conversation.ts";
+import type { EcgGap, EcgMessage, EcgPeer, EcgSeal, Pong, PublishOptions } from "./messages.ts";
+import { SamplePacker } from "./packer.ts";
 
 export interface EcgOptions extends ConnectOptions {
   /** Name of the stream, 1 to 127 bytes of UTF-8. */
@@ -30,6 +33,15 @@ export interface EcgOptions extends ConnectOptions {
   readonly version?: Version;
   /** Messages that may wait for a slow `for await` loop. */
   readonly queue?: number;
+  /** What the integers given to `publishSamples` mean. */
+  readonly scale?: Omit<Scale, "id">;
+  /** Seals everything that is published, and opens what comes sealed. V3 only. */
+  readonly seal?: EcgSeal;
+}
+
+export interface WatchOptions {
+  /** How much of the past to get first, in seconds; the relay keeps about 10. */
+  readonly lastSeconds?: number;
 }
 
 /** Something worth knowing that is nobody's answer. */
@@ -41,8 +53,14 @@ export type EcgStatus =
     readonly reason: string;
     readonly retryMs: number;
   }
+  /** The relay left something out because we read too slowly. */
+  | { readonly kind: "gap"; readonly gap: EcgGap }
   /** An ERROR of the relay, or bytes from it that made no sense. */
   | { readonly kind: "fault"; readonly code: number; readonly message: string };
+
+/** An estimate with a smaller error is good enough not to ask again. */
+const GOOD_MICROS = 2_000n;
+const CLOCK_PINGS = 4;
 
 export class EcgClient {
   readonly #options: EcgOptions;
@@ -50,6 +68,8 @@ export class EcgClient {
   readonly #connection: Connection;
   readonly #loops = new Set<Queue<EcgMessage>>();
   readonly #listeners = new Set<(status: EcgStatus) => void>();
+  readonly #clock = new ClockEstimate();
+  readonly #packer: SamplePacker | undefined;
   #online = Promise.withResolvers<EcgConversation>();
   #ended: ConnectionClosed | undefined;
 
@@ -57,6 +77,7 @@ export class EcgClient {
     this.#options = options;
     this.#host = options.host ?? systemHost;
     this.#online.promise.catch(() => {});
+    this.#packer = options.scale && new SamplePacker(options.scale, this.#host);
     const url = new URL(options.url);
     if (url.pathname === "/") {
       url.pathname = `/ecg/${options.stream.split("/").map(encodeURIComponent).join("/")}`;
@@ -84,16 +105,35 @@ export class EcgClient {
   }
 
   /**
+   * Publishes raw samples, one array for each lead of the `scale` given at the start: packed where
+   * the relay knows how, else as floats. `fields` go into the payload beside them.
+   */
+  async publishSamples(
+    leads: readonly Int32Array<ArrayBuffer>[],
+    fields: Readonly<Record<string, unknown>> = {},
+    options: PublishOptions = {},
+  ): Promise<void> {
+    const packer = this.#packer;
+    if (!packer) throw new TypeError("publishSamples needs the option `scale`");
+    const conversation = await this.#online.promise;
+    const sealed = this.#options.seal !== undefined;
+    const signal = sealed || conversation.can("packed-signal")
+      ? packer.packed(leads, conversation, sealed)
+      : packer.unpacked(leads);
+    await conversation.publish({ ...fields, ...signal }, options);
+  }
+
+  /**
    * Subscribes, and answers the messages from then on, over reconnects too. Rejects with
    * `EcgRefused` when the relay does not allow it.
    */
-  async watch(): Promise<AsyncIterableIterator<EcgMessage>> {
+  async watch(options: WatchOptions = {}): Promise<AsyncIterableIterator<EcgMessage>> {
     const conversation = await this.#online.promise;
     const loop = new Queue<EcgMessage>(this.#options.queue ?? 10_000, () => this.#forget(loop));
     // Before the answer: what comes right behind it belongs to the loop.
     this.#loops.add(loop);
     try {
-      await conversation.subscribe();
+      await conversation.subscribe(options.lastSeconds);
     } catch (error) {
       this.#loops.delete(loop);
       throw error;
@@ -103,10 +143,20 @@ export class EcgClient {
 
   /** Milliseconds to the relay and back. */
   async ping(): Promise<number> {
-    const conversation = await this.#online.promise;
-    const since = this.#host.now();
-    await conversation.ping();
-    return this.#host.now() - since;
+    const { sent, received } = await this.#ping();
+    return Number(received - sent) / 1000;
+  }
+
+  /**
+   * The relay's clock minus ours, in microseconds, with a bound of its error: half of the shortest
+   * round trip among the last few, and what clocks may have drifted since. Nothing below V3, whose
+   * messages carry no time.
+   */
+  async clock(): Promise<ClockOffset | undefined> {
+    const known = this.#clock.read(this.#host.unixMicros());
+    if (known && known.error < GOOD_MICROS) return known;
+    for (let i = 0; i < CLOCK_PINGS; i++) await this.#ping();
+    return this.#clock.read(this.#host.unixMicros());
   }
 
   /** Hears of every {@linkcode EcgStatus}. Answers how to stop. */
@@ -120,9 +170,16 @@ export class EcgClient {
     this.#connection.close();
   }
 
+  async #ping(): Promise<Pong> {
+    const conversation = await this.#online.promise;
+    const pong = await conversation.ping();
+    if (pong.remote !== null) this.#clock.add(pong.sent, pong.received, pong.remote);
+    return pong;
+  }
+
   #greet(link: Link): EcgConversation {
-    const { stream, version = Version.V3 } = this.#options;
-    const conversation = new EcgConversation(link, { stream, version, host: this.#host }, {
+    const { stream, version = Version.V3, seal } = this.#options;
+    const conversation = new EcgConversation(link, { stream, version, host: this.#host, seal }, {
       online: (peer) => {
         this.#online.resolve(conversation);
         this.#tell({ kind: "online", peer });
@@ -131,6 +188,7 @@ export class EcgClient {
       message: (message) => {
         for (const loop of this.#loops) loop.push(message);
       },
+      gap: (gap) => this.#tell({ kind: "gap", gap }),
       fault: (code, message) => this.#tell({ kind: "fault", code, message }),
       lost: () => {
         if (!this.#ended) this.#awaitOnline();

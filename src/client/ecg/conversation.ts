@@ -7,77 +7,65 @@
 import type { Host } from "../../host.ts";
 import type { Link, LinkEvents, Message } from "../../link/link.ts";
 import { WireError } from "../../wire/bytes.ts";
+import { splitBatch } from "../../wire/ecg/batch.ts";
 import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { decode, encode, type Message as Decoded } from "../../wire/ecg/message.ts";
-import type { Payload } from "../../wire/ecg/payload.ts";
+import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
+import { readScale, type Scale } from "../../wire/ecg/scale.ts";
+import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
+import { ackKey, Answers } from "./answers.ts";
+import {
+  type EcgGap,
+  type EcgMessage,
+  type EcgPeer,
+  EcgRefused,
+  type EcgSeal,
+  field,
+  joinGaps,
+  type Pong,
+  type PublishOptions,
+  readGap,
+} from "./messages.ts";
+import { Seals } from "./seals.ts";
 
-/** What the relay said of itself. */
-export interface EcgPeer {
-  /** The version that both sides use. */
-  readonly version: Version;
-  readonly capabilities: readonly string[];
-  /** Most bytes in a payload. */
-  readonly maxMessageSize: number;
-}
-
-/** A message of the stream. */
-export interface EcgMessage extends Decoded {
-  /** Bytes of it on the wire. */
-  readonly wireLength: number;
-}
-
-/** How to publish one message. */
-export interface PublishOptions {
-  /** ECG_DATA unless given. */
-  readonly type?: MessageType;
-  /** Bits of {@linkcode Flag}: PRIORITY, BROADCAST. V3 only. */
-  readonly flags?: number;
-  /** Microseconds since 1970; now unless given. V3 only. */
-  readonly timestamp?: bigint;
-  /** Resolve only when the relay has handed it to every watcher. V3 only. */
-  readonly acknowledged?: boolean;
-}
-
-/** The relay refused something with an ERROR message. */
-export class EcgRefused extends Error {
-  override readonly name = "EcgRefused";
-
-  constructor(readonly code: number, message: string) {
-    super(message);
-  }
-}
+export type { EcgGap, EcgMessage, EcgPeer, EcgSeal, PublishOptions } from "./messages.ts";
+export { EcgRefused } from "./messages.ts";
 
 interface ConversationOptions {
   readonly stream: string;
   readonly version: Version;
   readonly host: Host;
+  readonly seal?: EcgSeal | undefined;
 }
 
 interface ConversationEvents {
   online(peer: EcgPeer): void;
   message(message: EcgMessage): void;
+  gap(gap: EcgGap): void;
   fault(code: number, message: string): void;
   lost(): void;
 }
 
-/** Somebody waits for an answer. */
-interface Waiter {
-  /** What the answer looks like: SUBSCRIPTION_ACK status, or type and time of what it acknowledges. */
-  readonly key: string;
-  resolve(): void;
-  reject(error: Error): void;
-}
+/** What this client can do beyond the versions. */
+const CAPABILITIES = ["packed-signal", "batch"];
 
 export class EcgConversation implements LinkEvents {
   #peer: EcgPeer | undefined;
-  /** In the order of asking: an ERROR belongs to the oldest. */
-  readonly #waiters: Waiter[] = [];
+  readonly #answers = new Answers();
+  readonly #scales = new Map<number, Scale>();
+  #pings = 0;
+  /** Time of the last PONG, by the relay. */
+  #remote: bigint | null = null;
+  #gap: EcgGap | undefined;
+  readonly #seals: Seals | undefined;
 
   constructor(
     private readonly link: Link,
     private readonly options: ConversationOptions,
     private readonly events: ConversationEvents,
-  ) {}
+  ) {
+    this.#seals = options.seal && new Seals(options.stream, options.seal);
+  }
 
   /** Throws before the hello. */
   get peer(): EcgPeer {
@@ -85,38 +73,61 @@ export class EcgConversation implements LinkEvents {
     return this.#peer;
   }
 
-  publish(payload: unknown, options: PublishOptions): Promise<void> {
+  can(capability: string): boolean {
+    return this.peer.capabilities.includes(capability);
+  }
+
+  async publish(payload: unknown, options: PublishOptions): Promise<void> {
     const { type = MessageType.ECG_DATA, acknowledged = false } = options;
     const timestamp = options.timestamp ?? this.options.host.unixMicros();
     const flags = (options.flags ?? 0) | (acknowledged ? Flag.ACK_REQUIRED : 0);
-    this.#send(type, payload, flags, timestamp);
-    return acknowledged ? this.#answer(ackKey(type, timestamp)) : Promise.resolve();
+    if (this.#seals) {
+      if (this.peer.version !== Version.V3) {
+        throw new EcgRefused(0x203, "only version 3 carries sealed messages");
+      }
+      const header = { type, flags: flags | Flag.ENCRYPTED, timestamp };
+      await this.#seals.send(writePayload(payload), header, (sealed) => {
+        this.#send(type, sealed, header.flags, timestamp);
+      });
+    } else {
+      this.#send(type, payload, flags, timestamp);
+    }
+    if (acknowledged) await this.#answers.to(ackKey(type, timestamp));
   }
 
-  subscribe(): Promise<void> {
-    this.#send(MessageType.SUBSCRIBE, { stream: this.options.stream });
-    return this.#answer("subscribed");
+  /** `seconds`: how much of the past to send first. */
+  subscribe(seconds = 0): Promise<void> {
+    const { stream } = this.options;
+    const past = seconds > 0 ? { last_seconds: seconds } : {};
+    this.#send(MessageType.SUBSCRIBE, { stream, ...past });
+    return this.#answers.to("subscribed");
   }
 
   unsubscribe(): Promise<void> {
     this.#send(MessageType.UNSUBSCRIBE, { stream: this.options.stream });
-    return this.#answer("unsubscribed");
+    return this.#answers.to("unsubscribed");
   }
 
-  ping(): Promise<void> {
-    this.#send(MessageType.PING, null);
-    return this.#answer("pong");
+  async ping(): Promise<Pong> {
+    const { host } = this.options;
+    const id = this.#pings++;
+    const sent = host.unixMicros();
+    this.#send(MessageType.PING, id);
+    await this.#answers.to(`pong ${id}`);
+    return { sent, received: host.unixMicros(), remote: this.#remote };
   }
 
   message(message: Message): void {
-    let decoded: Decoded;
-    try {
-      decoded = decode(message);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      return this.events.fault(ecgCode(error), error.message);
+    for (const one of splitBatch(message)) {
+      let decoded: Decoded;
+      try {
+        decoded = decode(one);
+      } catch (error) {
+        this.#fault(error);
+        continue;
+      }
+      this.#take(decoded, one.length);
     }
-    this.#take(decoded, message.length);
   }
 
   text(): void {
@@ -127,7 +138,7 @@ export class EcgConversation implements LinkEvents {
 
   closed(code: number, reason: string): void {
     const error = new EcgRefused(code, reason || `the link was lost (${code})`);
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#answers.refuseAll(error);
     this.events.lost();
   }
 
@@ -136,29 +147,93 @@ export class EcgConversation implements LinkEvents {
     switch (type) {
       case MessageType.PROTOCOL_NEGOTIATION:
         return this.#hello(payload);
-      case MessageType.SUBSCRIPTION_ACK: {
-        const status = field(payload, "status");
-        const key = status === "ok"
-          ? ackKey(field(payload, "ack_type"), field(payload, "ack_timestamp"))
-          : String(status);
-        return this.#settle(key);
-      }
+      case MessageType.SUBSCRIPTION_ACK:
+        return this.#acknowledged(payload);
       case MessageType.PONG:
-        return this.#settle("pong");
+        this.#remote = message.timestamp;
+        return this.#answers.settle(`pong ${payload}`);
       case MessageType.PING:
         return this.#send(MessageType.PONG, payload);
       case MessageType.ERROR: {
         const code = Number(field(payload, "code"));
         const text = String(field(payload, "message"));
-        this.#waiters.shift()?.reject(new EcgRefused(code, text));
+        this.#answers.refuse(new EcgRefused(code, text));
         return this.events.fault(code, text);
       }
       case MessageType.ECG_DATA:
       case MessageType.ANOMALY_ALERT:
       case MessageType.PREDICTION_RESULT:
       case MessageType.FEATURE_DATA:
-        return this.events.message({ ...message, wireLength });
+        return this.#data(message, wireLength);
     }
+  }
+
+  #acknowledged(payload: Payload): void {
+    const status = field(payload, "status");
+    try {
+      const scales = field(payload, "scales");
+      if (Array.isArray(scales)) { for (const scale of scales) this.#learn(scale); }
+    } catch (error) {
+      this.#fault(error);
+    }
+    if (status === "gap") return this.#lost(payload);
+    if (status === "encrypted") return this.events.fault(0x200, String(field(payload, "message")));
+    const key = status === "ok"
+      ? ackKey(field(payload, "ack_type"), field(payload, "ack_timestamp"))
+      : String(status);
+    this.#answers.settle(key);
+  }
+
+  #lost(payload: Payload): void {
+    const gap = readGap(payload);
+    this.#gap = this.#gap ? joinGaps(this.#gap, gap) : gap;
+    this.events.gap(gap);
+  }
+
+  #data(message: Decoded, wireLength: number): void {
+    if (!this.#seals) return this.#deliver(message, wireLength);
+    this.#seals.receive(
+      message,
+      (opened) => this.#deliver(opened, wireLength),
+      (error) => this.events.fault(0x200, `a sealed message cannot be opened: ${String(error)}`),
+    );
+  }
+
+  #deliver(message: Decoded, wireLength: number): void {
+    let signal: Signal | undefined;
+    try {
+      if (message.type === MessageType.ECG_DATA && !(message.payload instanceof Uint8Array)) {
+        const scale = field(message.payload, "scale");
+        if (scale !== undefined) this.#learn(scale);
+        signal = readSignal(message.payload, (id) => this.#scales.get(id));
+      }
+    } catch (error) {
+      return this.#fault(error);
+    }
+    const gap = this.#gap;
+    this.#gap = undefined;
+    // Whoever reads the payload need not know that it came packed.
+    const packed = signal?.position !== undefined;
+    this.events.message({
+      ...message,
+      payload: packed ? unpackedPayload(message.payload, signal!) : message.payload,
+      wireLength,
+      ...(signal && { signal }),
+      ...(gap && { gap }),
+    });
+  }
+
+  #learn(value: unknown): void {
+    const scale = readScale(value);
+    this.#scales.set(scale.id, scale);
+    // A relay keeps fewer; a publisher that draws ids at random must not fill memory.
+    const [oldest] = this.#scales.keys();
+    if (this.#scales.size > 16) this.#scales.delete(oldest!);
+  }
+
+  #fault(error: unknown): void {
+    if (!(error instanceof WireError)) throw error;
+    this.events.fault(ecgCode(error), error.message);
   }
 
   #hello(payload: Payload): void {
@@ -173,7 +248,8 @@ export class EcgConversation implements LinkEvents {
       capabilities: Array.isArray(capabilities) ? capabilities.map(String) : [],
       maxMessageSize: Number(field(payload, "max_message_size") ?? 1_048_576),
     };
-    this.#send(MessageType.VERSION_CHECK, { version: this.#peer.version });
+    const { version } = this.#peer;
+    this.#send(MessageType.VERSION_CHECK, { version, capabilities: CAPABILITIES });
     this.events.online(this.#peer);
   }
 
@@ -188,21 +264,4 @@ export class EcgConversation implements LinkEvents {
     };
     this.link.send(encode(message, { limit: maxMessageSize }));
   }
-
-  #answer(key: string): Promise<void> {
-    return new Promise((resolve, reject) => this.#waiters.push({ key, resolve, reject }));
-  }
-
-  #settle(key: string): void {
-    const at = this.#waiters.findIndex((waiter) => waiter.key === key);
-    if (at >= 0) this.#waiters.splice(at, 1)[0]!.resolve();
-  }
-}
-
-const ackKey = (type?: Payload, timestamp?: Payload): string => `ack ${type} ${timestamp}`;
-
-/** A field of a map; nothing for whatever is no map. */
-function field(payload: Payload, name: string): Payload | undefined {
-  if (typeof payload !== "object" || payload === null) return undefined;
-  return Object.hasOwn(payload, name) ? (payload as Record<string, Payload>)[name] : undefined;
 }

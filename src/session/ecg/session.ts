@@ -6,140 +6,159 @@
  *
  * @module
  */
-import { covers, type Grant } from "../../admission.ts";
-import type { Channels, Delivery, Member, Membership } from "../../channel/channels.ts";
+import { covers } from "../../admission.ts";
+import type { Channels } from "../../channel/channels.ts";
 import { Close } from "../../close.ts";
 import type { Limits } from "../../limits.ts";
 import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
-import { utf8Bytes, WireError } from "../../wire/bytes.ts";
+import { WireError } from "../../wire/bytes.ts";
+import { splitBatch } from "../../wire/ecg/batch.ts";
 import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { encode, open, type OpenMessage, reframe } from "../../wire/ecg/message.ts";
-import type { Key, ValueMap } from "../../wire/ecg/msgpack.ts";
+import { encode, open, type OpenMessage } from "../../wire/ecg/message.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
+import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Host } from "../../host.ts";
-import { Outbox } from "../outbox.ts";
+import type { Gap } from "../backlog.ts";
+import { atExpiry } from "../expiry.ts";
 import { Bucket } from "../rate.ts";
+import { EcgFault, field, lastSeconds, names } from "./fault.ts";
+import type { Publication } from "./publication.ts";
+import { Publishing } from "./publishing.ts";
+import type { Form, Room } from "./room.ts";
+import { Streams } from "./streams.ts";
+import { type EcgTerms, StreamNames } from "./terms.ts";
+import { Watching } from "./watching.ts";
 
-/** What a request to `/ecg` settled before the upgrade. */
-export interface EcgTerms {
-  readonly grant: Grant;
-  /** The stream in the path; it goes before what payloads say. */
-  readonly stream?: string;
-}
+export type { EcgTerms } from "./terms.ts";
 
 /** What this relay can do beyond the versions, as its hello says. */
-const CAPABILITIES = ["compression", "timestamps", "priority", "broadcast", "ack"];
+const CAPABILITIES = [
+  ...["compression", "timestamps", "priority", "broadcast", "ack"],
+  ...["history", "gap", "packed-signal", "batch"],
+];
 
-/** Where a message without a stream in path or payload goes. */
-const DEFAULT_STREAM = "default";
-
-const VERSIONS = [Version.V1, Version.V2, Version.V3] as const;
+const VERSIONS: readonly unknown[] = [Version.V1, Version.V2, Version.V3];
+const isVersion = (value: unknown): value is Version => VERSIONS.includes(value);
 
 /** Everything that ECG sessions share. */
 export class EcgSessions {
-  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {}
+  readonly streams: Streams;
+
+  constructor(channels: Channels, readonly limits: Limits, readonly host: Host) {
+    this.streams = new Streams(channels, limits, host);
+  }
 
   /** Serves links on these terms. */
   accept(terms: EcgTerms): Accept {
     return (link) => new EcgSession(link, terms, this);
   }
-
-  /** To everybody in these channels (one for each version), as each version wants it. */
-  publish(
-    channelOf: (version: Version) => string,
-    message: Message,
-    opened: OpenMessage,
-    from: Member,
-    delivery: Delivery,
-  ): void {
-    for (const version of VERSIONS) {
-      const channel = this.channels.get(channelOf(version));
-      if (!channel) continue;
-      if (version === opened.version) channel.publish(message, from, delivery);
-      else if (opened.msgpack !== null) {
-        channel.publish(reframe(opened, version, this.host.unixMicros()), from, delivery);
-      }
-    }
-  }
 }
 
-// A tenant holds no "/", so neither tenants nor the two kinds of channel can meet.
-const streamChannel = (tenant: string, stream: string) => (version: Version) =>
-  `ecg${version}:${tenant}/${stream}`;
-const tenantChannel = (tenant: string) => (version: Version) => `ecg${version}:${tenant}`;
-
-/** A fault of the peer's, with its code of the protocol. */
-class EcgFault extends Error {
-  constructor(readonly code: ErrorCode, detail = "") {
-    super(detail);
-  }
+/** A message of the past, as its watcher wants it. */
+interface Past {
+  readonly message: Message;
+  readonly publication: Publication;
 }
 
-class EcgSession implements LinkEvents, Member {
-  readonly #outbox: Outbox;
+class EcgSession implements LinkEvents {
+  readonly #watching: Watching;
   readonly #messages: Bucket;
   readonly #bytes: Bucket;
   readonly #faults: Bucket;
-  /** Streams subscribed to, and the way out of each. */
-  readonly #subscriptions = new Map<string, Membership>();
-  #broadcasts: Membership | undefined;
+  readonly #warnings: Bucket;
+  readonly #publishing: Publishing;
+  readonly #names: StreamNames;
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
-  #version: Version = Version.V1;
+  #form: Form = { version: Version.V1, packed: false };
+  #batches = false;
+  /** Has named its capabilities, so it knows more than the seed's text. */
+  #modern = false;
   #spoken = false;
+  #stopExpiry: (() => void) | undefined;
 
   constructor(
-    readonly link: Link,
+    private readonly link: Link,
     private readonly terms: EcgTerms,
     private readonly shared: EcgSessions,
   ) {
-    const { limits, host } = shared;
+    const { limits, host, streams } = shared;
     const burst = limits.burstSeconds;
     const clock = () => host.now();
-    this.#outbox = new Outbox(link, limits.bufferedBytes);
+    this.#watching = new Watching(link, terms.grant.tenant, streams, {
+      ping: () => this.#encode(MessageType.PING, null),
+      gap: (gap, room) => this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, room)),
+      sealed: (stream) =>
+        this.#encode(MessageType.SUBSCRIPTION_ACK, {
+          stream,
+          status: "encrypted",
+          message: "This stream is encrypted, which only version 3 carries.",
+        }),
+    });
     this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, clock);
     this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, clock);
     this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, clock);
+    this.#warnings = new Bucket(1, 1, clock);
+    this.#names = new StreamNames(terms.stream, limits.streamNameBytes);
+    this.#publishing = new Publishing(terms, this.#names, streams, this.#bytes);
     this.#tell(MessageType.PROTOCOL_NEGOTIATION, {
       supported_versions: VERSIONS,
       capabilities: CAPABILITIES,
       max_message_size: limits.payloadBytes,
     });
-  }
-
-  deliver(message: Message, delivery: Delivery): void {
-    this.#outbox.send(message, delivery);
+    const { expires } = terms.grant;
+    if (expires !== undefined) this.#stopExpiry = atExpiry(host, expires, () => this.#expire());
   }
 
   message(message: Message): void {
-    if (!this.#outbox.open) return;
+    if (!this.#watching.outbox.open) return;
+    const since = this.shared.host.now();
     try {
-      if (!this.#messages.take() || !this.#bytes.take(message.length)) {
-        throw new EcgFault(ErrorCode.RATE_LIMITED);
-      }
-      const opened = open(message, this.shared.limits.payloadBytes);
-      if (!this.#spoken) this.#speak(opened.version);
-      this.#dispatch(message, opened);
+      for (const one of this.#batches ? splitBatch(message) : [message]) this.#take(one);
     } catch (error) {
+      // Of a batch that cannot be split; each message in it answers for itself.
       this.#answer(error);
     }
+    const ms = this.shared.host.now() - since;
+    if (ms < this.shared.limits.slowMessageMs || !this.#warnings.take()) return;
+    log.warning("slow ecg message: {ms} ms for {bytes} bytes", {
+      ms: Math.round(ms),
+      bytes: message.length,
+      type: message[1],
+      remote: this.link.remote,
+    });
   }
 
   text(): void {
     this.#refuse(ErrorCode.INVALID_DATA, "binary messages only");
-    this.#outbox.close(Close.text);
+    this.#watching.outbox.close(Close.text);
   }
 
   drained(): void {
-    for (const membership of this.#subscriptions.values()) membership.drained();
-    this.#broadcasts?.drained();
+    this.#watching.drained();
   }
 
   closed(code: number): void {
-    for (const membership of this.#subscriptions.values()) membership.leave();
-    this.#subscriptions.clear();
-    this.#broadcasts?.leave();
+    this.#stopExpiry?.();
+    this.#watching.leave();
+    this.#publishing.leave();
     log.debug("ecg link closed with {code}", { code, remote: this.link.remote });
+  }
+
+  #take(message: Message): void {
+    if (!this.#watching.outbox.open) return;
+    try {
+      // The answer to a PING of ours is not counted: we asked for it.
+      const asked = message[1] === MessageType.PONG && this.#watching.asking;
+      if (!asked && !this.#messages.take() || !this.#bytes.take(message.length)) {
+        throw new EcgFault(ErrorCode.RATE_LIMITED);
+      }
+      const opened = open(message, this.shared.limits.payloadBytes);
+      if (!this.#spoken) this.#speak({ ...this.#form, version: opened.version });
+      this.#dispatch(message, opened);
+    } catch (error) {
+      this.#answer(error);
+    }
   }
 
   #dispatch(message: Message, opened: OpenMessage): void {
@@ -151,123 +170,114 @@ class EcgSession implements LinkEvents, Member {
       case MessageType.FEATURE_DATA:
         return this.#publish(message, opened, payload);
       case MessageType.SUBSCRIBE:
-        return this.#subscribe(this.#named(payload));
+        return this.#subscribe(this.#names.ofRequest(payload), lastSeconds(payload));
       case MessageType.UNSUBSCRIBE:
-        return this.#unsubscribe(this.#named(payload));
+        return this.#unsubscribe(this.#names.ofRequest(payload));
       case MessageType.PING:
         return this.#tell(MessageType.PONG, payload);
+      case MessageType.PONG:
+        return this.#watching.answered();
       case MessageType.VERSION_CHECK:
       case MessageType.PROTOCOL_NEGOTIATION:
         return this.#choose(payload);
     }
-    // HEARTBEAT, PONG, SUBSCRIPTION_ACK and ERROR tell the relay that the peer is there. It knows now.
+    // HEARTBEAT, SUBSCRIPTION_ACK and ERROR tell the relay that the peer is there. It knows now.
   }
 
   #publish(message: Message, opened: OpenMessage, payload: Payload): void {
-    if (opened.msgpack !== null) checkData(opened.type, payload);
+    this.#publishing.publish(message, opened, payload, this.#watching);
+    if (!(opened.flags & Flag.ACK_REQUIRED)) return;
+    this.#tell(MessageType.SUBSCRIPTION_ACK, {
+      status: "ok",
+      ack_type: opened.type,
+      ack_timestamp: opened.timestamp,
+    });
+  }
+
+  #subscribe(stream: string, seconds: number): void {
     const { grant } = this.terms;
-    const stream = this.#streamOf(opened, payload);
-    const broadcast = (opened.flags & Flag.BROADCAST) !== 0;
-    if (!covers(grant.publish, stream) || (broadcast && !grant.broadcast)) {
-      throw new EcgFault(ErrorCode.PERMISSION_DENIED, broadcast ? "BROADCAST" : stream);
-    }
-    const alert = (opened.flags & Flag.PRIORITY) !== 0 || opened.type === MessageType.ANOMALY_ALERT;
-    const channelOf = broadcast ? tenantChannel(grant.tenant) : streamChannel(grant.tenant, stream);
-    this.shared.publish(channelOf, message, opened, this, alert ? "alert" : "stream");
-    if (opened.flags & Flag.ACK_REQUIRED) {
-      this.#tell(MessageType.SUBSCRIPTION_ACK, {
-        status: "ok",
-        ack_type: opened.type,
-        ack_timestamp: opened.timestamp,
-      });
-    }
-  }
-
-  /** The path's, else the payload's, else the default. What is sealed cannot name one. */
-  #streamOf(opened: OpenMessage, payload: Payload): string {
-    const { stream } = this.terms;
-    if (stream !== undefined) return stream;
-    if (opened.msgpack === null) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, "ENCRYPTED needs the stream in the path");
-    }
-    const named = field(payload, "stream");
-    return named === undefined ? DEFAULT_STREAM : this.#checkName(named);
-  }
-
-  /** The stream that a SUBSCRIBE or UNSUBSCRIBE names. */
-  #named(payload: Payload): string {
-    const named = field(payload, "stream");
-    const { stream } = this.terms;
-    if (named === undefined) {
-      if (stream === undefined) throw new EcgFault(ErrorCode.MISSING_FIELDS, "stream");
-      return stream;
-    }
-    if (stream !== undefined && named !== stream) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, `the path names the stream "${stream}"`);
-    }
-    return this.#checkName(named);
-  }
-
-  #checkName(name: Payload): string {
-    const most = this.shared.limits.streamNameBytes;
-    if (typeof name !== "string" || name === "" || utf8Bytes(name).length > most) {
-      throw new EcgFault(ErrorCode.INVALID_DATA, `a stream's name has 1 to ${most} bytes`);
-    }
-    return name;
-  }
-
-  #subscribe(stream: string): void {
-    const { grant } = this.terms;
+    const watching = this.#watching;
+    // The same answer whether there is such a stream or not.
     if (!covers(grant.watch, stream)) throw new EcgFault(ErrorCode.PERMISSION_DENIED, stream);
-    if (!this.#subscriptions.has(stream)) {
-      const most = this.shared.limits.streamsPerLink;
-      if (this.#subscriptions.size >= most) {
-        throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
-      }
-      this.#join(stream);
+    const most = this.shared.limits.streamsPerLink;
+    if (!watching.has(stream) && watching.size >= most) {
+      throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
     }
-    this.#tell(MessageType.SUBSCRIPTION_ACK, { stream, status: "subscribed" });
+    let past: readonly Past[] = [];
+    watching.subscribe(stream, this.#form, this.#modern, (room) => {
+      past = this.#past(room, seconds);
+      this.#tell(MessageType.SUBSCRIPTION_ACK, {
+        stream,
+        status: "subscribed",
+        ...(seconds > 0 ? { history: past.length } : {}),
+        ...this.#scales(room),
+      });
+    }, () => {
+      for (const { message, publication } of past) {
+        watching.deliver(message, publication.delivery, publication.extent);
+      }
+    });
+  }
+
+  /** The last seconds of a stream in the peer's form; they count as bytes that it asked for. */
+  #past(room: Room, seconds: number): Past[] {
+    if (seconds === 0) return [];
+    const { version, packed } = this.#form;
+    const { history } = this.shared.streams;
+    const past = [];
+    for (const publication of history.last(this.terms.grant.tenant, room.key, 1000 * seconds)) {
+      const limit = this.shared.limits.payloadBytes;
+      const compress = version !== Version.V1;
+      const message = (packed ? publication : publication.unpacked(limit, compress)).as(version);
+      if (message && this.#bytes.take(message.length)) past.push({ message, publication });
+    }
+    return past;
+  }
+
+  #scales(room: Room | undefined): { scales?: readonly Scale[] } {
+    const scales = this.#form.packed ? room?.scales ?? [] : [];
+    return scales.length > 0 ? { scales } : {};
+  }
+
+  #gap({ stream, messages, samples, from, to, explains }: Gap, room: Room | undefined) {
+    const scales = explains ? this.#scales(room) : {};
+    return { stream, status: "gap", messages, samples, from, to, ...scales };
   }
 
   #unsubscribe(stream: string): void {
-    this.#subscriptions.get(stream)?.leave();
-    this.#subscriptions.delete(stream);
-    if (this.#subscriptions.size === 0) {
-      this.#broadcasts?.leave();
-      this.#broadcasts = undefined;
-    }
+    this.#watching.unsubscribe(stream);
     this.#tell(MessageType.SUBSCRIPTION_ACK, { stream, status: "unsubscribed" });
   }
 
-  #join(stream: string): void {
-    const { channels } = this.shared;
-    const { tenant } = this.terms.grant;
-    const name = streamChannel(tenant, stream)(this.#version);
-    this.#subscriptions.set(stream, channels.join(name, this));
-    this.#broadcasts ??= channels.join(tenantChannel(tenant)(this.#version), this);
-  }
-
-  /** The peer says which version it wants, whatever version it says it in. */
+  /** The peer says what it wants, whatever version it says it in. */
   #choose(payload: Payload): void {
-    const version = field(payload, "version");
-    if (version === undefined) return;
-    if (version !== 1 && version !== 2 && version !== 3) {
+    const offered = field(payload, "supported_versions");
+    const version = field(payload, "version") ??
+      (Array.isArray(offered) ? Math.max(0, ...offered.filter(isVersion)) : this.#form.version);
+    if (!isVersion(version)) {
       throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${String(version)}`);
     }
-    this.#speak(version);
+    const capabilities = names(payload, "capabilities");
+    this.#modern = field(payload, "capabilities") !== undefined;
+    this.#batches = capabilities.includes("batch");
+    this.#watching.outbox.batches = this.#batches;
+    this.#speak({ version, packed: capabilities.includes("packed-signal") });
   }
 
-  /** Settles the version; subscriptions move over. */
-  #speak(version: Version): void {
+  /** Settles the form; subscriptions move over. */
+  #speak(form: Form): void {
     this.#spoken = true;
-    if (version === this.#version) return;
-    this.#version = version;
-    this.#broadcasts?.leave();
-    this.#broadcasts = undefined;
-    for (const [stream, membership] of [...this.#subscriptions]) {
-      membership.leave();
-      this.#join(stream);
-    }
+    const { version, packed } = this.#form;
+    if (form.version === version && form.packed === packed) return;
+    this.#form = form;
+    this.#watching.reform(form);
+    log.debug("ecg version {version}", { ...form, remote: this.link.remote });
+  }
+
+  /** Its token has ended. */
+  #expire(): void {
+    this.#refuse(ErrorCode.AUTHENTICATION_FAILED, "the token has expired");
+    this.#watching.outbox.close(Close.unauthorized);
   }
 
   #answer(error: unknown): void {
@@ -278,36 +288,19 @@ class EcgSession implements LinkEvents, Member {
 
   /** Answers a fault and goes on, unless there have been too many. */
   #refuse(code: ErrorCode, detail: string): void {
-    if (!this.#faults.take()) return this.#outbox.close(Close.tooFast);
+    if (!this.#faults.take()) return this.#watching.outbox.close(Close.tooFast);
     log.debug("ecg fault {code}: {detail}", { code, detail, remote: this.link.remote });
     const message = errorText[code] + (detail && ` (${detail})`);
     this.#tell(MessageType.ERROR, { code, message });
   }
 
   #tell(type: MessageType, payload: unknown): void {
-    const version = this.#version;
-    const timestamp = version === Version.V3 ? this.shared.host.unixMicros() : null;
-    this.#outbox.send(encode({ version, type, timestamp, payload }));
+    this.#watching.outbox.send(this.#encode(type, payload));
   }
-}
 
-const isMap = (payload: Payload): payload is ValueMap<never> | Map<Key, Payload> =>
-  payload instanceof Map ||
-  (typeof payload === "object" && payload !== null &&
-    Object.getPrototypeOf(payload) === Object.prototype);
-
-/** A field of a payload, if that is a map and has it. */
-function field(payload: Payload, name: string): Payload | undefined {
-  if (!isMap(payload)) return undefined;
-  if (payload instanceof Map) return payload.get(name);
-  return Object.hasOwn(payload, name) ? payload[name] : undefined;
-}
-
-/** ECG_DATA is a map with a signal in it. What others carry is between their ends. */
-function checkData(type: MessageType, payload: Payload): void {
-  if (type !== MessageType.ECG_DATA) return;
-  if (!isMap(payload)) throw new EcgFault(ErrorCode.INVALID_DATA, "the payload is not a map");
-  if (field(payload, "signal") === undefined) {
-    throw new EcgFault(ErrorCode.MISSING_FIELDS, "signal");
+  #encode(type: MessageType, payload: unknown): Message {
+    const { version } = this.#form;
+    const timestamp = version === Version.V3 ? this.shared.host.unixMicros() : null;
+    return encode({ version, type, timestamp, payload });
   }
 }

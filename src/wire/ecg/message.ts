@@ -137,16 +137,12 @@ export function encode(message: Outgoing, options: EncodeOptions = {}): Bytes {
     flags &= ~Flag.COMPRESSED;
   }
   checkFlags(version, flags);
-  if (body.length > limit) {
-    throw new WireError("TOO_LARGE", 3, `${body.length} bytes; the limit is ${limit}`);
-  }
-  const worthIt = compress && version !== Version.V1 && !(flags & Flag.ENCRYPTED);
-  if (worthIt && body.length > COMPRESS_ABOVE) {
-    const smaller = deflate(body);
-    if (smaller.length < body.length) {
-      body = smaller;
-      flags |= Flag.COMPRESSED;
-    }
+  checkSize(body, limit);
+  const mayShrink = compress && version !== Version.V1 && !(flags & Flag.ENCRYPTED);
+  const smaller = mayShrink ? squeeze(body) : undefined;
+  if (smaller) {
+    body = smaller;
+    flags |= Flag.COMPRESSED;
   }
   return frame({ version, type, flags, timestamp }, crc32(body), body);
 }
@@ -167,6 +163,41 @@ export function reframe(message: OpenMessage, version: Version, timestamp: bigin
   return version === Version.V1 && msgpack !== body
     ? frame(header, crc32(msgpack), msgpack)
     : frame(header, checksum, body);
+}
+
+/**
+ * An opened message with another payload, to be framed for any version. Compressed where that makes
+ * it smaller, which V1 does not see. Throws `TOO_LARGE`.
+ */
+export function refill(
+  message: OpenMessage,
+  msgpack: Bytes,
+  { compress = true, limit = MAX_PAYLOAD }: EncodeOptions = {},
+): OpenMessage {
+  checkSize(msgpack, limit);
+  const flags = message.flags & ~Flag.COMPRESSED;
+  const smaller = compress && squeeze(msgpack);
+  const body = smaller || msgpack;
+  return {
+    ...message,
+    version: Version.V3,
+    flags: smaller ? flags | Flag.COMPRESSED : flags,
+    checksum: crc32(body),
+    body,
+    msgpack,
+  };
+}
+
+function checkSize(body: Uint8Array, limit: number): void {
+  if (body.length <= limit) return;
+  throw new WireError("TOO_LARGE", 3, `${body.length} bytes; the limit is ${limit}`);
+}
+
+/** The zlib stream, where that is worth it. */
+function squeeze(body: Uint8Array): Bytes | undefined {
+  if (body.length <= COMPRESS_ABOVE) return undefined;
+  const smaller = deflate(body);
+  return smaller.length < body.length ? smaller : undefined;
 }
 
 function checkFlags(version: Version, flags: number): void {

@@ -1,0 +1,187 @@
+/**
+ * The watching half of a session: its subscriptions, and whether it keeps up.
+ *
+ * A watcher starts with credit, served one by one. Once it has kept up for a while, or has never
+ * answered a PING, the runtime's topics serve it where there are any, and it is asked now and then;
+ * a late answer brings it back.
+ *
+ * @module
+ */
+import type { Delivery, Extent, Membership } from "../../channel/channels.ts";
+import type { Link, Message } from "../../link/link.ts";
+import type { Gap } from "../backlog.ts";
+import { Credit, DEAF_MS } from "../credit.ts";
+import { Outbox } from "../outbox.ts";
+import { type Form, joinForm, type Room, type Watcher } from "./room.ts";
+import type { Streams, Trusted } from "./streams.ts";
+
+const GRACE_MS = 1_000;
+
+/** Words that the session finds. */
+export interface Phrases {
+  ping(): Message;
+  gap(gap: Gap, room: Room | undefined): Message;
+  sealed(stream: string): Message;
+}
+
+export class Watching implements Watcher, Trusted {
+  readonly outbox: Outbox;
+  readonly #credit: Credit;
+  readonly #subscriptions = new Map<string, { room: Room; membership: Membership }>();
+  #broadcasts: Membership | undefined;
+  /** The runtime's topics serve it. */
+  #trusted = false;
+  #stopWaiting: (() => void) | undefined;
+  #stopGrace: (() => void) | undefined;
+
+  constructor(
+    readonly link: Link,
+    private readonly tenant: string,
+    private readonly streams: Streams,
+    private readonly phrases: Phrases,
+  ) {
+    const { limits, host } = streams;
+    this.#credit = new Credit(() => host.now());
+    this.outbox = new Outbox(link, limits.bufferedBytes, {
+      credit: this.#credit,
+      bytes: limits.backlogBytes,
+      ms: limits.backlogMs,
+      now: () => host.now(),
+      ping: () => {
+        this.#stopWaiting ??= host.after(DEAF_MS, () => {
+          this.outbox.pump();
+          this.#consider();
+        });
+        return phrases.ping();
+      },
+      soon: (run) => streams.soon(run),
+      after: (ms, run) => host.after(ms, run),
+      gap: (gap) => phrases.gap(gap, this.#subscriptions.get(gap.stream ?? "")?.room),
+    });
+  }
+
+  get size(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** A PING is on its way. */
+  get asking(): boolean {
+    return this.#credit.asking;
+  }
+
+  deliver(message: Message, delivery: Delivery, extent?: Extent): void {
+    this.outbox.send(message, delivery, extent);
+    // What waits here must not be overtaken by what comes through a topic.
+    if (this.#trusted && !this.outbox.idle) this.#distrust();
+  }
+
+  tellSealed(stream: string): void {
+    this.outbox.send(this.phrases.sealed(stream));
+  }
+
+  has(stream: string): boolean {
+    return this.#subscriptions.has(stream);
+  }
+
+  /**
+   * Joins a stream. `answer` runs at once, `past` after it, with nothing published meanwhile.
+   *
+   * `askNow`: with a PING before anything else, whose answer shows how long the way is. A peer that
+   * knows the seed's text only, and may be a script that reads one answer after the other, is not
+   * asked during its first second.
+   */
+  subscribe(
+    stream: string,
+    form: Form,
+    askNow: boolean,
+    answer: (room: Room) => void,
+    past: (room: Room) => void,
+  ): void {
+    const known = this.#subscriptions.get(stream);
+    const room = known?.room ?? this.streams.enter(this.tenant, stream);
+    answer(room);
+    if (askNow) this.outbox.ask();
+    else this.#stopGrace ??= this.streams.host.after(GRACE_MS, () => this.#credit.begin());
+    past(room);
+    if (known) return;
+    this.#subscriptions.set(stream, { room, membership: room.join(this, form, !this.#trusted) });
+    this.#joinBroadcasts(form);
+  }
+
+  unsubscribe(stream: string): void {
+    const subscription = this.#subscriptions.get(stream);
+    if (!subscription) return;
+    this.#subscriptions.delete(stream);
+    subscription.membership.leave();
+    this.streams.release(subscription.room);
+    this.outbox.forget(stream);
+    if (this.#subscriptions.size > 0) return;
+    this.#broadcasts?.leave();
+    this.#broadcasts = undefined;
+  }
+
+  /** From now on in another form. */
+  reform(form: Form): void {
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.membership.leave();
+      subscription.membership = subscription.room.join(this, form, !this.#trusted);
+    }
+    if (!this.#broadcasts) return;
+    this.#broadcasts.leave();
+    this.#broadcasts = undefined;
+    this.#joinBroadcasts(form);
+  }
+
+  /** A PONG came. */
+  answered(): void {
+    this.#credit.answered();
+    this.outbox.pump();
+    this.#consider();
+  }
+
+  /** The link's own buffer is empty. */
+  drained(): void {
+    this.outbox.pump();
+    if (this.#trusted) this.#each((membership) => membership.drained());
+    else this.#consider();
+  }
+
+  check(ask: boolean): void {
+    if (this.#credit.overdue) this.#distrust();
+    else if (ask && !this.#credit.deaf) this.outbox.ask(false);
+  }
+
+  leave(): void {
+    this.#stopWaiting?.();
+    this.#stopGrace?.();
+    this.outbox.end();
+    this.streams.distrust(this);
+    for (const stream of [...this.#subscriptions.keys()]) this.unsubscribe(stream);
+  }
+
+  /** Hands it to the runtime's topics once that does no harm. */
+  #consider(): void {
+    if (this.#trusted || !this.link.topics || !this.outbox.open || !this.outbox.idle) return;
+    if (!this.#credit.steady && !(this.#credit.asking && this.#credit.deaf)) return;
+    this.#trusted = true;
+    this.streams.trust(this);
+    this.#each((membership) => membership.drained());
+  }
+
+  #distrust(): void {
+    this.#trusted = false;
+    this.streams.distrust(this);
+    this.#credit.lapse();
+    this.#each((membership) => membership.lagging());
+  }
+
+  #each(act: (membership: Membership) => void): void {
+    for (const { membership } of this.#subscriptions.values()) act(membership);
+    if (this.#broadcasts) act(this.#broadcasts);
+  }
+
+  #joinBroadcasts(form: Form): void {
+    const { channels } = this.streams;
+    this.#broadcasts ??= joinForm(channels, this.tenant, form, this, !this.#trusted);
+  }
+}

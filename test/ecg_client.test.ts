@@ -1,0 +1,324 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { EcgClient, type EcgMessage, EcgRefused, type EcgSeal } from "../src/client/mod.ts";
+import { Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
+import { NdArray } from "../src/wire/ecg/ndarray.ts";
+import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
+import { chunkOf, recording, RECORDINGS } from "./kit/recordings.ts";
+import { withRelay } from "./kit/relay.ts";
+import { TestSocket } from "./kit/socket.ts";
+import { throttle } from "./kit/throttle.ts";
+
+async function take(loop: AsyncIterator<EcgMessage>, count: number): Promise<EcgMessage[]> {
+  const messages: EcgMessage[] = [];
+  while (messages.length < count) messages.push((await loop.next()).value);
+  return messages;
+}
+
+for (const name of RECORDINGS) {
+  test(`publishSamples brings every sample of ${name} to every kind of watcher`, () =>
+    withRelay(async (relay) => {
+      const { url } = relay;
+      const whole = recording(name);
+      const { sampling_rate: rate, leads: scales } = whole.scale;
+      const watchers = [3, 2, 1].map((version) =>
+        EcgClient.open({ url, stream: "bed-3", version: version as Version })
+      );
+      const loops = await Promise.all(watchers.map((one) => one.watch()));
+      // Of the seed's text: it never heard of packed signals.
+      const literal = await TestSocket.connect(relay, "/ecg/bed-3");
+      await literal.next();
+      literal.send(peerEncode(1, 0x20, { stream: "bed-3" }));
+      await literal.next();
+
+      const monitor = EcgClient.open({ url, stream: "bed-3", scale: whole.scale });
+      for (let second = 0; second < 5; second++) {
+        const leads = chunkOf(whole, second * rate, rate);
+        const physical = leads.map((lead, i) => {
+          const { gain, baseline } = scales[i]!;
+          return Float64Array.from(lead, (raw) => (raw - baseline) / gain);
+        });
+        await monitor.publishSamples(leads, { second }, { acknowledged: true });
+        for (const loop of loops) {
+          const [message] = await take(loop, 1);
+          const { signal, payload } = message!;
+          const lists = physical.map((lead) => Array.from(lead));
+          const flat = Float64Array.from(lists.flat());
+          assertEquals(payload, {
+            second,
+            signal: lists.length === 1
+              ? lists[0]
+              : new NdArray("float64", flat, [lists.length, rate]),
+            sampling_rate: rate,
+            sample: second * rate,
+            leads: scales.map((lead) => lead.name),
+            units: scales.map((lead) => lead.unit),
+          });
+          assertEquals([signal!.rate, signal!.position], [rate, second * rate]);
+          assertEquals(signal!.leads.map((lead) => lead.raw), leads);
+          assertEquals(signal!.leads.map(({ values }) => values), physical);
+          assertEquals(signal!.leads.map((lead) => lead.name), scales.map((lead) => lead.name));
+        }
+        let got = peerDecode(await literal.next());
+        for (; got.type === 0x11; got = peerDecode(await literal.next())) {
+          literal.send(peerEncode(1, 0x12, got.payload));
+        }
+        const lists = physical.map((lead) => Array.from(lead));
+        assertEquals(got.payload, {
+          second,
+          signal: scales.length === 1 ? lists[0] : {
+            __ndarray__: lists,
+            dtype: "float64",
+            shape: [scales.length, rate],
+          },
+          sampling_rate: rate,
+          sample: second * rate,
+          leads: scales.map((lead) => lead.name),
+          units: scales.map((lead) => lead.unit),
+        });
+      }
+      for (const client of [monitor, ...watchers]) client.close();
+      literal.close();
+    }));
+}
+
+test("a late watcher gets the scale, and the seconds it asks for", () =>
+  withRelay(async ({ url }) => {
+    const whole = recording("mitdb208_20s");
+    const monitor = EcgClient.open({ url, stream: "bed-3", scale: whole.scale });
+    for (let second = 0; second < 3; second++) {
+      await monitor.publishSamples(chunkOf(whole, 360 * second, 360), {}, { acknowledged: true });
+    }
+    const late = EcgClient.open({ url, stream: "bed-3" });
+    const loop = await late.watch({ lastSeconds: 10 });
+    await monitor.publishSamples(chunkOf(whole, 1080, 360));
+    const messages = await take(loop, 4);
+    assertEquals(messages.map(({ signal }) => signal!.position), [0, 360, 720, 1080]);
+    const raw = messages.flatMap(({ signal }) => Array.from(signal!.leads[0]!.raw!));
+    assertEquals(raw, Array.from(whole.leads[0]!.subarray(0, 1440)));
+    // Without the past, the scale comes all the same.
+    const later = EcgClient.open({ url, stream: "bed-3" });
+    const live = await later.watch();
+    await monitor.publishSamples(chunkOf(whole, 1440, 360));
+    assertEquals((await take(live, 1))[0]!.signal!.position, 1440);
+    for (const client of [monitor, late, later]) client.close();
+  }));
+
+test("clock finds the relay's clock within its error", () =>
+  withRelay(async ({ url }) => {
+    const client = EcgClient.open({ url, stream: "bed-3" });
+    const clock = (await client.clock())!;
+    // The relay is in this process, so the true offset is nearly nothing.
+    assert(clock.offset >= -clock.error && clock.offset <= clock.error, `${clock.offset}`);
+    assert(clock.error > 0n && clock.error < 1_000_000n, `${clock.error}`);
+    const old = EcgClient.open({ url, stream: "bed-3", version: Version.V2 });
+    assertEquals(await old.clock(), undefined);
+    assert(await old.ping() >= 0);
+    client.close();
+    old.close();
+  }));
+
+/** A seal that a test can see through: every byte flipped, the header in front. */
+const mirror: EcgSeal = {
+  seal: async (plain, { type, timestamp, stream }) => {
+    await Promise.resolve();
+    const head = new TextEncoder().encode(`${stream} ${type} ${timestamp}\n`);
+    return Uint8Array.from([...head, ...plain.map((byte) => byte ^ 0xff)]);
+  },
+  open: async (sealed, { type, timestamp, stream }) => {
+    await Promise.resolve();
+    const end = sealed.indexOf(10);
+    const head = new TextDecoder().decode(sealed.subarray(0, end));
+    if (head !== `${stream} ${type} ${timestamp}`) throw new Error("another header");
+    return Uint8Array.from(sealed.subarray(end + 1), (byte) => byte ^ 0xff);
+  },
+};
+
+test("a seal takes everything from publisher to watcher, in order; V1 and V2 are told why not", () =>
+  withRelay(async ({ url }) => {
+    const whole = recording("mitdb100_20s");
+    const monitor = EcgClient.open({ url, stream: "bed-3", scale: whole.scale, seal: mirror });
+    const watcher = EcgClient.open({ url, stream: "bed-3", seal: mirror });
+    const keyless = EcgClient.open({ url, stream: "bed-3" });
+    const old = EcgClient.open({ url, stream: "bed-3", version: Version.V2, seal: mirror });
+    const faults: string[] = [];
+    old.onStatus((status) => status.kind === "fault" && faults.push(status.message));
+    const loops = await Promise.all([watcher, keyless].map((one) => one.watch()));
+    const nothing = await old.watch();
+    for (let second = 0; second < 3; second++) {
+      void monitor.publishSamples(chunkOf(whole, 360 * second, 360));
+    }
+    await monitor.publish({ kind: "asystole" }, {
+      type: MessageType.ANOMALY_ALERT,
+      acknowledged: true,
+    });
+    const opened = await take(loops[0]!, 4);
+    // The alarm may overtake what waits; the samples keep their order.
+    const data = opened.filter(({ type }) => type === MessageType.ECG_DATA);
+    assertEquals(data.map(({ signal }) => signal!.position), [0, 360, 720]);
+    assertEquals(data[1]!.signal!.leads.map(({ raw }) => raw), chunkOf(whole, 360, 360));
+    const alarm = opened.find(({ type }) => type === MessageType.ANOMALY_ALERT);
+    assertEquals(alarm!.payload, { kind: "asystole" });
+    for (const { flags, payload, signal } of await take(loops[1]!, 4)) {
+      assert(flags & Flag.ENCRYPTED && payload instanceof Uint8Array);
+      assertEquals(signal, undefined);
+    }
+    await old.ping();
+    assertEquals(faults, ["This stream is encrypted, which only version 3 carries."]);
+    await assertRejects(() => old.publish({ signal: [1] }), EcgRefused);
+    for (const client of [monitor, watcher, keyless, old]) client.close();
+    assertEquals((await nothing.next()).done, true);
+  }));
+
+test("a sealed message that cannot be opened is a fault, and the next one is opened", () =>
+  withRelay(async ({ url }) => {
+    const monitor = EcgClient.open({ url, stream: "bed-3", seal: mirror });
+    const stranger = EcgClient.open({
+      url,
+      stream: "bed-3",
+      seal: { ...mirror, seal: () => Uint8Array.of(1, 10, 2) },
+    });
+    const watcher = EcgClient.open({ url, stream: "bed-3", seal: mirror });
+    const faults: number[] = [];
+    watcher.onStatus((status) => status.kind === "fault" && faults.push(status.code));
+    const loop = await watcher.watch();
+    await stranger.publish({ signal: [1] }, { acknowledged: true });
+    await monitor.publish({ signal: [2] }, { acknowledged: true });
+    assertEquals((await take(loop, 1))[0]!.payload, { signal: [2] });
+    assertEquals(faults, [0x200]);
+    for (const client of [monitor, stranger, watcher]) client.close();
+  }));
+
+/** A watcher behind a throttle: what came, and what it was told that it lost. */
+async function behind(url: string, rate: number) {
+  const proxy = await throttle({ url }, rate);
+  const client = EcgClient.open({ url: proxy.url, stream: "bed-3" });
+  const loop = await client.watch();
+  const messages: { message: EcgMessage; at: number }[] = [];
+  let wake = () => {};
+  const reading = (async () => {
+    for await (const message of loop) {
+      messages.push({ message, at: performance.now() });
+      wake();
+    }
+  })();
+  return {
+    messages,
+    rate,
+    proxy,
+    until: async (enough: () => boolean) => {
+      while (!enough()) await new Promise<void>((resolve) => wake = resolve);
+    },
+    stop: async () => {
+      client.close();
+      await reading;
+      await proxy.stop();
+    },
+  };
+}
+
+const slow =
+  "a watcher throttled to half or a tenth gets every alarm in time, and knows its losses";
+test(slow, { timeout: 60_000 }, () =>
+  withRelay(async ({ url }) => {
+    // Noise, which nothing makes smaller: 10 messages of about 1,000 bytes a second.
+    const random = new Int32Array(500);
+    const scale = {
+      sampling_rate: 5_000,
+      leads: [{ name: "x", unit: "mV", gain: 1, baseline: 0 }],
+    };
+    const size = 1_050;
+    const watchers = await Promise.all([behind(url, 10 * size / 2), behind(url, 10 * size / 10)]);
+    const monitor = EcgClient.open({ url, stream: "bed-3", scale });
+    await monitor.ready;
+    const seconds = 6;
+    const raised = new Map<number, number>();
+    const start = performance.now();
+    for (let n = 0; n < 10 * seconds; n++) {
+      for (let i = 0; i < random.length; i++) random[i] = (n * 7919 + i * 104_729) % 32_749;
+      const timestamp = BigInt(n + 1);
+      const wait = start + 100 * n - performance.now();
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)));
+      await monitor.publishSamples([random.slice()], {}, { timestamp });
+      if (n % 10 !== 5) continue;
+      raised.set(n, performance.now());
+      await monitor.publish({ n }, { type: MessageType.ANOMALY_ALERT, timestamp });
+    }
+    const end = BigInt(10 * seconds + 1);
+    await monitor.publish({ end: true }, { type: MessageType.ANOMALY_ALERT, timestamp: end });
+    for (const watcher of watchers) {
+      // After the last alarm comes what still waited, if only word of what was lost.
+      await watcher.until(() => {
+        let known = 0;
+        for (const { message: { gap, type } } of watcher.messages) {
+          known += (gap?.messages ?? 0) + (type === MessageType.ECG_DATA ? 1 : 0);
+        }
+        // The last messages may be lost with none behind them to say so.
+        return known >= 10 * seconds - 25 &&
+          watcher.messages.some(({ message }) => message.timestamp === end);
+      });
+      let expected = 1n;
+      const alarms: number[] = [];
+      for (const { message, at } of watcher.messages) {
+        if (message.gap) {
+          assertEquals(message.gap.from, expected);
+          expected = message.gap.to + 1n;
+          assertEquals(message.gap.messages, Number(message.gap.to - message.gap.from) + 1);
+          assertEquals(message.gap.samples, 500 * message.gap.messages);
+        }
+        if (message.type === MessageType.ECG_DATA) assertEquals(message.timestamp, expected++);
+        else if (message.timestamp !== end) {
+          const n = (message.payload as { n: number }).n;
+          alarms.push(n);
+          const late = at - raised.get(n)!;
+          // Its credit: one message, and what 200 ms bring; twice that for a busy machine.
+          const drain = 2 * (1000 * 1.3 * size / watcher.rate + 200);
+          assert(late <= 250 + drain, `alarm ${n} came after ${late} ms at ${watcher.rate} B/s`);
+        }
+      }
+      assertEquals(alarms, Array.from({ length: seconds }, (_, i) => 10 * i + 5));
+      assert(expected < end, "something was lost");
+    }
+    monitor.close();
+    await Promise.all(watchers.map((one) => one.stop()));
+  }));
+
+const changing =
+  "a watcher that gets slow and fast again knows every message it lost, over topics too";
+test(changing, { timeout: 60_000 }, () =>
+  withRelay(async ({ url }) => {
+    const watcher = await behind(url, 1e9);
+    const monitor = EcgClient.open({ url, stream: "bed-3" });
+    await monitor.ready;
+    // About 8 kB of noise, 40 times a second: enough to fill what lies on the way.
+    const publish = async (from: number, to: number) => {
+      for (let n = from; n < to; n++) {
+        const signal = Int16Array.from({ length: 2_700 }, (_, i) =>
+          (n * 7919 + i * 104_729) % 32_749);
+        await monitor.publish({ signal }, { timestamp: BigInt(n + 1) });
+        await new Promise((resolve) =>
+          setTimeout(resolve, 25)
+        );
+      }
+    };
+    await publish(0, 80);
+    watcher.proxy.rate = 40_000;
+    await publish(80, 200);
+    watcher.proxy.rate = 1e9;
+    await publish(200, 280);
+    await watcher.until(() => watcher.messages.at(-1)?.message.timestamp === 280n);
+    let expected = 1n;
+    let lost = 0;
+    for (const { message: { gap, timestamp } } of watcher.messages) {
+      if (gap) {
+        assertEquals([gap.from, gap.samples], [expected, 2_700 * gap.messages]);
+        assertEquals(gap.messages, Number(gap.to - gap.from) + 1);
+        expected = gap.to + 1n;
+        lost += gap.messages;
+      }
+      assertEquals(timestamp, expected++);
+    }
+    assert(lost > 20, `${lost} lost`);
+    monitor.close();
+    await watcher.stop();
+  }));
