@@ -8,6 +8,7 @@ import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { BlazeSessions } from "../src/session/blaze/session.ts";
 import type { EcgSessions } from "../src/session/ecg/session.ts";
+import { pages } from "./pages.ts";
 import { type StreamParts, streamRoutes } from "./stream.ts";
 import { type Env, upgrade } from "./upgrade.ts";
 
@@ -68,6 +69,7 @@ export function createApp(parts: Parts): Hono<Env> {
   app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
+  app.route("/", pages());
 
   app.notFound((c) =>
     c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)
@@ -84,6 +86,7 @@ const about = (runtime: string): string =>
     "  /bmp                     WebSocket: BMP, hundreds of streams in one connection",
     "  /echo                    WebSocket: sends binary messages back",
     "  /stream                  the same over HTTP, where WebSocket is blocked; try it at /stream/try",
+    "  /viewer                  page: a live ECG, /viewer#stream=NAME&token=TOKEN",
     "  /health, /ready          is it alive, does it take links",
     "  /limits                  every limit, with what happens beyond it",
     "",
