@@ -20,11 +20,12 @@ const arrows: Record<string, readonly string[]> = {
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
   "runtime": ["link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "host"],
-  "routes": ["session", "runtime", "link", "wire", "limits", "admission", "web"],
+  "metrics": ["link", "log", "wire"],
+  "routes": ["session", "runtime", "link", "wire", "limits", "admission", "metrics", "web"],
   "web": ["client", "wire", "link", "close", "host"],
   "main": [
     ...["routes", "session", "channel", "runtime", "link", "close", "limits"],
-    ...["host", "log", "admission", "config"],
+    ...["host", "log", "admission", "config", "metrics"],
   ],
 };
 

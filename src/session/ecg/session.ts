@@ -38,6 +38,9 @@ const VERSIONS = [Version.V1, Version.V2, Version.V3] as const;
 
 /** Everything that ECG sessions share. */
 export class EcgSessions {
+  /** Hears how well payloads were compressed. */
+  meter: { inflated(wire: number, plain: number): void } | undefined;
+
   constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {}
 
   /** Serves links on these terms. */
@@ -118,6 +121,8 @@ class EcgSession implements LinkEvents, Member {
         throw new EcgFault(ErrorCode.RATE_LIMITED);
       }
       const opened = open(message, this.shared.limits.payloadBytes);
+      const { body, msgpack } = opened;
+      if (msgpack && msgpack !== body) this.shared.meter?.inflated(body.length, msgpack.length);
       if (!this.#spoken) this.#speak(opened.version);
       this.#dispatch(message, opened);
     } catch (error) {
@@ -260,6 +265,7 @@ class EcgSession implements LinkEvents, Member {
   /** Settles the version; subscriptions move over. */
   #speak(version: Version): void {
     this.#spoken = true;
+    log.debug("ecg link speaks version {version}", { version, remote: this.link.remote });
     if (version === this.#version) return;
     this.#version = version;
     this.#broadcasts?.leave();
