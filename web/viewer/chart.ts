@@ -111,7 +111,7 @@ export class Chart {
     this.pause();
     const trace = this.#trace;
     if (!trace || this.#still === undefined) return;
-    const oldest = Math.min(trace.end, trace.start + this.#sheet());
+    const oldest = Math.min(trace.end, Math.ceil(trace.start + this.#sheet()));
     const to = Math.round(this.#still + seconds * trace.rate);
     this.#still = Math.max(oldest, Math.min(trace.end, to));
     this.#fresh = false;

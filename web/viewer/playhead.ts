@@ -12,6 +12,8 @@ const SLOWEST = 0.5;
 const FASTEST = 20;
 /** Behind the newest sample by this more than a message's duration. */
 const MARGIN_SECONDS = 0.06;
+/** Never further behind than this, whatever a message holds. */
+const MOST_SECONDS = 2;
 
 export class Playhead {
   /** Sample under the pen, with a fraction. */
@@ -27,7 +29,7 @@ export class Playhead {
 
   /** Samples that the pen should be behind. */
   delay(rate: number): number {
-    return this.#lump + MARGIN_SECONDS * rate;
+    return Math.min(this.#lump + MARGIN_SECONDS * rate, MOST_SECONDS * rate);
   }
 
   /** Moves on to `now` (milliseconds), with samples up to `end` there. */

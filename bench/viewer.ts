@@ -1,0 +1,106 @@
+/**
+ * What the viewer costs: main-thread work for each frame, out of a browser trace, with eight leads at
+ * 500 Hz and 25 mm/s. Prints one line of JSON.
+ *
+ *     deno run -A bench/viewer.ts [--seconds 20]
+ *
+ * @module
+ */
+import process from "node:process";
+import { EcgClient } from "../src/client/ecg/client.ts";
+import { startRelay } from "../main.ts";
+import { readArgs } from "../tools/args.ts";
+import { Heart } from "../tools/formats/heart.ts";
+import { heartSource, play } from "../tools/player.ts";
+import { withBrowser } from "../test/kit/browser.ts";
+
+/** An event of a trace, times in microseconds. */
+interface TraceEvent {
+  readonly name: string;
+  readonly cat: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly ts: number;
+  readonly dur?: number;
+  readonly args: Record<string, unknown>;
+}
+
+export interface ViewerFigures {
+  readonly leads: number;
+  readonly rate: number;
+  readonly frames: number;
+  /** Milliseconds of main-thread work from one frame to the next. */
+  readonly p50: number;
+  readonly p95: number;
+  readonly max: number;
+}
+
+/** Measures for so many seconds, after three to settle. */
+export async function viewerFrames(seconds = 20, leads = 8, rate = 500): Promise<ViewerFigures> {
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" });
+  const stop = new AbortController();
+  const client = EcgClient.open({ url: relay.url, stream: "bench" });
+  const options = { rate, leads, bpm: 72, noise: 0.02, arrhythmia: "pvc" as const, seed: 1 };
+  const playing = play(client, heartSource(new Heart(options)), {
+    speed: 1,
+    chunk: 0.1,
+    signal: stop.signal,
+  });
+  let events: TraceEvent[] = [];
+  try {
+    await withBrowser(async (browser) => {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+      await page.goto(`${relay.url}/viewer#stream=bench`);
+      await page.waitForTimeout(3_000);
+      await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline"] });
+      await page.waitForTimeout(1000 * seconds);
+      const trace = JSON.parse((await browser.stopTracing()).toString());
+      events = trace.traceEvents;
+    });
+  } finally {
+    stop.abort();
+    await playing;
+    client.close();
+    await relay.stop();
+  }
+  const work = perFrame(events);
+  const at = (part: number) =>
+    round(work[Math.min(work.length - 1, Math.floor(part * work.length))]!);
+  return { leads, rate, frames: work.length, p50: at(0.5), p95: at(0.95), max: at(1) };
+}
+
+/** Milliseconds of tasks on the page's main thread between animation frames, sorted. */
+function perFrame(events: readonly TraceEvent[]): number[] {
+  const frames = events.filter(({ name }) => name === "FireAnimationFrame");
+  // The renderer with the most frames is the page.
+  const counts = new Map<string, number>();
+  const thread = ({ pid, tid }: TraceEvent) => `${pid}:${tid}`;
+  for (const event of frames) counts.set(thread(event), (counts.get(thread(event)) ?? 0) + 1);
+  const [main] = [...counts].sort((a, b) => b[1] - a[1])[0]!;
+  const starts = frames.filter((event) => thread(event) === main).map(({ ts }) => ts).sort((a, b) =>
+    a - b
+  );
+  const tasks = events.filter((event) =>
+    thread(event) === main && event.ph === "X" && event.name === "RunTask"
+  ).sort((a, b) => a.ts - b.ts);
+  const work = new Array<number>(Math.max(0, starts.length - 1)).fill(0);
+  let frame = 0;
+  for (const { ts, dur = 0 } of tasks) {
+    while (frame < work.length && starts[frame + 1]! <= ts) frame++;
+    if (frame < work.length && ts + dur >= starts[0]!) work[frame]! += dur / 1000;
+  }
+  return work.sort((a, b) => a - b);
+}
+
+const round = (ms: number): number => Math.round(100 * ms) / 100;
+
+if (import.meta.main) {
+  const { flags } = readArgs({
+    command: "bench",
+    about: "Main-thread work of the viewer for each frame, from a browser trace.",
+    flags: { seconds: { help: "how long to measure", fallback: 20 } },
+  });
+  console.log(JSON.stringify(await viewerFrames(flags.seconds)));
+  process.exit(0);
+}
