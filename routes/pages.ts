@@ -5,7 +5,7 @@
  * @module
  */
 import { Hono } from "hono";
-import { type Page, viewer } from "../web/pages.ts";
+import { dashboard, type Page, viewer } from "../web/pages.ts";
 import type { Env } from "./upgrade.ts";
 
 const HEADERS = {
@@ -29,5 +29,6 @@ const page = (name: string, { html, css, js }: Page): Hono<Env> => {
   return app;
 };
 
-/** `/viewer`: live ECG. */
-export const pages = (): Hono<Env> => new Hono<Env>().route("/", page("viewer", viewer));
+/** `/viewer`: live ECG. `/dashboard`: what this relay does. */
+export const pages = (): Hono<Env> =>
+  new Hono<Env>().route("/", page("viewer", viewer)).route("/", page("dashboard", dashboard));

@@ -56,16 +56,27 @@ async function still(page: Page, end: number): Promise<void> {
   await page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))");
 }
 
+/** The canvas that has a column, and where: the pen draws on several, side by side. */
+const canvasAt = `(id, column) => {
+  let x = Math.floor(column);
+  const whole = document.getElementById(id);
+  for (const canvas of id === "paper" ? [whole] : whole.children) {
+    if (x < canvas.width) return { canvas, x };
+    x -= canvas.width;
+  }
+  throw new Error("no such column");
+}`;
+
 /**
  * Middle of the ink of the trace in one column of a canvas, in canvas pixels, looked for within
  * `reach` of `near`: as the pixels have it, whatever the page believes.
  */
-const inkAt = `(id, x, near, reach) => {
-  const canvas = document.getElementById(id);
+const inkAt = `(id, column, near, reach) => {
+  const { canvas, x } = (${canvasAt})(id, column);
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--trace").trim();
   const want = [1, 3, 5].map((i) => parseInt(ink.slice(i, i + 2), 16));
   const top = Math.max(0, Math.round(near - reach));
-  const { data } = canvas.getContext("2d").getImageData(Math.round(x), top, 1, Math.round(2 * reach));
+  const { data } = canvas.getContext("2d").getImageData(x, top, 1, Math.round(2 * reach));
   let [sum, weight] = [0, 0];
   for (let i = 0; i < data.length; i += 4) {
     const off = want.reduce((d, one, k) => d + Math.abs(one - data[i + k]), 0);
@@ -109,7 +120,7 @@ for (const [density, calibration, gain] of [[1, 1, 10], [2, 1, 10], [1, 1.4, 5],
         near(baseline - top, gain! * mm, "height of the pulse");
 
         // From the right edge: the newest sample. 25 mm are a second.
-        const wide = await page.evaluate<number>("document.getElementById('pen').width");
+        const wide = await page.evaluate<number>("document.getElementById('paper').width");
         for (const [back, value] of [[0.5, -0.5], [1.5, 1], [2.5, 0]] as const) {
           const y = await ink(page, "pen", wide - back * 25 * mm, high / 2, high / 2);
           near(y, baseline - value * gain! * mm, `the level of ${value} mV`);
@@ -184,9 +195,10 @@ test(
       await still(page, 2 * RATE + 700);
       const painted = (seconds: number) =>
         page.evaluate<number>(`(() => {
-        const canvas = document.getElementById("pen");
-        const x = canvas.width - ${seconds} * viewer.chart.layout.pxPerSecond;
-        return canvas.getContext("2d").getImageData(Math.round(x), 20, 1, 1).data[3];
+        const wide = document.getElementById("paper").width;
+        const back = ${seconds} * viewer.chart.layout.pxPerSecond;
+        const { canvas, x } = (${canvasAt})("pen", wide - back);
+        return canvas.getContext("2d").getImageData(x, 20, 1, 1).data[3];
       })()`);
       assert(await painted(1 + 0.7) > 20, "the gap is not shaded");
       assertEquals([await painted(0.5), await painted(2.9)], [0, 0]);

@@ -12,7 +12,7 @@ import process from "node:process";
 import { root } from "./runtimes.ts";
 
 /** Folders of `web/`, each with `index.html`, `main.ts` and a style sheet of the folder's name. */
-const PAGES = ["viewer"] as const;
+const PAGES = ["viewer", "dashboard"] as const;
 
 /** The text of `web/pages.ts` as it should be. */
 export async function bundle(): Promise<string> {

@@ -5,15 +5,17 @@
  * @module
  */
 import { type Mark, Marks } from "./marks.ts";
-import { type Inks, Painter } from "./painter.ts";
+import { type Inks, MARK_WIDTH, Painter } from "./painter.ts";
 import { Playhead } from "./playhead.ts";
 import { Layout, type Scale } from "./scale.ts";
 import type { Chunk } from "./signal.ts";
+import { Tiles } from "./tiles.ts";
 import { Trace } from "./trace.ts";
 
 export class Chart {
   readonly playhead = new Playhead();
   readonly marks = new Marks();
+  readonly #tiles: Tiles;
   #trace: Trace | undefined;
   #layout: Layout | undefined;
   #painter: Painter | undefined;
@@ -28,10 +30,11 @@ export class Chart {
   constructor(
     private readonly box: HTMLElement,
     private readonly paper: HTMLCanvasElement,
-    private readonly pen: HTMLCanvasElement,
+    pen: HTMLElement,
     private scale: Scale,
     private inks: Inks,
   ) {
+    this.#tiles = new Tiles(pen);
     new ResizeObserver(() => this.#fresh = false).observe(box);
   }
 
@@ -142,7 +145,7 @@ export class Chart {
   /** Samples behind the pen in which no text stands yet: the pen would wipe it. */
   #wet(): number {
     const { pxPerSecond, density } = this.#layout!;
-    return Math.ceil(24 * density / pxPerSecond * this.#trace!.rate);
+    return Math.ceil(MARK_WIDTH * density / pxPerSecond * this.#trace!.rate);
   }
 
   #edge(): number {
@@ -163,20 +166,18 @@ export class Chart {
     this.box.style.minHeight = `${Layout.minimum(rows, this.scale.calibration)}px`;
     const { width, height } = this.box.getBoundingClientRect();
     const [wide, high] = [Math.round(width * density), Math.round(height * density)];
-    for (const canvas of [this.paper, this.pen]) {
-      if (canvas.width !== wide) canvas.width = wide;
-      if (canvas.height !== high) canvas.height = high;
-    }
+    if (this.paper.width !== wide) this.paper.width = wide;
+    if (this.paper.height !== high) this.paper.height = high;
+    this.#tiles.resize(wide, high, density);
     this.#layout = new Layout(this.scale, wide, high, density, rows);
     this.#painter = new Painter(
       this.paper.getContext("2d", { alpha: false })!,
-      this.pen.getContext("2d")!,
+      this.#tiles,
       this.#layout,
       this.inks,
       trace,
     );
     this.#painter.drawPaper();
-    this.#painter.clear();
     this.#fresh = true;
     if (!trace) return;
     if (this.#still === undefined) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Chart } from "./chart.ts";
-import { element, write } from "./dom.ts";
+import { element, write } from "../common/dom.ts";
 import type { Inks } from "./painter.ts";
 import { GAINS, SPEEDS } from "./scale.ts";
 

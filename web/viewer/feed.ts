@@ -9,8 +9,13 @@ import { Flag, MessageType } from "../../src/wire/ecg/codes.ts";
 import type { Chart } from "./chart.ts";
 import { isMap, readChunk, SignalError } from "./signal.ts";
 import { place, readAlarm, readBeats, readHeartRate } from "./marks.ts";
-import type { Place } from "./place.ts";
 import type { Readings } from "./readings.ts";
+
+/** What to watch. */
+export interface Place {
+  readonly stream: string;
+  readonly token: string | undefined;
+}
 
 export class Feed {
   readonly #client: EcgClient;

@@ -5,9 +5,9 @@
  */
 import { Chart } from "./chart.ts";
 import { Controls, inks } from "./controls.ts";
-import { element } from "./dom.ts";
-import { Feed } from "./feed.ts";
-import { type Place, readPlace } from "./place.ts";
+import { element } from "../common/dom.ts";
+import { readHash } from "../common/token.ts";
+import { Feed, type Place } from "./feed.ts";
 import { Readings } from "./readings.ts";
 
 function start(place: Place): void {
@@ -16,7 +16,7 @@ function start(place: Place): void {
   const chart = new Chart(
     element("box"),
     element<HTMLCanvasElement>("paper"),
-    element<HTMLCanvasElement>("pen"),
+    element("pen"),
     { speed: 25, gain: 10, calibration: 1 },
     inks(),
   );
@@ -35,8 +35,9 @@ function start(place: Place): void {
   requestAnimationFrame(frame);
 }
 
-const place = readPlace();
-if (place) start(place);
+const { hash, token } = readHash();
+const stream = hash.get("stream");
+if (stream) start({ stream, token });
 else {
   const dialog = element<HTMLDialogElement>("open");
   dialog.showModal();

@@ -6,6 +6,7 @@
  */
 import type { Mark } from "./marks.ts";
 import { type Layout, PULSE_MM } from "./scale.ts";
+import type { Tiles } from "./tiles.ts";
 import type { Gap, Trace } from "./trace.ts";
 
 /** Colours, as the style sheet has them. */
@@ -28,13 +29,15 @@ interface Fit {
 }
 
 const FONT = "system-ui, sans-serif";
+/** CSS pixels that a mark and its text take. */
+export const MARK_WIDTH = 40;
 
 export class Painter {
   #fits: (Fit | undefined)[] = [];
 
   constructor(
     private readonly paper: CanvasRenderingContext2D,
-    private readonly pen: CanvasRenderingContext2D,
+    private readonly pen: Tiles,
     private readonly layout: Layout,
     private readonly inks: Inks,
     private readonly trace: Trace | undefined,
@@ -89,18 +92,12 @@ export class Painter {
     paper.stroke();
   }
 
-  /** Clears everything that is not paper. */
-  clear(): void {
-    this.pen.clearRect(0, 0, this.layout.width, this.layout.height);
-  }
-
-  /** Clears columns from `from`, measured from the margin, going on at the left. */
+  /** Wipes columns from `from`, measured from the margin, going on at the left. */
   erase(from: number, width: number): void {
-    const { pen, layout } = this;
-    const { margin, plot, height } = layout;
-    const x = Math.floor(from);
-    pen.clearRect(margin + x, 0, Math.min(Math.ceil(width), plot - x), height);
-    if (x + width > plot) pen.clearRect(margin, 0, x + width - plot, height);
+    const { margin, plot } = this.layout;
+    const [x, wide] = [Math.floor(from), Math.ceil(width)];
+    this.pen.wipe(margin + x, margin + Math.min(plot, x + wide));
+    if (x + wide > plot) this.pen.wipe(margin, margin + x + wide - plot);
   }
 
   /** Column of a sample, from the margin, on paper whose left edge is the sample `left`. */
@@ -112,40 +109,45 @@ export class Painter {
 
   /** Draws the samples `from` to `to`, both included, on one sheet that begins with `left`. */
   span(from: number, to: number, left: number): void {
-    const { pen, layout, inks, trace } = this;
+    const { layout, trace } = this;
     if (!trace || to < from) return;
     this.#shade(from, to, left);
     const step = layout.pxPerSecond / trace.rate;
-    pen.strokeStyle = inks.trace;
-    pen.lineWidth = 1.4 * layout.density;
-    pen.lineJoin = "round";
-    pen.lineCap = "round";
-    trace.leads.forEach((lead, row) => {
-      const fit = lead.units === "mV" ? undefined : this.#fit(row, from, to);
-      const zero = layout.zero(row);
-      const scale = fit?.pxPerUnit ?? layout.pxPerMv;
-      const middle = fit?.middle ?? 0;
-      let down = false;
+    const start = layout.margin + (from - left) * step;
+    const end = layout.margin + (to - left) * step;
+    const soft = 2 * layout.density;
+    this.pen.draw(start - soft, end + soft, (pen) => {
+      pen.strokeStyle = this.inks.trace;
+      pen.lineWidth = 1.4 * layout.density;
+      pen.lineJoin = "round";
+      pen.lineCap = "round";
       pen.beginPath();
-      for (let sample = from; sample <= to; sample++) {
-        const value = trace.value(row, sample);
-        if (value !== value) {
-          down = false;
-          continue;
+      trace.leads.forEach((lead, row) => {
+        const fit = lead.units === "mV" ? undefined : this.#fit(row, from, to);
+        const zero = layout.zero(row);
+        const scale = fit?.pxPerUnit ?? layout.pxPerMv;
+        const middle = fit?.middle ?? 0;
+        let down = false;
+        for (let sample = from; sample <= to; sample++) {
+          const value = trace.value(row, sample);
+          if (value !== value) {
+            down = false;
+            continue;
+          }
+          const x = layout.margin + (sample - left) * step;
+          const y = zero - (value - middle) * scale;
+          if (down) pen.lineTo(x, y);
+          else pen.moveTo(x, y);
+          down = true;
         }
-        const x = layout.margin + (sample - left) * step;
-        const y = zero - (value - middle) * scale;
-        if (down) pen.lineTo(x, y);
-        else pen.moveTo(x, y);
-        down = true;
-      }
+      });
       pen.stroke();
     });
   }
 
   /** What is known to be missing between two samples of one sheet, the first one shaded before. */
   #shade(from: number, to: number, left: number): void {
-    const { pen, layout, inks, trace } = this;
+    const { layout, inks, trace } = this;
     const step = layout.pxPerSecond / trace!.rate;
     for (let i = trace!.gaps.length - 1; i >= 0; i--) {
       const gap = trace!.gaps[i]!;
@@ -154,37 +156,48 @@ export class Painter {
       const end = Math.min(Math.max(gap.to, gap.from + 1), to + 1);
       if (start >= end) continue;
       const x = layout.margin + (start - left) * step;
-      pen.fillStyle = inks.gap;
       // A gap of unknown length is a line.
-      pen.fillRect(x, 0, Math.max(layout.density, (end - start) * step), layout.height);
+      const width = Math.max(layout.density, (end - start) * step);
+      this.pen.draw(x, x + width, (pen) => {
+        pen.fillStyle = inks.gap;
+        pen.fillRect(x, 0, width, layout.height);
+      });
       // Once the pen is past it: before, the paper ahead of the pen is wiped.
       if (gap.to <= to) this.#gapLabel(gap, left, step);
     }
   }
 
   #gapLabel({ from, to }: Gap, left: number, step: number): void {
-    const { pen, layout, inks } = this;
-    pen.font = `${Math.round(12 * layout.density)}px ${FONT}`;
+    const { paper, layout, inks } = this;
+    const font = `${Math.round(12 * layout.density)}px ${FONT}`;
     const label = `${to - from} lost`;
     const space = 3 * layout.density;
     const x = (from - left) * step;
-    if (x < 0 || (to - from) * step < pen.measureText(label).width + 2 * space) return;
-    pen.fillStyle = inks.gapText;
-    pen.textBaseline = "bottom";
-    pen.fillText(label, layout.margin + x + space, layout.height - space);
+    paper.font = font;
+    const { width } = paper.measureText(label);
+    if (x < 0 || (to - from) * step < width + 2 * space) return;
+    const at = layout.margin + x + space;
+    this.pen.draw(at, at + width, (pen) => {
+      pen.font = font;
+      pen.fillStyle = inks.gapText;
+      pen.textBaseline = "bottom";
+      pen.fillText(label, at, layout.height - space);
+    });
   }
 
   /** A beat or an alarm, at the column of its sample. */
   mark(mark: Mark, left: number): void {
-    const { pen, layout, inks } = this;
+    const { layout, inks } = this;
+    const { density } = layout;
     const x = layout.margin + this.column(mark.sample, left);
-    const size = Math.round(12 * layout.density);
-    pen.font = `600 ${size}px ${FONT}`;
-    pen.textBaseline = "top";
-    pen.fillStyle = mark.kind === "beat" ? inks.beat : inks.alarm;
-    const high = mark.kind === "beat" ? 5 * layout.density : layout.height;
-    pen.fillRect(x - layout.density / 2, 0, layout.density, high);
-    pen.fillText(mark.text, x + 3 * layout.density, 2 * layout.density);
+    const high = mark.kind === "beat" ? 5 * density : layout.height;
+    this.pen.draw(x - density, x + MARK_WIDTH * density, (pen) => {
+      pen.font = `600 ${Math.round(12 * density)}px ${FONT}`;
+      pen.textBaseline = "top";
+      pen.fillStyle = mark.kind === "beat" ? inks.beat : inks.alarm;
+      pen.fillRect(x - density / 2, 0, density, high);
+      pen.fillText(mark.text, x + 3 * density, 2 * density);
+    });
   }
 
   /** Least and greatest value of a lead without a calibration, over what is there. */

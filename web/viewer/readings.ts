@@ -5,7 +5,7 @@
  */
 import type { EcgStatus } from "../../src/client/ecg/client.ts";
 import type { Chart } from "./chart.ts";
-import { element, write } from "./dom.ts";
+import { element, write } from "../common/dom.ts";
 import type { Alarm } from "./marks.ts";
 import type { Chunk } from "./signal.ts";
 
