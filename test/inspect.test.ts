@@ -144,7 +144,11 @@ test("dissect names every byte of the Blaze vectors, and finds no fault in good 
         : encodeFrame({ type: FrameType.extension, payload });
       const { rows } = dissect(bytes);
       covered(bytes, rows);
-      const bad = rows.find(({ name }) => name === "rest" || name === "fault");
+      // The frames in those envelopes are a byte or two that stand for a frame.
+      const own = rows.filter(({ name }) => kind === "record" || name.startsWith("extension"));
+      const bad = own.find(({ name, value }) =>
+        name === "rest" || name === "fault" || value.includes("unknown")
+      );
       assertEquals(bad, undefined, `${id}: ${JSON.stringify(bad)}`);
     }
   }

@@ -56,7 +56,9 @@ export class StreamWatch {
     const now = performance.now();
     const pause = this.#before === undefined ? 0 : now - this.#before;
     this.#before = now;
-    const alarm = message.type === MessageType.ANOMALY_ALERT || message.flags & Flag.PRIORITY ? 1 : 0;
+    const alarm = message.type === MessageType.ANOMALY_ALERT || message.flags & Flag.PRIORITY
+      ? 1
+      : 0;
     for (const counts of [this.#counts, this.#total]) {
       counts.messages++;
       counts.bytes += message.wireLength;
@@ -74,7 +76,7 @@ export class StreamWatch {
   /** Numbers since the last lap. */
   lap(): Lap {
     const lap = this.#numbers(this.#counts, this.#latencies, this.#since);
-    this.#counts: Counts = { messages: 0, bytes: 0, alarms: 0, gap: 0 };
+    this.#counts = { messages: 0, bytes: 0, alarms: 0, gap: 0 };
     this.#latencies = [];
     this.#since = performance.now();
     return lap;
