@@ -296,3 +296,27 @@ test(
       assert(low >= 40, `a control is ${low} px high`);
     }, { width: 360 }),
 );
+
+test(
+  "dashboard shows what passes, and asks for a token where one is needed",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withBrowser(async (browser) => {
+        const token = "0123456789abcdef-token";
+        const monitor = EcgClient.open({ url, stream: "a", token });
+        const page = await browser.newPage();
+        await page.goto(`${url}/dashboard`);
+        await until(page, "document.getElementById('state').textContent.includes('#token=')");
+        await page.goto(`${url}/dashboard#token=${token}`);
+        await page.reload();
+        await monitor.publish({ signal: [1, 2], sampling_rate: 2 }, { acknowledged: true });
+        await until(
+          page,
+          "[...document.querySelectorAll('td')].some((cell) => cell.textContent === 'ECG_DATA')",
+        );
+        assertEquals(await page.textContent("#state"), "");
+        assert(!page.url().includes(token));
+        monitor.close();
+      }), { token: "0123456789abcdef-token" }),
+);

@@ -80,7 +80,7 @@ try {
     progress: (sent) => progress.show(sent / source.rate),
   });
   // What was published last has to leave before the link does.
-  await client.ping();
+  await client.ping().catch(() => {});
   progress.end(`${sent} samples of ${source.leads.length} leads`);
 } catch (error) {
   fail(`\n${error instanceof Error ? error.message : error}`);

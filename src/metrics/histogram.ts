@@ -10,7 +10,7 @@
 
 const PER_OCTAVE = 4;
 /** Up to 2^32: 4 GiB, or 71 minutes in microseconds. */
-const BUCKETS = 32 * PER_OCTAVE;
+const BUCKETS = 1 + 32 * PER_OCTAVE;
 
 export class Histogram {
   readonly #buckets = new Float64Array(BUCKETS);
