@@ -11,6 +11,8 @@ import { codecs } from "./codecs.ts";
 import { fanout } from "./fanout.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
+import { meter } from "./meter.ts";
+import { viewer } from "./viewer.ts";
 
 /** Each answers false when what it measured did not work. */
 const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
@@ -19,6 +21,8 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   memory,
   stream,
   bmp,
+  meter,
+  viewer,
 };
 
 const names = process.argv.slice(2);
@@ -34,8 +38,10 @@ if (names.includes("--help") || names.includes("-h")) {
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
+  meter    what counting a message costs
+  viewer   main-thread work of the ECG viewer for each frame, in Chromium
 
-Without a name all of them, in about a minute and a half. See bench/README.md.`,
+Without a name all of them, in about two minutes. See bench/README.md.`,
   );
   process.exit(0);
 }

@@ -1,18 +1,15 @@
 /**
  * What the viewer costs: main-thread work for each frame, out of a browser trace, with eight leads at
- * 500 Hz and 25 mm/s. Prints one line of JSON.
- *
- *     deno run -A bench/viewer.ts [--seconds 20]
+ * 500 Hz and 25 mm/s.
  *
  * @module
  */
-import process from "node:process";
 import { EcgClient } from "../src/client/ecg/client.ts";
 import { startRelay } from "../main.ts";
-import { readArgs } from "../tools/args.ts";
 import { Heart } from "../tools/formats/heart.ts";
 import { heartSource, play } from "../tools/player.ts";
-import { withBrowser } from "../test/kit/browser.ts";
+import { chromiumPath, withBrowser } from "../test/kit/browser.ts";
+import { print, title } from "./table.ts";
 
 /** An event of a trace, times in microseconds. */
 interface TraceEvent {
@@ -114,12 +111,13 @@ function perFrame(
   return work.sort((a, b) => a - b);
 }
 
-if (import.meta.main) {
-  const { flags } = readArgs({
-    command: "bench",
-    about: "Main-thread work of the viewer for each frame, from a browser trace.",
-    flags: { seconds: { help: "how long to measure", fallback: 20 } },
-  });
-  console.log(JSON.stringify(await viewerFrames(flags.seconds)));
-  process.exit(0);
+/** Prints the figures; does nothing where there is no browser. */
+export async function viewer(): Promise<void> {
+  title("Viewer, milliseconds of main-thread work for each frame");
+  if (chromiumPath === undefined) return print(["no Chromium here"], []);
+  const { leads, rate, frames, p50, p95, max, cpuP50, cpuP95 } = await viewerFrames();
+  print([`${leads} leads at ${rate} Hz, ${frames} frames`, "p50", "p95", "max"], [
+    ["by the clock", ...[p50, p95, max].map((ms) => ms.toFixed(2))],
+    ["processor time", ...[cpuP50, cpuP95].map((ms) => ms.toFixed(2)), ""],
+  ]);
 }
