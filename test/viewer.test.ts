@@ -298,6 +298,37 @@ test(
 );
 
 test(
+  "viewer bears streams that make no sense, and goes on",
+  needsBrowser,
+  () =>
+    withViewer(async (page, monitor) => {
+      const odd = [
+        { signal: [1, 2, 3], sampling_rate: 0.001 },
+        { signal: [1e300, -1e300, NaN], sampling_rate: 1e5 },
+        { signal: Array.from({ length: 32 }, () => [1]), sampling_rate: 1e5 },
+        { signal: Array.from({ length: 50_000 }, () => 1), sampling_rate: 0.5 },
+        { signal: [[], []], sampling_rate: 1 },
+        { signal: [1], sampling_rate: 500, sample: 2 ** 52, timestamp: 1e300 },
+      ];
+      for (const payload of odd) {
+        await monitor.publish(payload, { acknowledged: true });
+        await page.waitForTimeout(60);
+      }
+      for (let i = 0; i < 60; i++) {
+        await monitor.publish({ signal: [[1], [2]], leads: ["a", `b${i}`], sampling_rate: 1e5 });
+      }
+      const type = MessageType.FEATURE_DATA;
+      await monitor.publish({ beats: [1e300, -5, NaN, { sample: "x" }], heart_rate: 1e9 }, {
+        type,
+      });
+      await feed(monitor, { II: [0.5, 0.25] }, 0);
+      await until(page, "viewer.chart.trace.end === 2 && viewer.chart.trace.rate === 500");
+      await page.waitForTimeout(100);
+      assertEquals(await page.evaluate("viewer.chart.trace.value(0, 1)"), 0.25);
+    }),
+);
+
+test(
   "dashboard shows what passes, and asks for a token where one is needed",
   needsBrowser,
   () =>

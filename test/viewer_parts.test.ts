@@ -202,6 +202,26 @@ test("Trace forgets the oldest samples only, and no gap makes it grow", () => {
   assertEquals(made.numbered(2 ** 50), 1600);
 });
 
+test("Trace keeps exactly what a plain list would, whatever comes and goes", () =>
+  holds(fc.property(
+    fc.array(fc.tuple(fc.nat(900), fc.nat(1500)), { minLength: 1, maxLength: 12 }),
+    (steps) => {
+      const made = new Trace(2, [{ name: "lead 1", units: "mV" }]);
+      const twin: number[] = [];
+      let sample = 0;
+      for (const [skip, length] of steps) {
+        for (let i = 0; i < Math.min(skip, sample ? made.capacity : 0); i++) twin.push(NaN);
+        sample += sample ? skip : 0;
+        const list = Array.from({ length: length + 1 }, (_, i) => (sample + i) % 1000);
+        made.append(readChunk({ signal: list, sampling_rate: 2, sample }));
+        twin.push(...list);
+        sample += length + 1;
+      }
+      assertEquals([made.end, made.start], [twin.length, Math.max(0, twin.length - 1200)]);
+      for (let i = made.start; i < made.end; i += 7) assertEquals(made.value(0, i), twin[i]);
+    },
+  )));
+
 test("Playhead runs evenly behind lumps of samples", () => {
   const playhead = new Playhead();
   const rate = 500;

@@ -215,7 +215,8 @@ export class Chart {
     while (start <= to) {
       const page = Math.floor((start - this.#left) / sheet);
       const left = this.#left + page * sheet;
-      const end = Math.min(to, Math.ceil(left + sheet) - 1);
+      // At least one sample, however slow the stream: a sheet may hold less than that.
+      const end = Math.max(start, Math.min(to, Math.ceil(left + sheet) - 1));
       if (start === Math.ceil(left)) this.#painter!.refit();
       this.#painter!.span(start, end, left);
       start = end + 1;

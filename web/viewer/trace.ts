@@ -18,6 +18,8 @@ export interface Gap {
 const HISTORY_SECONDS = 600;
 /** Of all leads together: 16 million samples are 64 MB. */
 const MAX_SAMPLES = 16_777_216;
+/** Samples of each lead that there is room for at first. */
+const FIRST_SIZE = 4096;
 /** Gaps and marks that are kept. */
 const MAX_MARKS = 10_000;
 /** Timestamps of messages jitter: a jump counts as lost samples only beyond this. */
@@ -28,7 +30,9 @@ export class Trace {
   /** Number after the newest sample. */
   end = 0;
   readonly gaps: Gap[] = [];
-  readonly #rings: readonly Float32Array[];
+  /** Grow up to `capacity`: who changes leads with every message must not cost 64 MB each time. */
+  #rings: readonly Float32Array[];
+  #size: number;
   /** The sender's number of our sample 0. */
   #offset: number | undefined;
   /** When the sample `end` is due by the sender's timestamps. */
@@ -41,7 +45,8 @@ export class Trace {
       Math.ceil(HISTORY_SECONDS * rate),
       Math.floor(MAX_SAMPLES / leads.length),
     );
-    this.#rings = leads.map(() => new Float32Array(this.capacity));
+    this.#size = Math.min(this.capacity, FIRST_SIZE);
+    this.#rings = leads.map(() => new Float32Array(this.#size));
   }
 
   /** Number of the oldest sample that is still here. */
@@ -60,7 +65,7 @@ export class Trace {
   /** A value, or NaN for what is missing or gone. */
   value(lead: number, sample: number): number {
     if (sample < this.start || sample >= this.end) return NaN;
-    return this.#rings[lead]![sample % this.capacity]!;
+    return this.#rings[lead]![sample % this.#size]!;
   }
 
   /** Takes the samples of one message, after a gap where its number or its time shows one. */
@@ -71,14 +76,15 @@ export class Trace {
       this.#zeroMs = chunk.startMs - 1000 * this.end / this.rate;
       this.#dueMs = chunk.startMs + 1000 * length / this.rate;
     }
+    this.#grow(length);
     // A chunk longer than the ring overwrites itself; what stays is its end.
-    const skip = Math.max(0, length - this.capacity);
+    const skip = Math.max(0, length - this.#size);
     chunk.samples.forEach((samples, lead) => {
       const ring = this.#rings[lead]!;
-      let at = (this.end + skip) % this.capacity;
+      let at = (this.end + skip) % this.#size;
       for (let i = skip; i < length; i++) {
         ring[at] = samples[i]!;
-        if (++at === this.capacity) at = 0;
+        if (++at === this.#size) at = 0;
       }
     });
     this.end += length;
@@ -88,8 +94,9 @@ export class Trace {
   gap(samples: number): void {
     if (!(samples >= 0)) return;
     const lost = Math.min(Math.round(samples), this.capacity);
+    this.#grow(lost);
     for (const ring of this.#rings) {
-      for (let i = 0; i < lost; i++) ring[(this.end + i) % this.capacity] = NaN;
+      for (let i = 0; i < lost; i++) ring[(this.end + i) % this.#size] = NaN;
     }
     this.gaps.push({ from: this.end, to: this.end + lost });
     if (this.gaps.length > MAX_MARKS) this.gaps.shift();
@@ -111,6 +118,18 @@ export class Trace {
   /** When a sample was taken, milliseconds since 1970. */
   timeOf(sample: number): number | undefined {
     return this.#zeroMs === undefined ? undefined : this.#zeroMs + 1000 * sample / this.rate;
+  }
+
+  /** Makes room for more samples. Before it is full size a ring has not come round. */
+  #grow(more: number): void {
+    const wanted = Math.min(this.capacity, this.end + more);
+    if (wanted <= this.#size) return;
+    this.#size = Math.min(this.capacity, Math.max(wanted, 2 * this.#size));
+    this.#rings = this.#rings.map((ring) => {
+      const grown = new Float32Array(this.#size);
+      grown.set(ring);
+      return grown;
+    });
   }
 
   #missing(chunk: Chunk, chunkMs: number): void {
