@@ -71,12 +71,26 @@ test("Meter counts messages, bytes and time by type, and the session does not no
   assertEquals(peer.received[0], ping);
   const { received, sent } = meter;
   assertEquals(received[MessageType.PING]?.count, 4);
-  assertEquals(received[MessageType.PING]?.bytes.sum, 4 * ping.length);
+  assertEquals(received[MessageType.PING]?.totalBytes, 4 * ping.length);
   assertEquals(received[MessageType.PING]?.micros.mean, 3000);
   assertEquals(sent[MessageType.PING]?.count, 4);
   assertEquals(meter.links, 1);
   peer.close(4242, "");
   assertEquals([meter.links, meter.linksEver, meter.closes.get(4242)], [0, 1, 1]);
+});
+
+test("Meter measures a sample, and counts everything", () => {
+  let now = 0;
+  const meter = new Meter(ecgDialect, () => now++);
+  const peer = new MemoryPeer(meter.metered(echo()));
+  const ping = message(MessageType.PING);
+  for (let i = 0; i < 64 + 160; i++) peer.send(ping);
+  const flow = meter.received[MessageType.PING]!;
+  assertEquals([flow.count, flow.totalBytes], [224, 224 * ping.length]);
+  assertEquals([flow.bytes.count, flow.micros.count], [74, 74]);
+  const large = message(MessageType.PING, "x".repeat(20_000));
+  for (let i = 0; i < 5; i++) peer.send(large);
+  assertEquals(flow.micros.count, 79);
 });
 
 /** A runtime with topics: one call, many receivers. */

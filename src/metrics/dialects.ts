@@ -19,8 +19,8 @@ export const ecgDialect: Dialect = {
   name: "ecg",
   typeOf: (message) => message[1] ?? 0,
   typeName: namer(MessageType),
+  errorType: MessageType.ERROR,
   faultOf(message) {
-    if (message[1] !== MessageType.ERROR) return undefined;
     try {
       const { payload } = decode(message);
       return codeOf((payload as { code?: unknown } | null)?.code);
@@ -35,8 +35,8 @@ export const blazeDialect: Dialect = {
   // The same low bits in both readings of the flags.
   typeOf: (message) => (message[2] ?? FrameType.reserved) & 0x0f,
   typeName: namer(FrameType),
+  errorType: FrameType.error,
   faultOf(message) {
-    if ((message[2]! & 0x0f) !== FrameType.error) return undefined;
     try {
       const reading = (message[2]! & 0x40) === 0 ? "legend" : "examples";
       return codeOf(decodeRecord(decodeFrame(message, reading).payload).code);

@@ -22,7 +22,8 @@ export class Histogram {
     this.count++;
     this.sum += value;
     if (value > this.max) this.max = value;
-    this.#buckets[bucketOf(value)]!++;
+    // No integer: there is nothing under such an index.
+    this.#buckets[SMALL[value] ?? bucketOf(value)]!++;
   }
 
   get mean(): number {
@@ -56,6 +57,9 @@ function bucketOf(value: number): number {
   const part = octave >= 2 ? (whole >>> (octave - 2)) & 3 : (((whole + 1) << (2 - octave)) - 1) & 3;
   return Math.min(BUCKETS - 1, 1 + octave * PER_OCTAVE + part);
 }
+
+/** The buckets of small integers, which is what most messages measure. */
+const SMALL = Uint8Array.from({ length: 4096 }, (_, value) => bucketOf(value));
 
 /** The greatest value of a bucket. */
 function edge(bucket: number): number {

@@ -17,23 +17,43 @@ export interface Dialect {
   /** One byte that tells types apart. Called for what anybody sends: any bytes. */
   typeOf(message: Uint8Array): number;
   typeName(type: number): string;
-  /** The code in an error message of ours; undefined for every other message. */
-  faultOf(message: Uint8Array): number | undefined;
+  /** The type of error messages. */
+  readonly errorType: number;
+  /** The code in an error message. */
+  faultOf(message: Uint8Array): number;
 }
 
 /** One type of message in one direction. */
 export class Flow {
   count = 0;
+  /** Sum of all sizes, each message counted once, however many links it went to. */
+  totalBytes = 0;
+  messages = 0;
+  /** Sizes: the first 64, then one in 16. */
   readonly bytes = new Histogram();
-  /** Microseconds from the arrival of a message until the session was done with it: of a sample. */
+  /**
+   * Microseconds from the arrival of a message until the session was done with it: of the same sample,
+   * and of every large message.
+   */
   readonly micros = new Histogram();
+
+  /** Counts a message that went to so many links. True where it belongs to the sample. */
+  add(length: number, links: number): boolean {
+    const before = this.messages++;
+    this.count += links;
+    this.totalBytes += length;
+    if (before >= SAMPLED_FIRST && before % SAMPLED_EVERY !== 0) return false;
+    this.bytes.record(length);
+    return true;
+  }
 }
 
 /** Codes of one kind that are told apart; the rest is counted together. */
 const MAX_CODES = 64;
-/** Timed are the first messages of a type, then one in so many, and every large one. */
-const TIMED_FIRST = 64;
-const TIMED_EVERY = 16;
+/** Measured are the first messages of a type, then one in so many. */
+const SAMPLED_FIRST = 64;
+const SAMPLED_EVERY = 16;
+/** A message from here on is timed in any case: it is the likeliest to be slow. */
 const TIMED_BYTES = 16_384;
 /** Time on one message beyond which the log says so. */
 const SLOW_MICROS = 50_000;
@@ -54,7 +74,7 @@ export class Meter {
   inflatedBytes = 0;
   /** Messages that were left out for a slow reader. */
   dropped = 0;
-  readonly #topics = new Map<string, number>();
+  readonly #topics = new Map<string, { links: number }>();
   #slow = 0;
   #slowSaidAt = -Infinity;
 
@@ -71,7 +91,7 @@ export class Meter {
       log.debug("{protocol} link opened", { protocol, remote });
       const events = accept(counted);
       return {
-        message: (message) => this.#take(events, message),
+        message: (message) => this.take(events, message),
         text: () => events.text(),
         drained: () => events.drained(),
         closed: (code, reason) => {
@@ -100,34 +120,29 @@ export class Meter {
     if (links <= 0) return;
     const type = this.dialect.typeOf(message);
     const flow = this.sent[type] ??= new Flow();
-    flow.count += links;
-    flow.bytes.record(message.length);
-    const fault = this.dialect.faultOf(message);
-    if (fault !== undefined) add(this.faults, fault);
+    flow.add(message.length, links);
+    if (type === this.dialect.errorType) add(this.faults, this.dialect.faultOf(message));
   }
 
-  /** Links of a topic: the runtime fans out by itself and does not say to how many. */
-  joined(topic: string, change: 1 | -1): void {
-    const links = (this.#topics.get(topic) ?? 0) + change;
-    if (links > 0) this.#topics.set(topic, links);
-    else this.#topics.delete(topic);
+  /** The links of a topic: the runtime fans out by itself and does not say to how many. */
+  topic(name: string): { links: number } {
+    let topic = this.#topics.get(name);
+    if (!topic) this.#topics.set(name, topic = { links: 0 });
+    return topic;
   }
 
-  inTopic(topic: string): number {
-    return this.#topics.get(topic) ?? 0;
+  /** Forgets a topic that no link is in. */
+  forget(name: string): void {
+    if (this.#topics.get(name)?.links === 0) this.#topics.delete(name);
   }
 
-  #take(events: LinkEvents, message: Message): void {
+  private take(events: LinkEvents, message: Message): void {
     // The session may write into the message: look at it before.
     const type = this.dialect.typeOf(message);
     const { length } = message;
     const flow = this.received[type] ??= new Flow();
-    flow.bytes.record(length);
-    const count = flow.count++;
-    // Asking the clock twice costs more than all the rest.
-    if (count >= TIMED_FIRST && count % TIMED_EVERY !== 0 && length < TIMED_BYTES) {
-      return events.message(message);
-    }
+    // Asking the clock costs more than all the rest.
+    if (!flow.add(length, 1) && length < TIMED_BYTES) return events.message(message);
     const since = this.now();
     events.message(message);
     const micros = 1000 * (this.now() - since);
@@ -185,19 +200,39 @@ function meteredLink(link: Link, meter: Meter): Link {
 }
 
 function meteredTopics(topics: Topics, meter: Meter): Topics {
-  const joined = new Set<string>();
+  const joined = new Map<string, { links: number }>();
+  // Most links publish to one topic only: no need to look it up each time.
+  let lastName: string | undefined;
+  let last: { links: number } | undefined;
   return {
     join(name) {
-      if (!joined.has(name)) meter.joined(name, 1);
-      joined.add(name);
+      lastName = undefined;
+      if (!joined.has(name)) {
+        const topic = meter.topic(name);
+        topic.links++;
+        joined.set(name, topic);
+      }
       topics.join(name);
     },
     leave(name) {
-      if (joined.delete(name)) meter.joined(name, -1);
+      lastName = undefined;
+      const topic = joined.get(name);
+      if (topic) {
+        topic.links--;
+        joined.delete(name);
+        meter.forget(name);
+      }
       topics.leave(name);
     },
     publish(name, message) {
-      meter.send(message, meter.inTopic(name) - (joined.has(name) ? 1 : 0));
+      if (name !== lastName) {
+        last = joined.get(name);
+        lastName = name;
+      }
+      const own = last;
+      const links = own ? own.links - 1 : meter.topic(name).links;
+      if (links > 0) meter.send(message, links);
+      else if (!own) meter.forget(name);
       return topics.publish(name, message);
     },
   };

@@ -98,7 +98,15 @@ export class Metrics {
           out.value("messages_total", `${label},type="${type}",direction="${direction}"`, count),
       )
     );
-    out.family("message_bytes", "histogram", "Sizes of messages, each counted once.");
+    out.family("bytes_total", "counter", "Bytes of messages, each message counted once.");
+    each((meter, label) =>
+      flows(
+        meter,
+        (type, direction, { totalBytes }) =>
+          out.value("bytes_total", `${label},type="${type}",direction="${direction}"`, totalBytes),
+      )
+    );
+    out.family("message_bytes", "histogram", "Sizes of a sample of the messages.");
     each((meter, label) =>
       flows(meter, (type, direction, { bytes }) =>
         out.histogram(
@@ -109,7 +117,7 @@ export class Metrics {
           1,
         ))
     );
-    out.family("message_seconds", "histogram", "Time spent on a message that came.");
+    out.family("message_seconds", "histogram", "Time spent on a sample of the messages that came.");
     each((meter, label) =>
       flows(meter, (type, direction, { micros }) => {
         if (direction === "received") {
@@ -170,7 +178,7 @@ function protocolSnapshot(meter: Meter): ProtocolSnapshot {
       type: meter.dialect.typeName(type),
       received: received?.count ?? 0,
       sent: sent?.count ?? 0,
-      bytesReceived: received?.bytes.sum ?? 0,
+      bytesReceived: received?.totalBytes ?? 0,
       size: spread((received ?? sent)!.bytes),
       micros: spread((received ?? sent)!.micros),
     });
