@@ -13,6 +13,7 @@ import type { Accept } from "./src/link/link.ts";
 import { LinkRegistry } from "./src/link/registry.ts";
 import { Streams } from "./src/link/stream/streams.ts";
 import { log, logToConsole } from "./src/log.ts";
+import { Metrics } from "./src/metrics/metrics.ts";
 import { listenBmp } from "./src/runtime/bmp/listen.ts";
 import { BmpServer, type BmpServerOptions } from "./src/runtime/bmp/server.ts";
 import { bun } from "./src/runtime/bun.ts";
@@ -53,6 +54,9 @@ export async function startRelay(
   const channels = new Channels();
   const links = new LinkRegistry(options.wrap);
   const streams = new Streams(chosen, host);
+  const metrics = new Metrics(() => host.now(), { channels: () => channels.size, memory });
+  const ecg = new EcgSessions(channels, chosen, host);
+  ecg.meter = metrics.ecg;
   let stopping = false;
   const bmp = new BmpServer(bmpOptions(chosen), (request, peer) => app.fetch(request, { peer }));
   const app = createApp({
@@ -62,9 +66,10 @@ export async function startRelay(
     links,
     streams,
     blaze: new BlazeSessions(channels, chosen, host),
-    ecg: new EcgSessions(channels, chosen, host),
+    ecg,
     bmp: bmp.accept(),
     echo: echo(chosen, host),
+    metrics,
     ready: () => !stopping,
   });
   const server = await runtime.serve(
@@ -112,6 +117,15 @@ function bmpOptions(limits: Limits): BmpServerOptions {
     connectionsPerAddress: limits.bmpConnectionsPerAddress,
     idleSeconds: limits.idleSeconds,
   };
+}
+
+/** Bytes that the process holds. A host may forbid the question. */
+function memory(): number | undefined {
+  try {
+    return process.memoryUsage().rss;
+  } catch {
+    return undefined;
+  }
 }
 
 const LOOPBACK = new Set(["127.0.0.1", "localhost", "::1"]);

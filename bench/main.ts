@@ -12,6 +12,8 @@ import { ecg } from "./ecg.ts";
 import { fanout } from "./fanout.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
+import { meter } from "./meter.ts";
+import { viewer } from "./viewer.ts";
 
 /** Each answers false when what it measured did not work. */
 const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
@@ -21,6 +23,8 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   stream,
   bmp,
   ecg,
+  meter,
+  viewer,
 };
 
 const names = process.argv.slice(2);
@@ -37,6 +41,8 @@ if (names.includes("--help") || names.includes("-h")) {
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
   ecg      bytes of five encodings, messages per second, alarms to slow readers
+  meter    what counting a message costs
+  viewer   main-thread work of the ECG viewer for each frame, in Chromium
 
 Without a name all of them, in a few minutes. See bench/README.md.`,
   );

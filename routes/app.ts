@@ -6,8 +6,11 @@
 import { Hono } from "hono";
 import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
+import type { Metrics } from "../src/metrics/metrics.ts";
 import type { BlazeSessions } from "../src/session/blaze/session.ts";
 import type { EcgSessions } from "../src/session/ecg/session.ts";
+import { metricsRoutes } from "./metrics.ts";
+import { pages } from "./pages.ts";
 import { type StreamParts, streamRoutes } from "./stream.ts";
 import { type Env, upgrade } from "./upgrade.ts";
 
@@ -17,12 +20,13 @@ export interface Parts extends StreamParts {
   /** BMP: a link that carries many streams. */
   readonly bmp?: Accept;
   readonly echo: Accept;
+  readonly metrics: Metrics;
   /** Runtime and version, for people. */
   readonly runtime: string;
 }
 
 export function createApp(parts: Parts): Hono<Env> {
-  const { blaze, ecg, limits } = parts;
+  const { blaze, ecg, limits, metrics } = parts;
   const app = new Hono<Env>();
 
   app.get("/", (c) => c.text(about(parts.runtime)));
@@ -48,7 +52,9 @@ export function createApp(parts: Parts): Hono<Env> {
       c,
       parts,
       (grant) =>
-        blaze.accept(database === undefined ? { grant, layout } : { grant, layout, database }),
+        metrics.blaze.metered(
+          blaze.accept(database === undefined ? { grant, layout } : { grant, layout, database }),
+        ),
     );
   });
 
@@ -57,10 +63,11 @@ export function createApp(parts: Parts): Hono<Env> {
     return upgrade(
       c,
       parts,
-      (grant) => ecg.accept(stream === undefined ? { grant } : { grant, stream }),
+      (grant) =>
+        metrics.ecg.metered(ecg.accept(stream === undefined ? { grant } : { grant, stream })),
     );
   });
-  watch.get("/ws", (c) => upgrade(c, parts, (grant) => ecg.accept({ grant })));
+  watch.get("/ws", (c) => upgrade(c, parts, (grant) => metrics.ecg.metered(ecg.accept({ grant }))));
 
   const { bmp } = parts;
   if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
@@ -68,6 +75,8 @@ export function createApp(parts: Parts): Hono<Env> {
   app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
+  app.route("/", pages());
+  app.route("/", metricsRoutes(metrics, parts.admission));
 
   app.notFound((c) =>
     c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)
@@ -84,6 +93,9 @@ const about = (runtime: string): string =>
     "  /bmp                     WebSocket: BMP, hundreds of streams in one connection",
     "  /echo                    WebSocket: sends binary messages back",
     "  /stream                  the same over HTTP, where WebSocket is blocked; try it at /stream/try",
+    "  /viewer                  page: a live ECG, /viewer#stream=NAME&token=TOKEN",
+    "  /dashboard               page: what this relay does",
+    "  /metrics, /metrics.json  the same for Prometheus, and as JSON",
     "  /health, /ready          is it alive, does it take links",
     "  /limits                  every limit, with what happens beyond it",
     "",

@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { readFile } from "node:fs/promises";
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import type { Grant } from "../src/admission.ts";
 import type { StreamLink } from "../src/link/stream/link.ts";
 import type { Streams } from "../src/link/stream/streams.ts";
+import { streamTry } from "../web/pages.ts";
 import { acceptAt, type Dispatch } from "./accept.ts";
 import { bodyOf } from "./body.ts";
 import { allowOrigin, preflight } from "./cors.ts";
@@ -61,10 +61,7 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
   const { admission, limits, streams } = parts;
   const app = new Hono<Env>();
 
-  app.get("/try", async (c) => {
-    const page = await readFile(new URL("../web/stream.html", import.meta.url), "utf8");
-    return c.html(page, 200, PAGE);
-  });
+  app.get("/try", (c) => c.html(streamTry, 200, PAGE));
 
   app.options("*", (c) => preflight(c, admission, HEADERS));
 

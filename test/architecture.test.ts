@@ -20,10 +20,12 @@ const arrows: Record<string, readonly string[]> = {
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
   "runtime": ["link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "host"],
-  "routes": ["session", "runtime", "link", "wire", "limits", "admission"],
+  "metrics": ["link", "log", "wire"],
+  "routes": ["session", "runtime", "link", "wire", "limits", "admission", "metrics", "web"],
+  "web": ["client", "wire", "link", "close", "host"],
   "main": [
     ...["routes", "session", "channel", "runtime", "link", "close", "limits"],
-    ...["host", "log", "admission", "config"],
+    ...["host", "log", "admission", "config", "metrics"],
   ],
 };
 
@@ -33,7 +35,7 @@ function room(file: string): string {
   return (first === "src" ? second! : first!).replace(/\.ts$/, "");
 }
 
-const files = ["main.ts", ...list("src"), ...list("routes")];
+const files = ["main.ts", ...list("src"), ...list("routes"), ...list("web")];
 
 function list(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })

@@ -11,6 +11,7 @@ import type { Accept } from "../src/link/link.ts";
 import { LinkRegistry } from "../src/link/registry.ts";
 import { Streams } from "../src/link/stream/streams.ts";
 import { type StreamWriter, WebviewHost } from "../src/link/webview.ts";
+import { Metrics } from "../src/metrics/metrics.ts";
 import { BlazeSessions } from "../src/session/blaze/session.ts";
 import { EcgSessions } from "../src/session/ecg/session.ts";
 import { echo } from "../src/session/echo.ts";
@@ -160,6 +161,7 @@ test("a desktop program embeds the relay: two pages sync without any network", a
     blaze: new BlazeSessions(channels, chosen, host),
     ecg: new EcgSessions(channels, chosen, host),
     echo: echo(chosen, host),
+    metrics: new Metrics(() => host.now(), { channels: () => channels.size, memory: () => 0 }),
     ready: () => true,
   });
   const page = () => {

@@ -1,63 +1,95 @@
 /**
- * Names every byte of a message: `deno task inspect 81026869` or `bun run inspect file.bin`.
+ * The protocol analyzer: names every byte of messages given in hexadecimal, in a file, or live.
  *
  * @module
  */
-import { existsSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import process from "node:process";
-import { parseArgs } from "node:util";
-import { fromHex, hex, utf8Bytes } from "../src/wire/bytes.ts";
-import type { Dissector } from "./inspect/dissector.ts";
-import { bmp } from "./inspect/bmp.ts";
-import { uint32, websocket } from "./inspect/websocket.ts";
+import { fail, readArgs } from "./args.ts";
+import { type Captured, captureLine, type Direction, readCapture } from "./inspect/capture.ts";
+import { dissect, dissectors } from "./inspect/dissectors.ts";
+import { proxy, type Tap, watch } from "./inspect/live.ts";
+import { table } from "./inspect/print.ts";
 
-/** Those that are surest of themselves first. */
-const dissectors: readonly Dissector[] = [uint32, websocket, bmp];
-
-const usage = `Names every byte of a message.
-
-  deno task inspect [--as ${dissectors.map(({ name }) => name).join("|")}] <hex, JSON or file>
-  bun run inspect   [same]
-
-Without --as the protocol is told from the bytes. "-" reads standard input.`;
-
-/** A file's bytes, or hexadecimal digits, or text as it stands. */
-function bytesOf(argument: string): Uint8Array {
-  if (argument === "-") return typed(readFileSync(0));
-  return existsSync(argument) ? readFileSync(argument) : typed(utf8Bytes(argument));
-}
-
-/** What somebody typed is hexadecimal if it can be. */
-function typed(bytes: Uint8Array): Uint8Array {
-  const digits = new TextDecoder().decode(bytes).replace(/\s|0x|,/g, "");
-  return digits !== "" && /^(?:[0-9a-f]{2})+$/i.test(digits) ? fromHex(digits) : bytes;
-}
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { as: { type: "string" }, help: { type: "boolean", short: "h" } },
+const names = dissectors.map(({ name }) => name);
+const { flags, rest } = readArgs({
+  command: "inspect [HEX | FILE] [flags]",
+  about:
+    "Names every byte of messages: given in hexadecimal, in a file (bytes, hexadecimal, or a\n" +
+    "capture with > and < lines), on a live link (--url), or of other programs (--listen).",
+  most: 64,
+  flags: {
+    as: { help: `take them for: ${names.join(", ")}; found out by itself otherwise`, fallback: "" },
+    all: { help: "every item of long lists" },
+    brief: { help: "one line a message" },
+    url: { help: "watch a link: ws://127.0.0.1:8080/ecg/demo", fallback: "" },
+    listen: { help: "port of a proxy in front of --url, for both directions", fallback: 0 },
+    token: { help: "token for --url; TOKEN in the environment does too", fallback: "" },
+    count: { help: "end after so many messages; 0 goes on", fallback: 0 },
+    save: { help: "append what passes to a capture file", fallback: "" },
+  },
 });
-const [argument] = positionals;
-if (values.help || argument === undefined) {
-  console.log(usage);
-  process.exit(values.help ? 0 : 2);
+if (flags.as && !names.includes(flags.as)) fail(`--as ${flags.as}: want ${names.join(", ")}.`);
+
+let shown = 0;
+
+function show(bytes: Uint8Array, title: string): void {
+  const { protocol, rows } = dissect(bytes, flags.as || undefined);
+  const head = `${title}${protocol}, ${bytes.length} bytes`;
+  if (flags.brief) {
+    const said = rows.filter(({ name }) =>
+      /^(?:version|type|flags|.*\.code|.*\.message)$/.test(name)
+    );
+    console.log(`${head}: ${said.map(({ name, value }) => `${name} ${value}`).join(", ")}`);
+  } else {
+    console.log(`${shown > 0 ? "\n" : ""}${head}\n${table(bytes, rows, flags.all)}`);
+  }
+  shown++;
+  if (flags.count > 0 && shown >= flags.count) process.exit(0);
 }
-const bytes = bytesOf(argument);
-const dissector = values.as === undefined
-  ? dissectors.find((one) => one.detect(bytes))
-  : dissectors.find(({ name }) => name === values.as);
-if (!dissector) {
-  console.error(values.as === undefined ? "No protocol that this looks like." : usage);
-  process.exit(2);
+
+if (flags.url) await live(flags.url);
+else if (rest.length === 0) fail("Give bytes in hexadecimal, a file, or --url. --help shows how.");
+else {
+  const messages = stored(rest.join(" "));
+  messages.forEach(({ bytes, direction }, i) => {
+    const title = messages.length > 1 ? `${i + 1} ${direction ?? ""} `.replace("  ", " ") : "";
+    show(bytes, title);
+  });
 }
-console.log(`${dissector.name}, ${bytes.length} bytes`);
-for (const { offset, length, name, value } of dissector.dissect(bytes)) {
-  const shown = dissector === uint32
-    ? ""
-    : hex(bytes.subarray(offset, offset + Math.min(length, 8)));
-  const more = length > 8 && shown ? "…" : "";
-  console.log(
-    `${String(offset).padStart(6)} ${String(length).padStart(6)}  ${(shown + more).padEnd(18)} ` +
-      `${name.padEnd(16)} ${value}`,
-  );
+
+function stored(what: string): readonly Captured[] {
+  const typed = readCapture(what);
+  if (typed && !existsSync(what)) return typed;
+  if (!existsSync(what)) return fail(`"${what.slice(0, 60)}": neither hexadecimal nor a file.`);
+  const bytes = readFileSync(what);
+  if (bytes.length === 0) fail(`${what}: empty.`);
+  // Text is what has nothing but text in it.
+  const text = bytes.every((byte) => byte === 9 || byte === 10 || byte === 13 || byte >= 32);
+  return (text ? readCapture(bytes.toString()) : undefined) ?? [{ direction: undefined, bytes }];
+}
+
+async function live(address: string): Promise<void> {
+  const url = URL.parse(address) ?? fail(`--url ${address}: no address.`);
+  const began = performance.now();
+  const title = (link: number, direction: string) =>
+    `${((performance.now() - began) / 1000).toFixed(3)} s ${
+      link > 0 ? `link ${link} ` : ""
+    }${direction} `;
+  const tap: Tap = {
+    message(link, direction: Direction, bytes) {
+      if (flags.save) appendFileSync(flags.save, captureLine(direction, bytes));
+      show(bytes, title(link, direction));
+    },
+    closed(link, code, reason) {
+      console.log(`${title(link, "-")}closed with ${code} ${reason}`);
+    },
+  };
+  if (flags.listen > 0) {
+    const port = await proxy(url, flags.listen, tap);
+    console.log(`ws://127.0.0.1:${port} passes everything on to ${url.origin}`);
+    return;
+  }
+  const token = flags.token || process.env.TOKEN || undefined;
+  await watch(url, token, tap).catch((error: Error) => fail(error.message));
 }

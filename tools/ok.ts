@@ -18,7 +18,10 @@ if (!deno) {
 }
 
 /** What a browser loads. */
-const BROWSER = ["src/client/mod.ts", "src/link/memory.ts", "src/link/webview.ts", "src/close.ts"];
+const BROWSER = [
+  ...["src/client/mod.ts", "src/link/memory.ts", "src/link/webview.ts", "src/close.ts"],
+  ...["web/viewer/main.ts", "web/dashboard/main.ts"],
+];
 /** Written for one step, beside `deno.json` so that paths mean the same. */
 const BROWSER_CONFIG = `${root}.browser.deno.json`;
 

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { build } from "esbuild";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import { root } from "../../tools/runtimes.ts";
 
 /** Where the browser is: `CHROMIUM`, or where Linux distributions put it. */
@@ -49,4 +49,16 @@ export async function browserBundle(entry: string, globalName?: string): Promise
     tsconfigRaw: {},
   });
   return outputFiles[0]!.text;
+}
+
+/**
+ * Waits until an expression holds in a page. (Playwright's own `waitForFunction` needs `eval`, which
+ * the pages' policy forbids.)
+ */
+export async function until(page: Page, expression: string, ms = 20_000): Promise<void> {
+  const patience = performance.now() + ms;
+  while (!await page.evaluate<boolean>(`Boolean(${expression})`)) {
+    if (performance.now() > patience) throw new Error(`never true: ${expression}`);
+    await page.waitForTimeout(20);
+  }
 }

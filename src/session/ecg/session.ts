@@ -44,6 +44,8 @@ const isVersion = (value: unknown): value is Version => VERSIONS.includes(value)
 /** Everything that ECG sessions share. */
 export class EcgSessions {
   readonly streams: Streams;
+  /** Hears how well payloads were compressed. */
+  meter: { inflated(wire: number, plain: number): void } | undefined;
 
   constructor(channels: Channels, readonly limits: Limits, readonly host: Host) {
     this.streams = new Streams(channels, limits, host);
@@ -154,6 +156,8 @@ class EcgSession implements LinkEvents {
         throw new EcgFault(ErrorCode.RATE_LIMITED);
       }
       const opened = open(message, this.shared.limits.payloadBytes);
+      const { body, msgpack } = opened;
+      if (msgpack && msgpack !== body) this.shared.meter?.inflated(body.length, msgpack.length);
       if (!this.#spoken) this.#speak({ ...this.#form, version: opened.version });
       this.#dispatch(message, opened);
     } catch (error) {

@@ -1,0 +1,32 @@
+/**
+ * Python packages as a second opinion: `PYTHON` names the interpreter, else `python3`.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+
+const python = process.env.PYTHON ?? "python3";
+
+/** The options of a test that needs these packages. */
+export function needsPython(...packages: string[]): { skip?: string } {
+  const { status } = spawnSync(python, ["-c", packages.map((one) => `import ${one}`).join("\n")], {
+    stdio: "ignore",
+  });
+  if (status === 0) return {};
+  const names = packages.join(" ");
+  return {
+    skip:
+      `skipped: no Python with ${names}; make a venv, pip install ${names}, set PYTHON to its python`,
+  };
+}
+
+/** Runs a script, and answers what it printed as JSON. */
+export function runPython<T>(script: string, ...args: string[]): T {
+  const { status, stdout, stderr } = spawnSync(python, ["-c", script, ...args], {
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as T;
+}

@@ -1,0 +1,90 @@
+/**
+ * Names every byte of a message of the ECG protocol.
+ *
+ * @module
+ */
+import { WireError } from "../../src/wire/bytes.ts";
+import {
+  Flag,
+  headerSize,
+  isMessageType,
+  MAX_PAYLOAD,
+  MessageType,
+} from "../../src/wire/ecg/codes.ts";
+import { crc32, inflate } from "../../src/wire/zlib.ts";
+import { bits, Cutter, type Dissector, hexByte, moment, type Row, shortHex } from "./dissector.ts";
+import { cutMsgpack } from "./msgpack.ts";
+
+const typeNames = new Map(
+  Object.entries(MessageType).map(([name, type]) => [type as number, name]),
+);
+
+export const ecg: Dissector = {
+  name: "ecg",
+  detect(bytes) {
+    const [version, type] = bytes;
+    if (version !== 1 && version !== 2 && version !== 3) return false;
+    if (type === undefined || !isMessageType(type) || bytes.length < headerSize[version]) {
+      return false;
+    }
+    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(3);
+    return length === bytes.length - headerSize[version];
+  },
+  dissect(bytes) {
+    const rows: Row[] = [];
+    new Cutter(bytes, rows).finish(cut);
+    return rows;
+  },
+};
+
+function cut(cutter: Cutter): void {
+  const { bytes } = cutter;
+  const version = cutter.u8(
+    "version",
+    (value) => value >= 1 && value <= 3 ? `${value}` : `${value}, unknown`,
+  );
+  cutter.u8("type", (value) => `${hexByte(value)} ${typeNames.get(value) ?? "unknown"}`);
+  const flags = cutter.u8("flags", (value) => bits(value, Flag));
+  const header = version === 3 ? 19 : 11;
+  const length = cutter.u32("length", (value) => {
+    const there = Math.max(0, bytes.length - header);
+    return value === there ? `${value}` : `${value}, but ${there} bytes follow the header`;
+  });
+  const body = bytes.subarray(header, header + length);
+  cutter.u32("checksum", (value) => {
+    const right = crc32(body);
+    const hex = (one: number) => one.toString(16).padStart(8, "0");
+    return `${hex(value)} ${value === right ? "right" : `wrong, CRC-32 is ${hex(right)}`}`;
+  });
+  if (version === 3) {
+    cutter.u64("timestamp", (value) => `${value} µs, ${moment(Number(value / 1000n))}`);
+  }
+  if (cutter.left === 0) return;
+  if (flags & Flag.ENCRYPTED) {
+    cutter.raw(Math.min(length, cutter.left), "payload, encrypted");
+  } else if (flags & Flag.COMPRESSED) {
+    compressed(cutter, Math.min(length, cutter.left));
+  } else {
+    cutter.inner(Math.min(length, cutter.left), "payload").finish((inner) =>
+      cutMsgpack(inner, "payload")
+    );
+  }
+}
+
+function compressed(cutter: Cutter, length: number): void {
+  let plain: Uint8Array | undefined;
+  cutter.take(length, "payload, compressed", (body) => {
+    try {
+      plain = inflate(body, MAX_PAYLOAD);
+      return `${shortHex(body)}, inflates to ${plain.length} bytes`;
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return `${shortHex(body)}, ${error.message}`;
+    }
+  });
+  if (plain) {
+    new Cutter(plain, cutter.rows, 0, plain.length, "inflated").finish((inner) =>
+      cutMsgpack(inner, "payload")
+    );
+  }
+}
