@@ -11,7 +11,8 @@ export {
   type Incoming,
   type Sent,
 } from "./blaze/client.ts";
-export { type Compress, type PairFault, type Partner } from "./blaze/pairing.ts";
+export { type PairFault, type Partner } from "./blaze/pairing.ts";
+export { type Compress } from "./blaze/zstd.ts";
 export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/client.ts";
 export {
   type EcgGap,

@@ -36,11 +36,37 @@ const SKIPPABLE = 0x184d2a5;
 const MAX_WINDOW = 13 << 3;
 /** How the WebAssembly build says ZSTD_error_dstSize_tooSmall. */
 const NO_ROOM = "code -70";
+/** Below this many bytes zstd has nothing to work with. */
+const WORTH_COMPRESSING = 128;
+/** Most bytes that a compressed payload may become. */
+export const MAX_PLAINTEXT = 8 * 1024 * 1024;
+
+/** `auto`: where it makes the bytes fewer. */
+export type Compress = "auto" | "always" | "never";
+
 let loading: Promise<Zstd> | undefined;
 
 /** Loads zstd, once. */
 export function loadZstd(): Promise<Zstd> {
   return loading ??= load();
+}
+
+/** Compresses as the mode says. Each payload by itself: no two ever share a context. */
+export async function shrink(
+  plaintext: Uint8Array,
+  mode: Compress,
+): Promise<{ bytes: Uint8Array; compressed: boolean }> {
+  const worth = mode === "always" || (mode === "auto" && plaintext.length >= WORTH_COMPRESSING);
+  if (!worth) return { bytes: plaintext, compressed: false };
+  const smaller = (await loadZstd()).compress(plaintext);
+  return mode === "always" || smaller.length < plaintext.length
+    ? { bytes: smaller, compressed: true }
+    : { bytes: plaintext, compressed: false };
+}
+
+/** The inverse of {@linkcode shrink}. Throws what {@linkcode Zstd.decompress} throws. */
+export async function expand(bytes: Bytes, compressed: boolean): Promise<Bytes> {
+  return compressed ? (await loadZstd()).decompress(bytes, MAX_PLAINTEXT) : bytes;
 }
 
 async function load(): Promise<Zstd> {

@@ -68,14 +68,24 @@ export function encodeCard({ signKey, wrapKey, name }: Card): Bytes {
   return new Writer(256).bytes(signKey).bytes(wrapKey).u8(text.length).bytes(text).finish();
 }
 
-/** Reads a card and computes its node id. Throws `TRUNCATED`, `INVALID_UTF8`, `NAME_LENGTH`. */
+/**
+ * Reads a card, checks that both keys are on the curve, and computes its node id. Throws `TRUNCATED`,
+ * `INVALID_UTF8`, `NAME_LENGTH`, `INVALID_POINT`.
+ */
 export async function readCard(r: Reader): Promise<Card> {
   const signKey = r.bytes(KEY_LENGTH).slice();
   const wrapKey = r.bytes(KEY_LENGTH).slice();
   const at = r.offset;
   const length = r.u8();
   if (length > MAX_DEVICE_NAME) throw new WireError("NAME_LENGTH", at);
-  return { node: await nodeOf(signKey, wrapKey), signKey, wrapKey, name: r.text(length) };
+  const name = r.text(length);
+  try {
+    await crypto.subtle.importKey("raw", signKey, SIGN, false, ["verify"]);
+    await crypto.subtle.importKey("raw", wrapKey, WRAP, false, []);
+  } catch {
+    throw new WireError("INVALID_POINT", 0, "a key of a device is not on the curve");
+  }
+  return { node: await nodeOf(signKey, wrapKey), signKey, wrapKey, name };
 }
 
 /** 64 bytes: r, s. */
