@@ -291,6 +291,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#openers = new Openers(readMarks(saved.get("marks")));
     await saver.flush();
     this.#device = device;
+    if (group.roster) this.#isIn();
     if (this.#ended) return device;
     const url = new URL(this.#options.url);
     if (url.pathname === "/") url.pathname = `/sync/${group.room}`;
@@ -376,6 +377,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   #entered(number: number): void {
     this.#tell({ kind: "epoch", number });
+    this.#isIn();
+  }
+
+  #isIn(): void {
     if (this.#joined) return;
     this.#joined = true;
     this.#ready.resolve();

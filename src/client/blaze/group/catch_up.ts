@@ -60,7 +60,7 @@ export class CatchUp {
   /** Asks a device if it has something that we lack, unless somebody is being asked already. */
   async ask(node: Uint8Array, gap = false): Promise<void> {
     const theirs = this.present.get(hex(node)) ?? NOTHING;
-    if (!gap && !this.device.history.lacks(theirs)) return;
+    if (!gap && !this.device.lacks(theirs)) return;
     for (const { query } of this.#asked.values()) if (!query) return;
     await this.#begin(node, this.collections, undefined);
   }
@@ -133,7 +133,7 @@ export class CatchUp {
     asked.giveUp();
     asked.giveUp = this.post.later(ANSWER_MS, () => this.#giveUp(asked, "no answer"));
     const { collections, query } = asked;
-    const vector = query ? NOTHING : this.device.history.vector;
+    const vector = query ? NOTHING : this.device.known;
     const request = encodeRequest(fromHex(asked.id), { after, vector, collections });
     const what = query ? FrameType.query : Subtype.snapshotRequest;
     await this.seals.send(this.post, asked.node, what, request);
@@ -160,7 +160,7 @@ export class CatchUp {
 
   async #askNext(): Promise<void> {
     for (const [node, theirs] of this.present) {
-      if (this.device.history.lacks(theirs)) return await this.ask(fromHex(node));
+      if (this.device.lacks(theirs)) return await this.ask(fromHex(node));
     }
   }
 }

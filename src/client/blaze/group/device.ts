@@ -49,6 +49,8 @@ export class Device {
   readonly #pending = new Map<bigint, Pending>();
   readonly node: string;
   #hash = 0;
+  /** After a restore: up to here we know our own operations; beyond, others have them. */
+  #forgotten: bigint | undefined;
 
   private constructor(
     readonly group: Group,
@@ -92,6 +94,17 @@ export class Device {
   get vector(): Vector {
     if (!this.selective) return this.history.vector;
     return new Map([[this.node, this.history.have(this.node)]]);
+  }
+
+  /** What to tell a device that is asked for the rest. */
+  get known(): Vector {
+    const known = this.history.vector;
+    return this.#forgotten === undefined ? known : new Map(known).set(this.node, this.#forgotten);
+  }
+
+  /** Whether somebody who has `theirs` could give us anything. */
+  lacks(theirs: Vector): boolean {
+    return this.#forgotten !== undefined || this.history.lacks(theirs);
   }
 
   /** Makes an operation: it is in our records at once. */
@@ -139,6 +152,7 @@ export class Device {
   /** After all records of a device were merged: we have what it has. */
   caughtUp(vector: Vector): void {
     this.history.merge(vector);
+    this.#forgotten = undefined;
     this.#saveClock();
   }
 
@@ -152,6 +166,8 @@ export class Device {
    * What it did since gets new numbers, or others would take it for what they have.
    */
   async renumber(counter: bigint): Promise<void> {
+    const [oldest] = this.#pending.keys();
+    this.#forgotten ??= oldest === undefined ? this.history.have(this.node) : oldest - 1n;
     this.history.merge(new Map([[this.node, counter]]));
     const waiting = [...this.#pending.values()];
     for (const { operation } of waiting) this.#drop(operation.counter);

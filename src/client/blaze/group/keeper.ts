@@ -71,7 +71,7 @@ export class Keeper {
   async meet(handshake: Handshake): Promise<void> {
     const node = hex(handshake.node);
     if (node === this.device.node) return;
-    this.post.here.add(node);
+    this.post.begin(node);
     const { group } = this.device;
     const claim = readClaim(handshake);
     // Those who were here before us may have gone on since they said this: they answer our announce.
@@ -88,6 +88,7 @@ export class Keeper {
   }
 
   gone(node: string): void {
+    this.post.begin(node);
     this.post.here.delete(node);
     if (this.present.delete(node)) this.events.presence(node, false);
   }

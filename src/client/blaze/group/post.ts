@@ -65,6 +65,12 @@ export class Post {
     return false;
   }
 
+  /** A device has connected anew: it has heard nothing yet. */
+  begin(node: string): void {
+    this.here.add(node);
+    for (const what of this.#quiet.keys()) if (what.includes(node)) this.#quiet.delete(what);
+  }
+
   /** A frame to one node, if it is here: the relay counts what it cannot deliver as a fault. */
   sendTo(node: Uint8Array, frame: Uint8Array): void {
     if (this.here.has(hex(node))) {
