@@ -19,7 +19,15 @@
  * @module
  */
 import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from "@hpke/core";
-import { type Bytes, concat, Reader, utf8Bytes, WireError, Writer } from "../../../wire/bytes.ts";
+import {
+  type Bytes,
+  concat,
+  Reader,
+  sameBytes,
+  utf8Bytes,
+  WireError,
+  Writer,
+} from "../../../wire/bytes.ts";
 import { type Admission, SALT_LENGTH } from "./admission.ts";
 import { decodeChange, type SignedChange } from "./change.ts";
 import { SECRET_LENGTH } from "./epoch.ts";
@@ -72,8 +80,7 @@ export async function wrapPackage(
 }
 
 /**
- * Opens a package. One in PSK mode is taken only as the answer to `joining`, and while joining nothing
- * else is. Throws `NOT_FOR_US`, `TRUNCATED`, and the codes of changes.
+ * Opens a package. One in PSK mode is taken only as the answer to the latest request, `joining`. Throws `NOT_FOR_US`, `TRUNCATED`, and the codes of changes.
  */
 export async function unwrapPackage(
   body: Uint8Array,
@@ -83,14 +90,18 @@ export async function unwrapPackage(
 ): Promise<EpochPackage> {
   const r = new Reader(body);
   const mode = r.u8();
-  if (mode !== (joining ? 1 : 0)) throw new WireError("NOT_FOR_US", 0, "another mode");
+  const answered = mode === 1 ? joining : undefined;
+  if (mode > 1 || (mode === 1 && !answered)) throw new WireError("NOT_FOR_US", 0, "another mode");
   const salt = mode === 1 ? r.bytes(SALT_LENGTH).slice() : NOTHING;
+  if (answered && !sameBytes(salt, answered.salt)) {
+    throw new WireError("NOT_FOR_US", 1, "the answer to another request");
+  }
   const enc = r.bytes(KEY_LENGTH).slice();
   const info = infoOf(group, card.node, salt);
   let plaintext: Uint8Array;
   try {
     plaintext = new Uint8Array(
-      await suite.open({ recipientKey: wrap, enc, info, ...pskOf(joining) }, r.rest().slice()),
+      await suite.open({ recipientKey: wrap, enc, info, ...pskOf(answered) }, r.rest().slice()),
     );
   } catch {
     throw new WireError("NOT_FOR_US", 0, "wrapped for another device, or by nobody we know");

@@ -9,7 +9,8 @@
  * 2. the longer branch (the higher number);
  * 3. the branch whose first change has the lower id.
  *
- * The first rule keeps a removed device from outrunning its removal with changes of its own.
+ * The first rule keeps a removed device from outrunning its removal with changes of its own. A device
+ * that was removed never comes back under the same keys.
  *
  * @module
  */
@@ -55,13 +56,14 @@ export class Roster {
   async with(more: readonly SignedChange[]): Promise<Roster> {
     const changes = [...this.changes];
     const devices = new Map(this.devices);
+    const former = new Set(removals(changes));
     for (const change of more) {
       const before = changes.at(-1);
       if (changes.length >= MAX_CHANGES) throw new WireError("CHAIN_FULL", 0);
       const fits = sameBytes(change.group, this.group) && change.number === changes.length + 1 &&
         sameBytes(change.parent, before?.id ?? NO_PARENT);
       if (!fits) throw new WireError("BAD_CHAIN", 0, `change ${change.number} does not follow`);
-      await apply(change, devices);
+      await apply(change, devices, former);
       changes.push(change);
     }
     return new Roster(this.group, changes, devices);
@@ -98,13 +100,19 @@ export class Roster {
 
 /** Whether `by` removes somebody who had a hand in `branch`. */
 function barred(branch: readonly SignedChange[], by: readonly SignedChange[]): boolean {
-  const removed = new Set(
-    by.flatMap(({ action }) => action.kind === "remove" ? [hex(action.node)] : []),
-  );
+  const removed = new Set(removals(by));
   return branch.some(({ author }) => removed.has(hex(author)));
 }
 
-async function apply(change: SignedChange, devices: Map<string, Card>): Promise<void> {
+/** Node ids that changes remove. */
+const removals = (changes: readonly SignedChange[]): string[] =>
+  changes.flatMap(({ action }) => action.kind === "remove" ? [hex(action.node)] : []);
+
+async function apply(
+  change: SignedChange,
+  devices: Map<string, Card>,
+  former: Set<string>,
+): Promise<void> {
   const { action } = change;
   const wrong = (why: string) => new WireError("BAD_CHAIN", 0, `change ${change.number} ${why}`);
   if ((action.kind === "create") !== (change.number === 1)) throw wrong("is out of place");
@@ -115,10 +123,12 @@ async function apply(change: SignedChange, devices: Map<string, Card>): Promise<
   }
   if ("card" in action) {
     const node = hex(action.card.node);
-    if (devices.has(node)) throw wrong("adds who is there");
+    // Once removed, never back: an old request to join must not undo a removal.
+    if (devices.has(node) || former.has(node)) throw wrong("adds who is, or was, there");
     if (devices.size >= MAX_DEVICES) throw new WireError("GROUP_FULL", 0);
     devices.set(node, action.card);
-  } else if (action.kind === "remove" && !devices.delete(hex(action.node))) {
-    throw wrong("removes who is not there");
+  } else if (action.kind === "remove") {
+    if (!devices.delete(hex(action.node))) throw wrong("removes who is not there");
+    former.add(hex(action.node));
   }
 }

@@ -132,14 +132,20 @@ export function readNonce(payload: Uint8Array): { hint: string; counter: bigint 
 
 /** The device's own instance: issues nonces. Never kept, so never restored. */
 export class Sealer {
-  #counter = 0n;
+  #counter: bigint;
 
-  constructor(readonly sender: Sender) {}
+  /** `counter`: where to begin, for tests of what happens at the end. */
+  constructor(readonly sender: Sender, counter = 0n) {
+    this.#counter = counter;
+  }
 
   /** The next nonce. Throws `KEY_WORN_OUT` after 2^32 of them. */
   nonce(): Bytes {
     if (this.#counter >= MAX_FRAMES) throw new WireError("KEY_WORN_OUT", 0, "draw a new instance");
-    return new Writer(NONCE_LENGTH).bytes(this.sender.hint).u64(this.#counter++).finish();
+    const nonce = new Uint8Array(NONCE_LENGTH);
+    nonce.set(this.sender.hint);
+    new DataView(nonce.buffer).setBigUint64(HINT_LENGTH, this.#counter++);
+    return nonce;
   }
 
   seal(purpose: Purpose, plaintext: Uint8Array): Promise<Bytes> {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes, WireError } from "../../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes, WireError } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type Value } from "../../../wire/blaze/record.ts";
 import { Admission } from "../e2e/admission.ts";
 import {
@@ -194,6 +194,7 @@ export class Group {
   /** Whether an admission lets this node in: it has not expired, or let in another device. */
   admits({ name, once, expires }: Admission, node: string): boolean {
     if (!this.#admissions.has(name) || (once && expires < Date.now())) return false;
+    if (!this.has(fromHex(node)) && this.formerCard(fromHex(node))) return false;
     const usedBy = this.#used.get(name);
     return usedBy === undefined || usedBy === node;
   }
