@@ -70,6 +70,8 @@ export async function group(
 ): Promise<{ devices: Told[]; secret: string }> {
   const first = kit.create({ url, database: "bugs", name: "device 0", ...options });
   await first.client.ready;
+  const isIn = () => first.statuses.some(({ kind }) => kind === "epoch");
+  await eventually(isIn, "the first device is connected");
   const secret = (await first.client.secret())!;
   const devices = [first];
   const { database: _, signed: __, storage: ___, ...common } = options;

@@ -229,6 +229,10 @@ export class GroupSession implements LinkEvents {
       }
       case FrameType.extension:
         return await this.#extension(payload, from);
+      case FrameType.subscribe:
+      case FrameType.unsubscribe:
+      case FrameType.reserved:
+        throw new WireError("UNEXPECTED_TYPE", 2, "nobody sends this to a device");
     }
     // Disconnect, Pong and preferences need no answer, and are no statement of any device's.
   }
