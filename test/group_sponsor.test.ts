@@ -125,13 +125,14 @@ test("a client is served nothing while people have not said yes", () =>
       try {
         await literal.ready;
         await a.client.collection("bugs").insert({ title: "x" });
-        literal.insert("bugs", { title: "too early" });
-        await eventually(() => a.faults().includes("NOT_ACCEPTED"), "it was refused");
+        for (let i = 0; i < 101; i++) literal.insert("bugs", { title: `early ${i}` });
+        await eventually(() => a.faults().includes("NOT_ACCEPTED"), "there is a bound");
         await converged([a, b], 1);
+        assertEquals(contents(a.client).includes("early"), false);
         assertEquals(literal.operations, []);
         answer.resolve(true);
         await eventually(() => literal.operations.length === 1, "now it is served");
-        assertEquals(contents(a.client).includes("too early"), false);
+        await converged([a, b], 101);
       } finally {
         literal.close();
       }

@@ -42,6 +42,8 @@ interface Asked {
 export interface CatchUpEvents {
   state(state: RecordState, sender: Bytes): Promise<void>;
   progress(received: number, total: number): void;
+  /** We have what a device had. */
+  done(): void;
 }
 
 export class CatchUp {
@@ -145,6 +147,7 @@ export class CatchUp {
     if (asked.query) return asked.query.resolve(asked.found);
     this.device.caughtUp(vector);
     await this.device.saver.flush();
+    this.events.done();
     // It can give no more than this, whatever it announced.
     if (this.present.has(hex(asked.node))) this.present.set(hex(asked.node), vector);
     await this.#askNext();

@@ -35,7 +35,15 @@ const KEPT_EPOCHS = 4;
 const MAX_ADMISSIONS = 32;
 
 /** What came of a package. */
-export type Adoption = "adopted" | "known" | "refused" | "removed" | "orphaned";
+export interface Adoption {
+  /**
+   * - `adopted`: we are in its epoch now. `known`: we were.
+   * - `refused`: our chain is the one to follow.
+   * - `removed`: its chain removes us. `orphaned`: it is the one to follow, and never had us.
+   */
+  readonly kind: "adopted" | "known" | "refused" | "removed" | "orphaned";
+  readonly roster: Roster;
+}
 
 interface Parts {
   readonly secret: GroupSecret;
@@ -226,11 +234,11 @@ export class Group {
     if (!this.#roster && !fresh) throw new WireError("NOT_FOR_US", 0, "we are joining");
     const candidate = await this.#candidate(unwrapped);
     const mine = this.#roster;
-    if (mine && sameBytes(mine.tip.id, candidate.tip.id)) return "known";
-    if (mine && !mine.yieldsTo(candidate)) return "refused";
-    if (!candidate.has(this.identity.card.node)) {
-      return wasRemoved(candidate, this.identity.card.node) ? "removed" : "orphaned";
-    }
+    const came = (kind: Adoption["kind"]): Adoption => ({ kind, roster: candidate });
+    if (mine && sameBytes(mine.tip.id, candidate.tip.id)) return came("known");
+    if (mine && !mine.yieldsTo(candidate)) return came("refused");
+    const { node } = this.identity.card;
+    if (!candidate.has(node)) return came(removal(candidate, node) ? "removed" : "orphaned");
     const epoch = await Epoch.of(candidate.tip, unwrapped.secret);
     this.#lost = this.#lost.concat(mine ? this.#mineIn(mine, candidate) : []);
     const news = candidate.changes.slice(mine ? mine.shared(candidate) : 0);
@@ -244,7 +252,7 @@ export class Group {
       await this.#admit(this.parts.secret.admission, false, 0);
     }
     this.#save();
-    return "adopted";
+    return came("adopted");
   }
 
   /** Changes of ours that lost and still make sense. */
@@ -268,10 +276,15 @@ export class Group {
     return await wrapPackage({ secret, changes }, this.id, card, joining);
   }
 
-  /** Tells a device that was removed, without a secret. */
+  /**
+   * Tells a device that it is not in the group, without a secret: the chain up to its removal, or all of
+   * it for a device whose branch has lost.
+   */
   async wrapFarewell(card: Card): Promise<Bytes> {
     const secret = new Uint8Array(HASH_LENGTH);
-    return await wrapPackage({ secret, changes: this.#roster!.changes }, this.id, card);
+    const roster = this.#roster!;
+    const changes = roster.changes.slice(0, removal(roster, card.node)?.number);
+    return await wrapPackage({ secret, changes }, this.id, card);
   }
 
   async #make(action: Action): Promise<SignedChange> {
@@ -295,14 +308,14 @@ export class Group {
   async #candidate({ changes }: EpochPackage): Promise<Roster> {
     const [first] = changes;
     if (!first) throw new WireError("BAD_CHAIN", 0, "a package without changes");
-    if (first.number === 1) {
-      const whole = await Roster.of(this.id, changes);
-      if (this.#roster && this.#roster.shared(whole) === 0) {
-        throw new WireError("BAD_CHAIN", 0, "the chain of another group");
-      }
-      return whole;
-    }
     const mine = this.#roster;
+    if (first.number === 1) {
+      if (!mine) return await Roster.of(this.id, changes);
+      const shared = mine.shared({ changes });
+      if (shared === 0) throw new WireError("BAD_CHAIN", 0, "the chain of another group");
+      // What both share was checked before.
+      return await (await mine.back(shared)).with(changes.slice(shared));
+    }
     if (!mine || first.number - 1 > mine.changes.length) {
       throw new WireError("BAD_CHAIN", 0, "changes between are missing");
     }
@@ -372,5 +385,5 @@ interface Saved {
   readonly epochs: { number: number; secret: Uint8Array }[];
 }
 
-const wasRemoved = ({ changes }: Roster, node: Uint8Array): boolean =>
-  changes.some(({ action }) => action.kind === "remove" && sameBytes(action.node, node));
+const removal = ({ changes }: Roster, node: Uint8Array): SignedChange | undefined =>
+  changes.find(({ action }) => action.kind === "remove" && sameBytes(action.node, node));

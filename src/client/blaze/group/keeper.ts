@@ -49,6 +49,7 @@ export interface KeeperEvents {
 
 export class Keeper {
   #joined = false;
+  #stopAsking: () => void = () => {};
   /** Members that are here, and what they last said they have. */
   readonly present = new Map<string, Vector>();
 
@@ -184,11 +185,11 @@ export class Keeper {
     }
   }
 
+  /** Asks to be let in, again and again until somebody does. */
   async #askToJoin(): Promise<void> {
-    const { group } = this.device;
-    if (group.roster) return;
-    this.post.toEverybody(Subtype.joinRequest, await group.request());
-    this.post.later(ASK_AGAIN_MS, () => this.#askToJoin());
+    this.#stopAsking();
+    this.post.toEverybody(Subtype.joinRequest, await this.device.group.request());
+    this.#stopAsking = this.post.later(ASK_AGAIN_MS, () => this.#askToJoin());
   }
 
   async #asksToJoin(request: JoinRequest): Promise<void> {
@@ -244,22 +245,28 @@ export class Keeper {
 
   async #package(body: Bytes, from: Uint8Array | undefined): Promise<void> {
     const { group, saver } = this.device;
-    switch (await group.adopt(body)) {
+    const { kind, roster } = await group.adopt(body);
+    switch (kind) {
       case "adopted":
+        this.#stopAsking();
         await saver.flush();
         await this.enter();
         for (const action of group.takeLost()) await this.change(action);
         return;
       case "refused": {
-        const card = from && group.card(from);
-        if (card) await this.#sendPackage(card, NOWHERE);
+        const card = from && roster.devices.get(hex(from));
+        if (!card) return;
+        if (group.has(card.node)) await this.#sendPackage(card, NOWHERE);
+        else if (!this.post.again(`farewell ${hex(card.node)}`)) {
+          await this.#farewell(card.node, card);
+        }
         return;
       }
       case "removed":
         return this.events.removed();
       case "orphaned":
         // The branch that let us in lost. Whoever let us in does it again; asking hurries it up.
-        this.post.toEverybody(Subtype.joinRequest, await group.request());
+        if (!this.post.again("orphaned")) await this.#askToJoin();
     }
   }
 

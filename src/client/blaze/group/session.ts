@@ -129,6 +129,9 @@ export class GroupSession implements LinkEvents {
       {
         state: (state, sender) => this.#merge(state, sender),
         progress: (received, total) => events.backlog(received, total),
+        done: () => {
+          for (const node of this.#keeper.present.keys()) this.#acknowledge(node);
+        },
       },
     );
     void this.post.run(() => this.#greet());
@@ -148,7 +151,9 @@ export class GroupSession implements LinkEvents {
   /** Makes a change of the group and goes on in the new epoch. */
   change(action: Action): Promise<void> {
     const done = Promise.withResolvers<void>();
-    void this.post.run(() => this.#keeper.change(action).then(done.resolve, done.reject));
+    const made = this.post.run(() => this.#keeper.change(action).then(done.resolve, done.reject));
+    // Nothing is done once the link is gone.
+    void made.then(() => done.reject(new WireError("OFFLINE", 0, "the link is gone")));
     return done.promise;
   }
 

@@ -41,6 +41,8 @@ export type Sponsor = (client: ClientRequest) => boolean | Promise<boolean>;
 const MOST_CLIENTS = 32;
 /** Counters of a client that are remembered, so that what it sends again is not done again. */
 const MOST_SEEN = 10_000;
+/** Operations of a client that wait for a yes. */
+const MOST_EARLY = 100;
 const NOT_SERVED = 4405;
 
 interface Client {
@@ -49,6 +51,8 @@ interface Client {
   readonly ack: HandshakeAck;
   /** The application said yes. */
   accepted: boolean;
+  /** Operations that came before it said anything. */
+  readonly early: Frame[];
 }
 
 export interface SponsorEvents {
@@ -83,7 +87,7 @@ export class Sponsored implements Clients {
       handshake.database,
       ack.database,
     ]);
-    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false };
+    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false, early: [] };
     this.#clients.set(node, client);
     if (ack.capabilities & Capability.tlvs) {
       this.#send(client, {
@@ -132,9 +136,11 @@ export class Sponsored implements Clients {
       const counter = this.device.history.clock;
       await this.#seal(client, { kind: "insert", collection, id, counter, node: 0, changes });
     }
+    for (const frame of client.early.splice(0)) await this.#take(client, frame);
   }
 
-  async #take(client: Client, { type, payload, encrypted, compressed }: Frame): Promise<void> {
+  async #take(client: Client, frame: Frame): Promise<void> {
+    const { type, payload, encrypted, compressed } = frame;
     if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) {
       if (await client.keys.verify(client.ack.challenge, payload)) return;
       this.#clients.delete(hex(client.node));
@@ -143,7 +149,11 @@ export class Sponsored implements Clients {
     }
     if (type !== FrameType.operation) return;
     if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
-    if (!client.accepted) throw new WireError("NOT_ACCEPTED", 0, "nobody said yes to this client");
+    if (!client.accepted) {
+      if (client.early.push(frame) <= MOST_EARLY) return;
+      client.early.pop();
+      throw new WireError("NOT_ACCEPTED", 0, "nobody has said yes to this client");
+    }
     const operation = decodeOperation(await expand(await client.keys.open(payload), compressed));
     const key = `${hex(client.node)} ${operation.counter}`;
     if (this.#seen.has(key)) return;
