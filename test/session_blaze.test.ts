@@ -256,6 +256,12 @@ test("a token that may not write is told so, and nobody gets the operation", () 
   assertEquals(reader.nextFault(), Refused.readOnly.code);
   reader.extension({ subtype: "direct", node: nodeId(2), frame });
   assertEquals(reader.nextFault(), Refused.readOnly.code);
+  const snapshot = { subtype: "device", code: Subtype.snapshot, body: sealed } as const;
+  reader.extension(snapshot);
+  assertEquals(reader.nextFault(), Refused.readOnly.code);
+  const inside = encodeFrame({ type: FrameType.extension, payload: encodeExtension(snapshot) });
+  reader.extension({ subtype: "direct", node: nodeId(2), frame: inside });
+  assertEquals(reader.nextFault(), Refused.readOnly.code);
   assertEquals(other.received, []);
   reader.frame(FrameType.query, sealed, true);
   assertEquals(other.next().type, FrameType.query);

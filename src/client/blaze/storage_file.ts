@@ -31,10 +31,12 @@ class Journal implements DeviceStorage {
   constructor(private readonly path: string) {}
 
   async load(): Promise<Map<string, Bytes>> {
-    const bytes = await readFile(this.path).catch((error: { code?: string }) => {
+    const file = await readFile(this.path).catch((error: { code?: string }) => {
       if (error.code === "ENOENT") return new Uint8Array();
       throw error;
     });
+    // A Buffer cuts slices that share its memory.
+    const bytes = new Uint8Array(file);
     let at = 0;
     while (at < bytes.length) {
       const length = readBatch(bytes.subarray(at), (key, value) => this.#keep(key, value));

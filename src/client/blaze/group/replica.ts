@@ -31,7 +31,10 @@ export interface RecordState {
   readonly fields: Map<string, Field>;
 }
 
-/** What a merge changed for whoever looks at the record; nothing if nothing is seen of it. */
+/**
+ * What a merge changed for whoever looks at the record; nothing if nothing is seen of it. After an insert the
+ * record is exactly this, whether it was there or not.
+ */
 export type Effect = Pick<Operation, "kind" | "changes"> | undefined;
 
 /** Whether `a` wins over `b`. */
@@ -93,13 +96,14 @@ export class Replica {
     const state = this.#open(collection, id);
     const wasVisible = visible(state);
     const before = state.deleted;
+    let lost = false;
     for (const key of ["inserted", "updated", "deleted"] as const) {
       if (other[key] && later(other[key], state[key])) state[key] = other[key];
     }
     const { deleted } = state;
     if (deleted && deleted !== before) {
       for (const [name, { stamp }] of state.fields) {
-        if (!later(stamp, deleted)) state.fields.delete(name);
+        if (!later(stamp, deleted)) lost = state.fields.delete(name);
       }
     }
     const changes: Fields = {};
@@ -109,7 +113,7 @@ export class Replica {
       state.fields.set(name, field);
       changes[name] = field.value;
     }
-    return effect(state, wasVisible, changes);
+    return effect(state, wasVisible && !lost, wasVisible, changes);
   }
 
   /** Records in the order of collection and id, deleted ones included. */
@@ -143,9 +147,14 @@ export class Replica {
   }
 }
 
-function effect(state: RecordState, wasVisible: boolean, changes: Fields): Effect {
+function effect(
+  state: RecordState,
+  canUpdate: boolean,
+  wasVisible: boolean,
+  changes: Fields,
+): Effect {
   if (!visible(state)) return wasVisible ? { kind: "delete", changes: {} } : undefined;
-  if (!wasVisible) return { kind: "insert", changes: seen(state)! };
+  if (!canUpdate) return { kind: "insert", changes: seen(state)! };
   return Object.keys(changes).length > 0 ? { kind: "update", changes } : undefined;
 }
 
