@@ -4,6 +4,7 @@ import { Close, Refused } from "../src/close.ts";
 import { MAX_MESSAGE, MAX_PAYLOAD } from "../src/wire/blaze/frame.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
 import { encodeTags } from "../src/wire/blaze/control.ts";
+import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { Capability, decodeHandshakeAck, TlvType } from "../src/wire/blaze/handshake.ts";
 import { everything, Lab, LITERAL, nodeId, PAIRED, PROFILE } from "./kit/blaze.ts";
 import { vectors } from "./kit/vectors.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes, sameBytes, WireError } from "../../wire/bytes.ts";
 
 export interface Zstd {
   compress(bytes: Uint8Array): Bytes;
@@ -98,7 +98,7 @@ function guarded(
   decompress: (bytes: Uint8Array, most: number) => Uint8Array,
 ): Zstd {
   return {
-    compress: (bytes) => new Uint8Array(compress(bytes)),
+    compress: (bytes) => new Uint8Array(withoutEmptyFrame(compress(bytes))),
     decompress(bytes, most) {
       const { frame, sized } = wholeFrame(bytes, most);
       let plain: Uint8Array;
@@ -137,6 +137,18 @@ function little(bytes: Uint8Array, at: number, length: number): number {
  * comes after one.
  */
 function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized: boolean } {
+  const { end, sized } = firstFrame(bytes, most);
+  let at = end;
+  while (at < bytes.length) {
+    if (little(bytes, at, 4) >>> 4 !== SKIPPABLE) throw damaged("more than one frame");
+    at += 8 + little(bytes, at + 4, 4);
+  }
+  if (at > bytes.length) throw damaged("cut short");
+  return { frame: bytes.subarray(0, end), sized };
+}
+
+/** Where the first frame ends, and whether it states its size. */
+function firstFrame(bytes: Uint8Array, most: number): { end: number; sized: boolean } {
   if (bytes.length < 5 || little(bytes, 0, 4) !== MAGIC) {
     throw new WireError("NOT_ZSTD", 0, "marked as compressed, but no zstd frame");
   }
@@ -156,11 +168,16 @@ function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized
     last = (block & 1) === 1;
   }
   if (descriptor & 0x04) at += 4; // checksum
-  const end = at;
-  while (at < bytes.length) {
-    if (little(bytes, at, 4) >>> 4 !== SKIPPABLE) throw damaged("more than one frame");
-    at += 8 + little(bytes, at + 4, 4);
-  }
-  if (at > bytes.length) throw damaged("cut short");
-  return { frame: bytes.subarray(0, end), sized: sizeLength > 0 };
+  return { end: at, sized: sizeLength > 0 };
+}
+
+/** Magic, a content size of 0, and a last block of nothing. */
+const EMPTY_FRAME = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00);
+
+/** Deno 2.9.6 puts an empty frame after what it compressed to more than 32 KiB: takes it off. */
+function withoutEmptyFrame(compressed: Uint8Array): Uint8Array {
+  const { end } = firstFrame(compressed, Infinity);
+  return sameBytes(compressed.subarray(end), EMPTY_FRAME)
+    ? compressed.subarray(0, end)
+    : compressed;
 }
