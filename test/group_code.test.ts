@@ -43,7 +43,6 @@ class Victim {
         paired: (partner) => this.partner = partner,
         frame: () => {},
         fault: ({ code }) => this.faults.push(code),
-        lost: () => {},
       },
     );
   }

@@ -39,10 +39,11 @@ export async function introduce(
   const url = new URL(options.url);
   if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
   const done = Promise.withResolvers<string>();
+  let meeting: Meeting | undefined;
   const connection = new Connection(
     { ...options, url },
-    (link) => new Meeting(link, room, options.confirm, invite, done).pairing,
-    { offline: () => {}, ended: (why) => done.reject(why) },
+    (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).pairing,
+    { offline: () => meeting?.left(), ended: (why) => done.reject(why) },
   );
   try {
     return await done.promise;
@@ -71,11 +72,12 @@ class Meeting {
       },
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
       fault: () => {},
-      // Whoever was here before may come back; who has seen a code does not begin anew by itself.
-      lost: () => {
-        if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
-      },
     });
+  }
+
+  /** The link is gone. Who has seen a code does not begin anew by itself. */
+  left(): void {
+    if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
   }
 
   async #compare(code: string, verified: boolean): Promise<void> {
