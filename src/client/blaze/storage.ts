@@ -39,6 +39,7 @@ export function memoryStorage(from: Iterable<[string, Bytes]> = []): DeviceStora
 export class Saver {
   #dirty = new Map<string, Bytes | undefined>();
   #saving: Promise<void> | undefined;
+  #closed = false;
 
   constructor(private readonly storage: DeviceStorage) {}
 
@@ -50,7 +51,8 @@ export class Saver {
   async flush(): Promise<void> {
     // What is being saved now may not hold what was set last: then once more.
     while (this.#saving) await this.#saving.catch(() => {});
-    if (this.#dirty.size === 0) return;
+    // After the end nothing is written: the storage may be somebody else's by now.
+    if (this.#dirty.size === 0 || this.#closed) return;
     const changes = this.#dirty;
     this.#dirty = new Map();
     this.#saving = this.#save(changes).finally(() => this.#saving = undefined);
@@ -68,6 +70,7 @@ export class Saver {
 
   async close(): Promise<void> {
     await this.flush();
+    this.#closed = true;
     await this.storage.close?.();
   }
 }

@@ -165,6 +165,7 @@ export class GroupSession implements LinkEvents {
   }
 
   leave(): void {
+    this.#saveMarks();
     this.post.send({ type: FrameType.disconnect });
     this.post.link.close(1000, "");
   }

@@ -98,9 +98,9 @@ export class Sponsored implements Clients {
     const code = await comparisonCode({ handshake }, { handshake: ack });
     const literal = (ack.capabilities & 0xf0) === 0;
     // People take their time: nothing else waits for them.
-    void Promise.resolve(this.sponsor({ node, literal, code })).then((yes) =>
-      this.post.run(() => this.#judged(client, yes))
-    );
+    const { sponsor } = this;
+    const judge = async () => await sponsor({ node, literal, code });
+    void judge().catch(() => false).then((yes) => this.post.run(() => this.#judged(client, yes)));
   }
 
   async frame(node: Bytes, frame: Bytes): Promise<boolean> {
