@@ -10,6 +10,7 @@ import { bmp } from "./bmp.ts";
 import { codecs } from "./codecs.ts";
 import { ecg } from "./ecg.ts";
 import { fanout } from "./fanout.ts";
+import { group } from "./group.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
 import { meter } from "./meter.ts";
@@ -25,6 +26,7 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   ecg,
   meter,
   viewer,
+  group,
 };
 
 const names = process.argv.slice(2);
@@ -39,6 +41,7 @@ if (names.includes("--help") || names.includes("-h")) {
   codecs   MB/s and operations per second, beside JSON and MessagePack
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
+  group    bytes of a sealed operation, seals and opens a second, time to join a group
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
   ecg      bytes of five encodings, messages per second, alarms to slow readers
   meter    what counting a message costs

@@ -11,7 +11,24 @@ export {
   type Incoming,
   type Sent,
 } from "./blaze/client.ts";
-export { type Compress, type PairFault, type Partner } from "./blaze/pairing.ts";
+export {
+  BlazeGroup,
+  type GroupCollection,
+  type GroupDevice,
+  type GroupIncoming,
+  type GroupOptions,
+  type GroupStatus,
+  type JoinOptions,
+  type NewGroupOptions,
+  type Stored,
+  type StoredRecord,
+} from "./blaze/group_client.ts";
+export { type ClientRequest, type Sponsor } from "./blaze/group/sponsor.ts";
+export { type Confirm } from "./blaze/introduction.ts";
+export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
+export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
+export { type PairFault, type Partner } from "./blaze/pairing.ts";
+export { type Compress } from "./blaze/zstd.ts";
 export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/client.ts";
 export {
   type EcgGap,

@@ -107,6 +107,11 @@ export class LiteralClient {
     return literalFrame(0x1, this.proof(), false, this.style);
   }
 
+  /** The derived key: what nobody in between may ever hold. */
+  get key(): Uint8Array {
+    return this.#key!;
+  }
+
   /** HMAC-SHA256 of the challenge under the shared secret. */
   proof(): Buffer {
     return createHmac("sha256", this.#secret!).update(this.challenge!).digest();

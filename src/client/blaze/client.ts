@@ -23,7 +23,15 @@ import { type FieldsInput, Uuid } from "../../wire/blaze/record.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
-import { type Compress, type PairFault, Pairing, type Partner } from "./pairing.ts";
+import {
+  BlazeGroup,
+  type GroupOptions,
+  type JoinOptions,
+  type NewGroupOptions,
+} from "./group_client.ts";
+import { hashNode } from "./node_hash.ts";
+import { type PairFault, Pairing, type Partner } from "./pairing.ts";
+import type { Compress } from "./zstd.ts";
 
 export interface BlazeOptions extends ConnectOptions {
   readonly database: string;
@@ -91,7 +99,7 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     checkDatabase(options.database);
     this.#options = options;
     this.node = options.node ?? Uuid.parse(crypto.randomUUID());
-    this.#nodeHash = hashNode(this.node);
+    this.#nodeHash = hashNode(this.node.bytes());
     this.#awaitPartner();
     const url = new URL(options.url);
     if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(options.database)}`;
@@ -104,9 +112,24 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     });
   }
 
-  /** Connects, and goes on connecting until closed. Throws for a name no database can have. */
-  static open(options: BlazeOptions): BlazeClient {
-    return new BlazeClient(options);
+  /**
+   * Connects, and goes on connecting until closed. With a `database`: as one of a pair; throws for a name
+   * no database can have. With a `secret` or a `storage`: as a device of a group.
+   */
+  static open(options: BlazeOptions): BlazeClient;
+  static open(options: GroupOptions): BlazeGroup;
+  static open(options: BlazeOptions | GroupOptions): BlazeClient | BlazeGroup {
+    return "database" in options ? new BlazeClient(options) : BlazeGroup.open(options);
+  }
+
+  /** Makes a group of devices, with this one in it. */
+  static create(options: NewGroupOptions): BlazeGroup {
+    return BlazeGroup.create(options);
+  }
+
+  /** Joins a group by comparing six digits with a device of it that calls `admit`. */
+  static join(options: Omit<GroupOptions, "secret"> & JoinOptions): Promise<BlazeGroup> {
+    return BlazeGroup.join(options);
   }
 
   /** The partner, once there is a key. Rejects when the client ends before. */
@@ -216,10 +239,4 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     for (const loop of this.#loops) loop.end(error);
     this.#loops.clear();
   }
-}
-
-/** First four bytes of SHA-256 of the node id: what an operation carries of its author. */
-async function hashNode(node: Uuid): Promise<number> {
-  const hash = await crypto.subtle.digest("SHA-256", node.bytes());
-  return new DataView(hash).getUint32(0);
 }

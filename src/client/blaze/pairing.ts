@@ -28,9 +28,7 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { commitment, comparisonCode, drawKeyPair, type KeyPair, PairKeys } from "./e2e/pair.ts";
-import { loadZstd } from "./zstd.ts";
-
-export type Compress = "auto" | "always" | "never";
+import { type Compress, expand, shrink } from "./zstd.ts";
 
 export interface PairingOptions {
   /** 16 bytes. */
@@ -64,10 +62,6 @@ export interface PairingEvents {
   fault(fault: PairFault): void;
 }
 
-/** Below this many bytes zstd has nothing to work with. */
-const WORTH_COMPRESSING = 128;
-/** Most bytes that a compressed operation may become. */
-const MAX_PLAINTEXT = 8 * 1024 * 1024;
 /** Largest batch that we take, as TLV 4 says. */
 const MAX_BATCH = 256 * 1024;
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
@@ -278,8 +272,7 @@ export class Pairing implements LinkEvents {
   async #open({ type, compressed, encrypted, payload }: Frame, wireLength: number): Promise<void> {
     const { keys } = this.#agreed();
     if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
-    const opened = await keys.open(payload);
-    const plaintext = compressed ? (await loadZstd()).decompress(opened, MAX_PLAINTEXT) : opened;
+    const plaintext = await expand(await keys.open(payload), compressed);
     this.events.frame(type, plaintext, wireLength);
   }
 
@@ -289,23 +282,13 @@ export class Pairing implements LinkEvents {
       this.link.close(1000, "time for a new key");
       throw new WireError("KEY_WORN_OUT", 0, "connect again for a new key");
     }
-    const { bytes, compressed } = await this.#shrink(plaintext);
+    const mode = this.#compress ? this.options.compress : "never";
+    const { bytes, compressed } = await shrink(plaintext, mode);
     const payload = await keys.seal(bytes);
     if (payload.length > MAX_PAYLOAD) throw new WireError("TOO_LARGE", 0, "at most 1 MiB sealed");
     const message = encodeFrame({ type, compressed, encrypted: true, payload }, { short });
     this.link.send(message);
     return message.length;
-  }
-
-  async #shrink(plaintext: Uint8Array): Promise<{ bytes: Uint8Array; compressed: boolean }> {
-    const always = this.#compress && this.options.compress === "always";
-    if (!always && (!this.#compress || plaintext.length < WORTH_COMPRESSING)) {
-      return { bytes: plaintext, compressed: false };
-    }
-    const smaller = (await loadZstd()).compress(plaintext);
-    return always || smaller.length < plaintext.length
-      ? { bytes: smaller, compressed: true }
-      : { bytes: plaintext, compressed: false };
   }
 
   #agreed(): Agreement {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes, sameBytes, WireError } from "../../wire/bytes.ts";
 
 export interface Zstd {
   compress(bytes: Uint8Array): Bytes;
@@ -36,11 +36,37 @@ const SKIPPABLE = 0x184d2a5;
 const MAX_WINDOW = 13 << 3;
 /** How the WebAssembly build says ZSTD_error_dstSize_tooSmall. */
 const NO_ROOM = "code -70";
+/** Below this many bytes zstd has nothing to work with. */
+const WORTH_COMPRESSING = 128;
+/** Most bytes that a compressed payload may become. */
+export const MAX_PLAINTEXT = 8 * 1024 * 1024;
+
+/** `auto`: where it makes the bytes fewer. */
+export type Compress = "auto" | "always" | "never";
+
 let loading: Promise<Zstd> | undefined;
 
 /** Loads zstd, once. */
 export function loadZstd(): Promise<Zstd> {
   return loading ??= load();
+}
+
+/** Compresses as the mode says. Each payload by itself: no two ever share a context. */
+export async function shrink(
+  plaintext: Uint8Array,
+  mode: Compress,
+): Promise<{ bytes: Uint8Array; compressed: boolean }> {
+  const worth = mode === "always" || (mode === "auto" && plaintext.length >= WORTH_COMPRESSING);
+  if (!worth) return { bytes: plaintext, compressed: false };
+  const smaller = (await loadZstd()).compress(plaintext);
+  return mode === "always" || smaller.length < plaintext.length
+    ? { bytes: smaller, compressed: true }
+    : { bytes: plaintext, compressed: false };
+}
+
+/** The inverse of {@linkcode shrink}. Throws what {@linkcode Zstd.decompress} throws. */
+export async function expand(bytes: Bytes, compressed: boolean): Promise<Bytes> {
+  return compressed ? (await loadZstd()).decompress(bytes, MAX_PLAINTEXT) : bytes;
 }
 
 async function load(): Promise<Zstd> {
@@ -72,7 +98,7 @@ function guarded(
   decompress: (bytes: Uint8Array, most: number) => Uint8Array,
 ): Zstd {
   return {
-    compress: (bytes) => new Uint8Array(compress(bytes)),
+    compress: (bytes) => new Uint8Array(withoutEmptyFrame(compress(bytes))),
     decompress(bytes, most) {
       const { frame, sized } = wholeFrame(bytes, most);
       let plain: Uint8Array;
@@ -111,6 +137,18 @@ function little(bytes: Uint8Array, at: number, length: number): number {
  * comes after one.
  */
 function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized: boolean } {
+  const { end, sized } = firstFrame(bytes, most);
+  let at = end;
+  while (at < bytes.length) {
+    if (little(bytes, at, 4) >>> 4 !== SKIPPABLE) throw damaged("more than one frame");
+    at += 8 + little(bytes, at + 4, 4);
+  }
+  if (at > bytes.length) throw damaged("cut short");
+  return { frame: bytes.subarray(0, end), sized };
+}
+
+/** Where the first frame ends, and whether it states its size. */
+function firstFrame(bytes: Uint8Array, most: number): { end: number; sized: boolean } {
   if (bytes.length < 5 || little(bytes, 0, 4) !== MAGIC) {
     throw new WireError("NOT_ZSTD", 0, "marked as compressed, but no zstd frame");
   }
@@ -130,11 +168,16 @@ function wholeFrame(bytes: Uint8Array, most: number): { frame: Uint8Array; sized
     last = (block & 1) === 1;
   }
   if (descriptor & 0x04) at += 4; // checksum
-  const end = at;
-  while (at < bytes.length) {
-    if (little(bytes, at, 4) >>> 4 !== SKIPPABLE) throw damaged("more than one frame");
-    at += 8 + little(bytes, at + 4, 4);
-  }
-  if (at > bytes.length) throw damaged("cut short");
-  return { frame: bytes.subarray(0, end), sized: sizeLength > 0 };
+  return { end: at, sized: sizeLength > 0 };
+}
+
+/** Magic, a content size of 0, and a last block of nothing. */
+const EMPTY_FRAME = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00);
+
+/** Deno 2.9.6 puts an empty frame after what it compressed to more than 32 KiB: takes it off. */
+function withoutEmptyFrame(compressed: Uint8Array): Uint8Array {
+  const { end } = firstFrame(compressed, Infinity);
+  return sameBytes(compressed.subarray(end), EMPTY_FRAME)
+    ? compressed.subarray(0, end)
+    : compressed;
 }

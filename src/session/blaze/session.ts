@@ -13,7 +13,7 @@ import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
 import { hex, WireError } from "../../wire/bytes.ts";
 import { decodeTags, encodeFault } from "../../wire/blaze/control.ts";
-import { decodeExtension } from "../../wire/blaze/extension.ts";
+import { decodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import {
   decodeFrame,
   encodeFrame,
@@ -77,8 +77,11 @@ export class BlazeSessions {
   }
 }
 
-/** Frames that a read-only token may not send. */
+/** Frames that a read-only token may not send; a snapshot holds records too. */
 const WRITES: ReadonlySet<FrameType> = new Set([FrameType.operation, FrameType.queryResult]);
+const writes = (frame: Uint8Array, header: 5 | 7): boolean =>
+  WRITES.has(frameType(frame)) ||
+  (frameType(frame) === FrameType.extension && frame[header] === Subtype.snapshot);
 
 class BlazeSession implements LinkEvents {
   readonly #outbox: Outbox;
@@ -194,7 +197,7 @@ class BlazeSession implements LinkEvents {
       case FrameType.error:
         if (!this.#faults.take()) return;
     }
-    if (!member.mayWrite && WRITES.has(type)) return this.#refuse(member, Refused.readOnly);
+    if (!member.mayWrite && writes(message, header)) return this.#refuse(member, Refused.readOnly);
     if (!member.profile) this.#toPartner(message, type, header, member);
     else if (type !== FrameType.extension) this.#room!.publish(message, member);
     else this.#extension(message, header, member);
@@ -241,7 +244,7 @@ class BlazeSession implements LinkEvents {
       return this.#refuse(member, Refused.notAllowed, `${extension.subtype} is the relay's word`);
     }
     const inner = headerSize(extension.frame);
-    if (!member.mayWrite && WRITES.has(frameType(extension.frame))) {
+    if (!member.mayWrite && writes(extension.frame, inner)) {
       return this.#refuse(member, Refused.readOnly);
     }
     if (extension.subtype === "tagged") return room.publishTagged(message, extension.tag, member);

@@ -24,6 +24,7 @@ export const Subtype = {
   reveal: 0x13,
   snapshot: 0x14,
   snapshotRequest: 0x15,
+  joinRequest: 0x16,
 } as const;
 
 export const TAG_LENGTH = 8;

@@ -1,0 +1,379 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { test } from "node:test";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { BlazeClient, memoryStorage, Uuid, WireError } from "../src/client/mod.ts";
+import { fileStorage } from "../src/client/blaze/storage_file.ts";
+import type { Bytes } from "../src/wire/bytes.ts";
+import {
+  contents,
+  converged,
+  eventually,
+  group,
+  online,
+  type Told,
+  withDevices,
+} from "./kit/group.ts";
+import { withRelay } from "./kit/relay.ts";
+
+/** A storage that can be copied, as a backup would. */
+function backedUp(from: Iterable<[string, Bytes]> = []) {
+  const storage = memoryStorage(from);
+  return { storage, copy: () => storage.load() };
+}
+
+/** The latest epoch that a device told of. */
+const epoch = ({ statuses }: Told) =>
+  statuses.findLast((status) => status.kind === "epoch")?.number;
+
+const title = ({ client }: Told, id: Uuid) => client.collection("bugs").get(id)?.title;
+
+test("a group of three devices syncs inserts, updates and deletes", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 3);
+      const [a, b, c] = devices as [Told, Told, Told];
+      const { id } = await a.client.collection("bugs").insert({ title: "Crash", priority: 5 });
+      await eventually(() => title(c, id) === "Crash", "c has it");
+      await c.client.collection("bugs").update(id, { title: "Crash on start" });
+      await eventually(() => title(b, id) === "Crash on start", "b has it");
+      assertEquals(b.client.collection("bugs").get(id), { title: "Crash on start", priority: 5 });
+      await b.client.collection("bugs").delete(id);
+      await eventually(() => a.client.collection("bugs").list().length === 0, "a has it");
+      const { operation, sender, backlog } = a.incoming.at(-1)!;
+      assertEquals([operation.kind, sender.name, sender.verified, backlog], [
+        "delete",
+        "device 1",
+        "membership",
+        false,
+      ]);
+      await eventually(
+        () => devices.every(({ client }) => client.pending === 0),
+        "all acknowledged",
+      );
+      assertEquals(devices.map((one) => one.faults()), [[], [], []]);
+    })
+  ));
+
+test("a device that joins gets everything that was there before, with progress", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 2);
+      const bugs = devices[0]!.client.collection("bugs");
+      const text = "x".repeat(2_000);
+      for (let i = 0; i < 400; i++) await bugs.insert({ title: `${i}`, text });
+      await eventually(() => devices[0]!.client.pending === 0, "all acknowledged");
+      const late = kit.open({ url: relay.url, secret });
+      await converged([devices[0]!, late], 400);
+      const progress = late.statuses.filter(({ kind }) => kind === "backlog");
+      assert(progress.length >= 2, "it came in parts");
+      assertEquals(progress.at(-1), { kind: "backlog", received: 400, total: 400 });
+      assert(late.incoming.every(({ backlog }) => backlog));
+    })
+  ));
+
+test("operations done offline arrive one by one once the device is back", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 1);
+      const kept = backedUp();
+      const first = kit.open({ url: relay.url, secret, storage: kept.storage });
+      await first.client.ready;
+      await first.client.close();
+      // Nobody listens there: the device is offline, and works.
+      const offline = kit.open({ url: "ws://127.0.0.1:1", storage: kept.storage });
+      await offline.client.ready;
+      const { id } = await offline.client.collection("bugs").insert({ title: "on the train" });
+      await offline.client.collection("bugs").update(id, { title: "in the tunnel" });
+      assertEquals(title(offline, id), "in the tunnel");
+      assertEquals(offline.client.pending, 2);
+      await offline.client.close();
+
+      const back = kit.open({ url: relay.url, storage: kept.storage });
+      await back.client.ready;
+      assertEquals(title(back, id), "in the tunnel");
+      await eventually(() => title(devices[0]!, id) === "in the tunnel", "it arrived");
+      await eventually(() => back.client.pending === 0, "it was acknowledged");
+      const kinds = devices[0]!.incoming.map(({ operation }) => operation.kind);
+      assertEquals(kinds[0], "insert");
+    })
+  ));
+
+test("the offline queue is bounded, and what it lost arrives as records", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 1, { offline: 10 });
+      const [a] = devices as [Told];
+      for (let i = 0; i < 25; i++) await a.client.collection("bugs").insert({ i });
+      assertEquals(a.client.pending, 10);
+      const b = kit.open({ url: relay.url, secret: (await a.client.secret())! });
+      await converged([a, b], 25);
+    })
+  ));
+
+test("an operation that was sent twice is done once", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const kept = backedUp();
+      const { devices, secret } = await group(kit, relay.url, 1, { storage: kept.storage });
+      const b = kit.open({ url: relay.url, secret });
+      await b.client.ready;
+      await eventually(() => online(devices[0]!.client) === 2, "they see each other");
+      await devices[0]!.client.collection("bugs").insert({ n: 1 });
+      const before = await kept.copy();
+      await eventually(() => b.incoming.length === 1, "it came");
+      await devices[0]!.client.close();
+      // As after a crash before the acknowledgement was stored: the queue still holds it.
+      assert([...before.keys()].some((key) => key.startsWith("queue/")));
+      const again = kit.open({ url: relay.url, storage: memoryStorage(before) });
+      await again.client.ready;
+      await again.client.collection("bugs").insert({ n: 2 });
+      await eventually(() => b.incoming.length >= 2, "the next came");
+      assertEquals(b.incoming.map(({ operation }) => operation.changes), [{ n: 1 }, { n: 2 }]);
+    })
+  ));
+
+test("a device restored from an old copy loses nothing and repeats no operation id", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const kept = backedUp();
+      const { devices, secret } = await group(kit, relay.url, 1, { storage: kept.storage });
+      const [a] = devices as [Told];
+      const b = kit.open({ url: relay.url, secret });
+      await eventually(() => online(a.client) === 2, "b is here");
+      await a.client.collection("bugs").insert({ n: 1 });
+      const backup = await kept.copy();
+      for (let n = 2; n <= 5; n++) await a.client.collection("bugs").insert({ n });
+      await converged([a, b], 5);
+      await a.client.close();
+
+      const restored = kit.open({ url: relay.url, storage: memoryStorage(backup) });
+      // Its counter 2 was taken by what it has forgotten.
+      assertEquals((await restored.client.collection("bugs").insert({ n: 6 })).counter, 2n);
+      await converged([restored, b], 6);
+      assertEquals(
+        b.client.collection("bugs").list().map(({ fields }) => Number(fields.n)).sort(),
+        [1, 2, 3, 4, 5, 6],
+      );
+    })
+  ));
+
+test("a removed device reads nothing newer, learns of it, and cannot write", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 3);
+      const [a, b, c] = devices as [Told, Told, Told];
+      const lost = await c.client.node();
+      await a.client.collection("bugs").insert({ n: 1 });
+      await converged(devices);
+      await a.client.remove(lost);
+      await eventually(() => c.statuses.some(({ kind }) => kind === "removed"), "c knows");
+      await a.client.collection("bugs").insert({ secret: "not for c" });
+      await converged([a, b], 2);
+      assertEquals(c.client.collection("bugs").list().length, 1);
+      await assertRejects(() => c.client.collection("bugs").insert({ n: 3 }), Error);
+      assertEquals(a.client.devices().map(({ name }) => name), ["device 0", "device 1"]);
+    })
+  ));
+
+test("the text of a group lets nobody in after a removal, an invitation does, once", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 2);
+      const [a, b] = devices as [Told, Told];
+      await a.client.remove(await b.client.node());
+      assertEquals(await a.client.secret(), undefined);
+      const again = kit.open({ url: relay.url, secret });
+      const invitation = await a.client.invite();
+      assertNotEquals(invitation, secret);
+      const invited = kit.open({ url: relay.url, secret: invitation });
+      await invited.client.ready;
+      const second = kit.open({ url: relay.url, secret: invitation });
+      await eventually(() => a.faults().includes("NOT_ADMITTED"), "the second use is refused");
+      assertEquals(again.client.devices(), []);
+      assertEquals(second.client.devices(), []);
+      assertEquals(a.client.devices().length, 2);
+    })
+  ));
+
+test("an invitation that has expired lets nobody in", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 1);
+      const [a] = devices as [Told];
+      const late = kit.open({ url: relay.url, secret: await a.client.invite(-1) });
+      await eventually(() => a.faults().includes("NOT_ADMITTED"), "it is refused");
+      assertEquals(late.client.devices(), []);
+    })
+  ));
+
+test("a device that was away for ten rotations catches up", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const kept = backedUp();
+      const { devices, secret } = await group(kit, relay.url, 2);
+      const away = kit.open({ url: relay.url, secret, storage: kept.storage });
+      await away.client.ready;
+      await away.client.close();
+      const offline = kit.open({ url: "ws://127.0.0.1:1", storage: kept.storage });
+      await offline.client.collection("bugs").insert({ title: "from far away" });
+      await offline.client.close();
+      for (let i = 0; i < 10; i++) {
+        await devices[i % 2]!.client.rotate();
+        await eventually(() => devices.every((one) => epoch(one) === 4 + i), "both are in it");
+      }
+      await devices[0]!.client.collection("bugs").insert({ title: "news" });
+      const back = kit.open({ url: relay.url, storage: kept.storage });
+      await converged([...devices, back], 2);
+      assertEquals(epoch(back), 13);
+    })
+  ));
+
+test("two devices that change the group at the same time end in one epoch", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 4);
+      const [a, b, c, d] = devices as [Told, Told, Told, Told];
+      await Promise.all([
+        a.client.remove(await d.client.node()),
+        b.client.rotate(),
+        c.client.rotate(),
+      ]);
+      await eventually(
+        () => [a, b, c].every(({ client }) => client.devices().length === 3),
+        "d is removed everywhere",
+      );
+      await eventually(() => d.statuses.some(({ kind }) => kind === "removed"), "d knows");
+      for (const { client } of [a, b, c]) await client.collection("bugs").insert({});
+      await converged([a, b, c], 3);
+    })
+  ));
+
+test("operations of a group that signs are verified by signature", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 2, { signed: true });
+      await devices[0]!.client.collection("bugs").insert({ n: 1 });
+      await eventually(() => devices[1]!.incoming.length === 1, "it came");
+      assertEquals(devices[1]!.incoming[0]!.sender.verified, "signature");
+    })
+  ));
+
+test("a device that keeps some collections gets their tagged frames only, and asks for others", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 1, { tagged: true });
+      const [a] = devices as [Told];
+      await a.client.collection("notes").insert({ text: "before" });
+      const b = kit.open({ url: relay.url, secret, collections: ["bugs"] });
+      await eventually(() => online(a.client) === 2, "b is here");
+      await a.client.collection("notes").insert({ text: "private" });
+      const { id } = await a.client.collection("bugs").insert({ title: "shared" });
+      await eventually(() => title(b, id) === "shared", "it came");
+      assertEquals(b.client.collection("notes").list(), []);
+      assertEquals(b.incoming.length, 1);
+      const notes = await b.client.collection("notes").query();
+      assertEquals(notes.map(({ fields }) => fields.text).sort(), ["before", "private"]);
+      assertEquals(b.client.collection("notes").list(), []);
+    })
+  ));
+
+test("two devices join by comparing six digits", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 1);
+      const [a] = devices as [Told];
+      await a.client.collection("bugs").insert({ title: "here first" });
+      const codes: string[] = [];
+      const confirm = (code: string) => codes.push(code) > 0;
+      const [joined] = await Promise.all([
+        BlazeClient.join({ url: relay.url, name: "new", confirm }),
+        a.client.admit({ confirm }),
+      ]);
+      const b = kit.add(joined);
+      await b.client.ready;
+      await converged([a, b], 1);
+      assertEquals(codes.length, 2);
+      assertEquals(codes[0], codes[1]);
+      assert(/^\d{6}$/.test(codes[0]!));
+    })
+  ));
+
+for (const who of ["the new device", "the device of the group"]) {
+  test(`a wrong code, seen by ${who}, leaves nothing behind`, () =>
+    withRelay((relay) =>
+      withDevices(async (kit) => {
+        const kept = backedUp();
+        const { devices } = await group(kit, relay.url, 1, { storage: kept.storage });
+        const before = await kept.copy();
+        const fresh = backedUp();
+        const says = (name: string) => () => who !== name;
+        const results = await Promise.allSettled([
+          BlazeClient.join({
+            url: relay.url,
+            storage: fresh.storage,
+            confirm: says("the new device"),
+          }),
+          devices[0]!.client.admit({ confirm: says("the device of the group") }),
+        ]);
+        assertEquals(results.map(({ status }) => status), ["rejected", "rejected"]);
+        assertEquals((await fresh.copy()).size, 0);
+        assertEquals((await kept.copy()).get("group"), before.get("group"));
+        assertEquals(devices[0]!.client.devices().length, 1);
+      })
+    ));
+}
+
+test("a device keeps everything in a file over restarts, torn writes included", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const folder = mkdtempSync(`${tmpdir()}/blaze-group-`);
+      try {
+        const path = `${folder}/device`;
+        const a = kit.create({ url: relay.url, database: "bugs", storage: fileStorage(path) });
+        const { id } = await a.client.collection("bugs").insert({ title: "kept" });
+        const node = await a.client.node();
+        await a.client.close();
+        const b = kit.open({ url: relay.url, storage: fileStorage(path) });
+        await b.client.ready;
+        assertEquals(await b.client.node(), node);
+        assertEquals(title(b, id), "kept");
+        assertEquals(b.client.pending, 1);
+        await b.client.close();
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    })
+  ));
+
+test("a storage that holds another group is not touched", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const kept = backedUp();
+      const { devices } = await group(kit, relay.url, 1, { storage: kept.storage });
+      await devices[0]!.client.close();
+      const other = kit.create({ url: relay.url, database: "notes" });
+      await other.client.ready;
+      const secret = (await other.client.secret())!;
+      const mixed = kit.open({ url: relay.url, secret, storage: kept.storage });
+      const error = await assertRejects(() => mixed.client.ready, WireError);
+      assertEquals(error.code, "OTHER_GROUP");
+      const again = kit.create({ url: relay.url, database: "bugs", storage: kept.storage });
+      const exists = await assertRejects(() => again.client.ready, WireError);
+      assertEquals(exists.code, "GROUP_EXISTS");
+    })
+  ));
+
+test("presence says who comes and goes", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, relay.url, 2);
+      const [a, b] = devices as [Told, Told];
+      const node = await b.client.node();
+      await b.client.close();
+      await eventually(() => online(a.client) === 1, "b has left");
+      const seen = a.statuses.filter((one) => one.kind === "presence" && one.node === node);
+      assertEquals(seen.map((one) => one.kind === "presence" && one.online), [true, false]);
+      assertEquals(contents(a.client), "");
+    })
+  ));

@@ -1,0 +1,260 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { test } from "node:test";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  answer,
+  decodePart,
+  decodeRequest,
+  encodeRequest,
+  placeOf,
+} from "../src/client/blaze/group/backlog.ts";
+import { History, readVector, writeVector } from "../src/client/blaze/group/history.ts";
+import { decodeState, encodeState } from "../src/client/blaze/group/record_state.ts";
+import { type RecordState, Replica, seen } from "../src/client/blaze/group/replica.ts";
+import { fileStorage } from "../src/client/blaze/storage_file.ts";
+import { Saver } from "../src/client/blaze/storage.ts";
+import { hex, Reader, utf8Bytes, WireError, Writer } from "../src/wire/bytes.ts";
+import { type Operation, operationKinds } from "../src/wire/blaze/operation.ts";
+import { type Fields, Uuid } from "../src/wire/blaze/record.ts";
+import { fc, holds } from "./kit/random.ts";
+
+const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];
+
+/** Operations with distinct stamps on a few records. */
+const operations = fc.uniqueArray(
+  fc.record({
+    kind: fc.constantFrom(...operationKinds),
+    id: fc.integer({ min: 1, max: 3 }),
+    counter: fc.integer({ min: 1, max: 12 }),
+    node: fc.constantFrom(...nodes),
+    changes: fc.dictionary(fc.constantFrom("a", "b", "c"), fc.integer({ min: 0, max: 9 })),
+  }),
+  { selector: ({ counter, node }) => `${counter}${node}`, maxLength: 20 },
+);
+
+interface Made {
+  kind: Operation["kind"];
+  id: number;
+  counter: number;
+  node: string;
+  changes: Fields;
+}
+
+const apply = (replica: Replica, { kind, id, counter, node, changes }: Made) =>
+  replica.apply(
+    {
+      kind,
+      collection: "bugs",
+      id: new Uuid(0n, BigInt(id)),
+      counter: BigInt(counter),
+      node: 0,
+      changes: kind === "delete" ? {} : changes,
+    },
+    { counter: BigInt(counter), node },
+  );
+
+const view = (replica: Replica) => [...replica.all()].map((state) => [placeOf(state), seen(state)]);
+
+test("Replica ends the same in whatever order operations arrive, and however often", () => {
+  holds(fc.property(operations, fc.array(fc.nat()), (made, order) => {
+    const [straight, mixed] = [new Replica(), new Replica()];
+    for (const one of made) apply(straight, one);
+    const shuffled = [...made, ...made].map((one, i) => ({ one, key: order[i] ?? i }))
+      .sort((a, b) => a.key - b.key);
+    for (const { one } of shuffled) apply(mixed, one);
+    assertEquals(view(mixed), view(straight));
+  }));
+});
+
+test("Replica ends the same when records are merged instead of operations", () => {
+  holds(fc.property(operations, fc.nat(20), (made, cut) => {
+    const [whole, left, right] = [new Replica(), new Replica(), new Replica()];
+    for (const one of made) apply(whole, one);
+    for (const one of made.slice(0, cut)) apply(left, one);
+    for (const one of made.slice(cut)) apply(right, one);
+    for (const state of right.all()) left.merge(decodeState(encodeState(state)));
+    assertEquals(view(left), view(whole));
+  }));
+});
+
+test("the effects of a Replica, applied by a simple reader, give what the replica shows", () => {
+  holds(fc.property(operations, (made) => {
+    const replica = new Replica();
+    const reader = new Map<string, Fields>();
+    for (const one of made) {
+      const effect = apply(replica, one);
+      if (!effect) continue;
+      const id = `${one.id}`;
+      if (effect.kind === "delete") reader.delete(id);
+      else if (effect.kind === "insert") reader.set(id, effect.changes);
+      else reader.set(id, { ...reader.get(id), ...effect.changes });
+    }
+    const shown = replica.list("bugs").map(({ id, fields }) => [`${id.low}`, fields] as const);
+    assertEquals(new Map(shown.sort()), new Map([...reader].sort()));
+  }));
+});
+
+test("Replica: a delete wins over what it knew, and an insert brings a record back", () => {
+  const replica = new Replica();
+  const id = new Uuid(0n, 1n);
+  const [node] = nodes as [string];
+  const one = (kind: Operation["kind"], counter: bigint, changes: Fields) =>
+    replica.apply({ kind, collection: "bugs", id, counter, node: 0, changes }, { counter, node });
+  one("insert", 1n, { a: 1 });
+  one("delete", 5n, {});
+  assertEquals(one("update", 3n, { a: 2 }), undefined);
+  assertEquals(one("update", 7n, { b: 2 }), undefined);
+  assertEquals(replica.get("bugs", id), undefined);
+  assertEquals(one("insert", 8n, { c: 3 }), { kind: "insert", changes: { b: 2, c: 3 } });
+});
+
+test("History: gaps are seen, closed in any order, and each operation is taken once", () => {
+  holds(fc.property(fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }), (order) => {
+    const history = new History();
+    const [node] = nodes as [string];
+    for (const n of order) {
+      const counter = BigInt(10 * n);
+      const previous = n === 1 ? 0n : counter - 10n;
+      const before = history.have(node);
+      const { fresh, gap } = history.note(node, counter, previous);
+      assertEquals([fresh, gap], [true, previous > before]);
+      assertEquals(history.note(node, counter, previous).fresh, false);
+    }
+    assertEquals(history.have(node), 80n);
+    assertEquals(history.clock, 80n);
+  }));
+});
+
+test("History refuses a counter that would use the clock up", () => {
+  const history = new History();
+  const error = assertThrows(() => history.note(nodes[0]!, 2n ** 60n, 0n), WireError);
+  assertEquals(error.code, "BAD_COUNTER");
+  assertEquals(history.clock, 0n);
+});
+
+const sample = (): RecordState => {
+  const replica = new Replica();
+  for (const [i, kind] of (["insert", "update", "delete", "insert"] as const).entries()) {
+    apply(replica, { kind, id: 1, counter: i + 1, node: nodes[i % 3]!, changes: { a: i, é: i } });
+  }
+  return replica.state("bugs", new Uuid(0n, 1n))!;
+};
+
+test("decodeState reads what encodeState wrote, and refuses every truncation", () => {
+  const bytes = encodeState(sample());
+  assertEquals(hex(encodeState(decodeState(bytes))), hex(bytes));
+  for (let length = 0; length < bytes.length; length++) {
+    assertThrows(() => decodeState(bytes.subarray(0, length)), WireError);
+  }
+});
+
+test("decodeState, decodePart, decodeRequest and readVector answer or throw a WireError", () => {
+  const readers = [
+    decodeState,
+    decodePart,
+    decodeRequest,
+    (bytes: Uint8Array) => readVector(new Reader(bytes)),
+  ];
+  holds(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+    for (const read of readers) {
+      try {
+        read(bytes);
+      } catch (error) {
+        assert(error instanceof WireError);
+      }
+    }
+  }));
+});
+
+test("readVector refuses more nodes than a group could have", () => {
+  const bytes = new Writer(2).u16(1_001).finish();
+  assertEquals(assertThrows(() => readVector(new Reader(bytes)), WireError).code, "COUNT_LIMIT");
+  const vector = new Map([[nodes[0]!, 5n]]);
+  assertEquals(readVector(new Reader(writeVector(new Writer(64), vector).finish())), vector);
+});
+
+test("answer gives everything beyond a vector, in parts that end", () => {
+  const replica = new Replica();
+  const [node] = nodes as [string];
+  for (let i = 1; i <= 500; i++) {
+    apply(replica, {
+      kind: "insert",
+      id: i,
+      counter: i,
+      node,
+      changes: { text: "x".repeat(2_000) },
+    });
+  }
+  const id = new Uint8Array(8).fill(1);
+  const vector = new Map([[node, 100n]]);
+  const got = new Replica();
+  let after = "";
+  let parts = 0;
+  for (;;) {
+    const request = decodeRequest(encodeRequest(id, { after, vector, collections: ["bugs"] }));
+    const part = decodePart(answer(replica, new Map([[node, 500n]]), request));
+    for (const state of part.states) got.merge(state);
+    parts++;
+    if (part.last) break;
+    after = placeOf(part.states.at(-1)!);
+  }
+  assertEquals(got.size, 400);
+  assert(parts > 2);
+  const none = decodeRequest(encodeRequest(id, { after: "", vector, collections: ["notes"] }));
+  assertEquals(decodePart(answer(replica, vector, none)).states, []);
+});
+
+test("fileStorage keeps whole batches and drops one that a crash cut off", async () => {
+  const folder = mkdtempSync(`${tmpdir()}/blaze-file-`);
+  const path = `${folder}/device`;
+  try {
+    const last = { length: 0 };
+    for (let cut = 0; cut <= last.length; cut++) {
+      rmSync(path, { force: true });
+      const first = fileStorage(path);
+      assertEquals((await first.load()).size, 0);
+      await first.save(new Map([["a", utf8Bytes("1")], ["b", utf8Bytes("2")]]));
+      await first.save(new Map([["a", utf8Bytes("3")], ["b", undefined]]));
+      const whole = readFileSync(path).length;
+      await first.save(new Map([["c", utf8Bytes("4")]]));
+      await first.close!();
+      const longer = readFileSync(path).length;
+      last.length = longer - whole;
+      truncateSync(path, longer - cut);
+      // What is there after a torn batch is no batch either.
+      if (cut === last.length) appendFileSync(path, new Uint8Array(9).fill(0xff));
+      const again = fileStorage(path);
+      const kept = await again.load();
+      assertEquals(kept.get("a"), utf8Bytes("3"));
+      assertEquals([...kept.keys()], cut === 0 ? ["a", "c"] : ["a"]);
+      await again.save(new Map([["d", utf8Bytes("5")]]));
+      await again.close!();
+      const after = fileStorage(path);
+      assertEquals((await after.load()).get("d"), utf8Bytes("5"));
+      await after.close!();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("Saver tells of a storage that fails, and tries again with what it had", async () => {
+  let broken = true;
+  const saved = new Map<string, unknown>();
+  const saver = new Saver({
+    load: () => Promise.resolve(new Map()),
+    save(changes) {
+      if (broken) return Promise.reject(new Error("the disk is full"));
+      for (const [key, value] of changes) saved.set(key, value);
+      return Promise.resolve();
+    },
+  });
+  saver.set("a", utf8Bytes("1"));
+  const error = await saver.flush().catch((error) => error);
+  assertEquals(error.code, "STORAGE_FAILED");
+  saver.set("b", utf8Bytes("2"));
+  broken = false;
+  await saver.flush();
+  assertEquals([...saved.keys()], ["a", "b"]);
+});

@@ -1,0 +1,163 @@
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import type { ClientRequest } from "../src/client/mod.ts";
+import { hex } from "../src/wire/bytes.ts";
+import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { blindName, parseSecret } from "../src/client/blaze/e2e/secret.ts";
+import {
+  contents,
+  converged,
+  eventually,
+  group,
+  online,
+  type Told,
+  withDevices,
+} from "./kit/group.ts";
+import { LiteralSocket } from "./kit/literal_socket.ts";
+import { withRelay } from "./kit/relay.ts";
+
+const roomOf = async (secret: string) => await blindName(await parseSecret(secret));
+
+test("a sponsor seals anew both ways for a literal client that people said yes to", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const asked: ClientRequest[] = [];
+      const sponsor = (client: ClientRequest) => asked.push(client) > 0;
+      const { devices, secret } = await group(kit, relay.url, 2, { sponsor });
+      const [a, b] = devices as [Told, Told];
+      await a.client.collection("bugs").insert({ title: "there before" });
+      await converged([a, b], 1);
+      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      try {
+        await literal.ready;
+        await eventually(() => literal.operations.length === 1, "it got what was there");
+        assertEquals(asked.length, 1);
+        assertEquals([asked[0]!.code, asked[0]!.literal], [literal.code, true]);
+        await b.client.collection("bugs").insert({ title: "from a device" });
+        await eventually(() => literal.operations.length === 2, "it hears a device");
+        literal.insert("bugs", { title: "from the literal client" });
+        await converged([a, b], 3);
+        const { sender } = b.incoming.find(({ sender }) => sender.client)!;
+        assertEquals(hex(sender.client!), hex(literal.text.node));
+        assertEquals(sender.name, "device 0");
+        // Nothing comes back to it, and nothing that its text does not know.
+        assertEquals(literal.operations.length, 2);
+        assertEquals(literal.refused, []);
+      } finally {
+        literal.close();
+      }
+    })
+  ));
+
+test("two literal clients of one sponsor hear each other", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const room = await roomOf(secret);
+      const [one, two] = [new LiteralSocket(relay.url, room), new LiteralSocket(relay.url, room)];
+      try {
+        await Promise.all([one.ready, two.ready]);
+        one.insert("bugs", { title: "hello" });
+        await eventually(() => two.operations.length === 1, "it came");
+        two.insert("bugs", { title: "hello yourself" });
+        await eventually(() => one.operations.length === 1, "it came back");
+        assertEquals(devices[0]!.client.collection("bugs").list().length, 2);
+      } finally {
+        one.close();
+        two.close();
+      }
+    })
+  ));
+
+test("what a literal client sends again is done once", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 2, { sponsor: () => true });
+      const [a, b] = devices as [Told, Told];
+      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      try {
+        await literal.ready;
+        const first = literal.insert("bugs", { title: "once" });
+        await converged([a, b], 1);
+        // The same counter under a fresh nonce, as a client would send after a reconnect.
+        literal.insert("bugs", { title: "twice" }, first, 1n);
+        literal.insert("bugs", { title: "next" });
+        await converged([a, b], 2);
+        assertEquals(b.client.collection("bugs").get(first), { title: "once" });
+      } finally {
+        literal.close();
+      }
+    })
+  ));
+
+test("when the sponsor leaves, the literal client is sent away and finds another", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 2, { sponsor: () => true });
+      const [a, b] = devices as [Told, Told];
+      const room = await roomOf(secret);
+      const literal = new LiteralSocket(relay.url, room);
+      await literal.ready;
+      await a.client.close();
+      await eventually(() => literal.closedWith !== undefined, "it was closed");
+      assertEquals(literal.closedWith, 4410);
+      assertEquals(literal.types.at(-1), FrameType.disconnect);
+      const again = new LiteralSocket(relay.url, room);
+      try {
+        await again.ready;
+        again.insert("bugs", { title: "by another sponsor" });
+        await eventually(() => contents(b.client) !== "", "it arrived");
+      } finally {
+        again.close();
+      }
+    })
+  ));
+
+test("a client is served nothing while people have not said yes", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const answer = Promise.withResolvers<boolean>();
+      const { devices, secret } = await group(kit, relay.url, 2, {
+        sponsor: () => answer.promise,
+      });
+      const [a, b] = devices as [Told, Told];
+      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      try {
+        await literal.ready;
+        await a.client.collection("bugs").insert({ title: "x" });
+        for (let i = 0; i < 101; i++) literal.insert("bugs", { title: `early ${i}` });
+        await eventually(() => a.faults().includes("NOT_ACCEPTED"), "there is a bound");
+        await converged([a, b], 1);
+        assertEquals(contents(a.client).includes("early"), false);
+        assertEquals(literal.operations, []);
+        answer.resolve(true);
+        await eventually(() => literal.operations.length === 1, "now it is served");
+        await converged([a, b], 101);
+      } finally {
+        literal.close();
+      }
+    })
+  ));
+
+test("a client that proves another secret is dropped", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices, secret } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const [a] = devices as [Told];
+      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      try {
+        await literal.ready;
+        literal.send(
+          encodeFrame({ type: FrameType.handshakeAck, payload: new Uint8Array(32) }),
+        );
+        await eventually(() => a.faults().includes("VERIFY_FAILED"), "it was noticed");
+        await eventually(() => literal.types.includes(FrameType.error), "it was told");
+        literal.insert("bugs", { title: "x" });
+        await a.client.collection("bugs").insert({ title: "mine" });
+        assertEquals(a.client.collection("bugs").list().length, 1);
+        assertEquals(online(a.client), 1);
+      } finally {
+        literal.close();
+      }
+    })
+  ));

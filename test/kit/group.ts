@@ -1,0 +1,125 @@
+/**
+ * Groups of SDK devices for tests.
+ *
+ * @module
+ */
+import { assert } from "@std/assert";
+import {
+  BlazeClient,
+  type BlazeGroup,
+  type GroupIncoming,
+  type GroupOptions,
+  type GroupStatus,
+  type NewGroupOptions,
+} from "../../src/client/mod.ts";
+
+/** A device that remembers what it was told. */
+export interface Told {
+  readonly client: BlazeGroup;
+  readonly statuses: GroupStatus[];
+  readonly incoming: GroupIncoming[];
+  /** Codes of its faults. */
+  faults(): string[];
+}
+
+function listen(client: BlazeGroup): Told {
+  const statuses: GroupStatus[] = [];
+  const incoming: GroupIncoming[] = [];
+  client.onStatus((status) => statuses.push(status));
+  const collect = async () => {
+    for await (const one of client) incoming.push(one);
+  };
+  collect().catch(() => {});
+  const faults = () =>
+    statuses.flatMap((status) => status.kind === "fault" ? [status.fault.code] : []);
+  return { client, statuses, incoming, faults };
+}
+
+const quick = { backoff: { first: 20, most: 100 } };
+
+/** Opens devices, and closes them all whatever happens. */
+export async function withDevices(run: (kit: DeviceKit) => Promise<void>): Promise<void> {
+  const open: BlazeGroup[] = [];
+  const add = (client: BlazeGroup): Told => {
+    open.push(client);
+    return listen(client);
+  };
+  try {
+    await run({
+      create: (options) => add(BlazeClient.create({ ...quick, ...options })),
+      open: (options) => add(BlazeClient.open({ ...quick, ...options })),
+      add,
+    });
+  } finally {
+    await Promise.all(open.map((client) => client.close()));
+  }
+}
+
+export interface DeviceKit {
+  create(options: NewGroupOptions): Told;
+  open(options: GroupOptions): Told;
+  add(client: BlazeGroup): Told;
+}
+
+/** A group of `count` devices that are all online. */
+export async function group(
+  kit: DeviceKit,
+  url: string,
+  count: number,
+  options: Partial<NewGroupOptions> = {},
+): Promise<{ devices: Told[]; secret: string }> {
+  const first = kit.create({ url, database: "bugs", name: "device 0", ...options });
+  await first.client.ready;
+  const isIn = () => first.statuses.some(({ kind }) => kind === "epoch");
+  await eventually(isIn, "the first device is connected");
+  const secret = (await first.client.secret())!;
+  const devices = [first];
+  const { database: _, signed: __, storage: ___, ...common } = options;
+  for (let i = 1; i < count; i++) {
+    const next = kit.open({ url, secret, name: `device ${i}`, ...common });
+    await next.client.ready;
+    devices.push(next);
+  }
+  await eventually(() => devices.every(({ client }) => online(client) === count), "all see all");
+  return { devices, secret };
+}
+
+/** Devices that are online, as this one sees it. */
+export const online = (client: BlazeGroup): number =>
+  client.devices().filter((device) => device.online).length;
+
+/** Waits until something is so. Several parties have to agree first, so no single event tells. */
+export async function eventually(
+  check: () => boolean,
+  what: string | (() => string),
+  ms = 15_000,
+): Promise<void> {
+  const end = performance.now() + ms;
+  while (!check()) {
+    if (performance.now() > end) {
+      assert(false, `not within ${ms} ms: ${typeof what === "string" ? what : what()}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A collection as text, to be compared. */
+export const contents = (client: BlazeGroup, collection = "bugs"): string =>
+  client.collection(collection).list()
+    .map(({ id, fields }) => `${id} ${JSON.stringify(Object.entries(fields).sort())}`)
+    .sort().join("\n");
+
+/** Waits until all hold the same records, and at least so many. */
+export async function converged(devices: readonly Told[], least = 1, ms?: number): Promise<void> {
+  const all = () => devices.map(({ client }) => contents(client));
+  await eventually(
+    () => {
+      const [first, ...others] = all();
+      const count = first === "" ? 0 : first!.split("\n").length;
+      return count >= least && others.every((one) => one === first);
+    },
+    () =>
+      `records differ or are fewer than ${least}: ${all().map((one) => one.split("\n").length)}`,
+    ms,
+  );
+}
