@@ -54,7 +54,11 @@ export async function startRelay(
   const channels = new Channels();
   const links = new LinkRegistry(options.wrap);
   const streams = new Streams(chosen, host);
-  const metrics = new Metrics(() => host.now(), { channels: () => channels.size, memory });
+  const metrics = new Metrics(
+    () => host.now(),
+    { channels: () => channels.size, memory },
+    chosen.slowMessageMs,
+  );
   const ecg = new EcgSessions(channels, chosen, host);
   ecg.meter = metrics.ecg;
   let stopping = false;

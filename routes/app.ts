@@ -20,13 +20,18 @@ export interface Parts extends StreamParts {
   /** BMP: a link that carries many streams. */
   readonly bmp?: Accept;
   readonly echo: Accept;
-  readonly metrics: Metrics;
+  /** Counts what passes, and shows it; without, nothing is counted. */
+  readonly metrics?: Metrics;
   /** Runtime and version, for people. */
   readonly runtime: string;
 }
 
 export function createApp(parts: Parts): Hono<Env> {
   const { blaze, ecg, limits, metrics } = parts;
+  const counted = {
+    blaze: (accept: Accept) => metrics?.blaze.metered(accept) ?? accept,
+    ecg: (accept: Accept) => metrics?.ecg.metered(accept) ?? accept,
+  };
   const app = new Hono<Env>();
 
   app.get("/", (c) => c.text(about(parts.runtime)));
@@ -52,7 +57,7 @@ export function createApp(parts: Parts): Hono<Env> {
       c,
       parts,
       (grant) =>
-        metrics.blaze.metered(
+        counted.blaze(
           blaze.accept(database === undefined ? { grant, layout } : { grant, layout, database }),
         ),
     );
@@ -63,11 +68,10 @@ export function createApp(parts: Parts): Hono<Env> {
     return upgrade(
       c,
       parts,
-      (grant) =>
-        metrics.ecg.metered(ecg.accept(stream === undefined ? { grant } : { grant, stream })),
+      (grant) => counted.ecg(ecg.accept(stream === undefined ? { grant } : { grant, stream })),
     );
   });
-  watch.get("/ws", (c) => upgrade(c, parts, (grant) => metrics.ecg.metered(ecg.accept({ grant }))));
+  watch.get("/ws", (c) => upgrade(c, parts, (grant) => counted.ecg(ecg.accept({ grant }))));
 
   const { bmp } = parts;
   if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
@@ -76,7 +80,7 @@ export function createApp(parts: Parts): Hono<Env> {
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
   app.route("/", pages());
-  app.route("/", metricsRoutes(metrics, parts.admission));
+  if (metrics) app.route("/", metricsRoutes(metrics, parts.admission));
 
   app.notFound((c) =>
     c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)

@@ -5,7 +5,8 @@ import { encodeExtension } from "../src/wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
 import { encodeOperation } from "../src/wire/blaze/operation.ts";
 import { encodeRecord, Uuid } from "../src/wire/blaze/record.ts";
-import { fromHex } from "../src/wire/bytes.ts";
+import { concat, fromHex } from "../src/wire/bytes.ts";
+import { packSamples } from "../src/wire/ecg/samples.ts";
 import { MessageType, Version } from "../src/wire/ecg/codes.ts";
 import { encode } from "../src/wire/ecg/message.ts";
 import { captureLine, readCapture } from "../tools/inspect/capture.ts";
@@ -73,6 +74,25 @@ test("dissect looks into what is compressed", () => {
   const inflated = rows.filter(({ within }) => within === "inflated");
   assertEquals(inflated.length, 503);
   assertEquals(inflated.at(-1)!.name, "payload.signal[499]");
+});
+
+test("dissect takes a batch apart, and looks into packed signals", () => {
+  const samples = Int32Array.from({ length: 100 }, (_, i) => 1000 + i % 7);
+  const payload = { signal: packSamples(7, 300, [samples]) };
+  const one = encode({ version: Version.V1, type: MessageType.ECG_DATA, payload });
+  const other = encode({ version: Version.V1, type: MessageType.PING, payload: 5 });
+  const bytes = concat(one, other);
+  const { protocol, rows } = dissect(bytes);
+  assertEquals(protocol, "ecg");
+  covered(bytes, rows);
+  const found = values(rows);
+  assertEquals([found["[0] type"], found["[1] type"]], ["0x01 ECG_DATA", "0x11 PING"]);
+  assertEquals([found["[0] payload.signal.scale"], found["[0] payload.signal.position"]], [
+    "7",
+    "300",
+  ]);
+  assertStringIncludes(found["[0] payload.signal.packed"]!, "unpacks to 1000 1001 1002 1003 …");
+  assertEquals(found["[1] payload"], "5");
 });
 
 test("dissect says what is wrong with a message, and still names every byte", () => {
@@ -190,8 +210,11 @@ test("dissect takes any bytes and never throws, and covers them all", () => {
   );
   holds(
     fc.property(any, (bytes) => {
-      for (const { name } of dissectors) covered(bytes, dissect(bytes, name).rows);
-      covered(bytes, dissect(bytes).rows);
+      for (const { name } of dissectors) dissect(bytes, name);
+      dissect(bytes);
+      for (const name of ["blaze", "record", "ecg", "operation"]) {
+        covered(bytes, dissect(bytes, name).rows);
+      }
     }),
     500,
   );

@@ -4,7 +4,7 @@ import { EcgClient, MessageType } from "../src/client/mod.ts";
 import { ARRHYTHMIAS, Heart, type HeartOptions, LEADS } from "../tools/formats/heart.ts";
 import { openRecording } from "../tools/formats/open.ts";
 import { physical } from "../tools/formats/recording.ts";
-import { chunkPayload, heartSource, play, recordingSource } from "../tools/player.ts";
+import { chunkPayload, heartSource, play, recordingSource, scaleOf } from "../tools/player.ts";
 import { Recorder } from "../tools/recorder.ts";
 import { root } from "../tools/runtimes.ts";
 import { spread } from "../tools/stats.ts";
@@ -96,12 +96,42 @@ test("chunkPayload is read by the viewer, one lead and many", () => {
   for (const leads of [1, 2, 8]) {
     const source = heartSource(heart({ leads }));
     const rows = source.read(50);
-    const chunk = readChunk(chunkPayload(source, rows, 100, 1_700_000_000_000) as never);
+    const sent = chunkPayload(source, rows, 100, 1_700_000_000_000);
+    const chunk = readChunk(decode(encode({ version: 1, type: 1, payload: sent })).payload);
     assertEquals([chunk.rate, chunk.first, chunk.startMs], [500, 100, 1_700_000_000_000]);
     assertEquals(chunk.leads.map(({ name }) => name), Object.keys(LEADS).slice(0, leads));
     assertEquals(chunk.samples, rows.map((row) => Float32Array.from(row)));
   }
 });
+
+test("play --packed: the integers that were stored arrive, and cost a tenth", () =>
+  withRelay(async ({ url }) => {
+    const recording = real();
+    const source = recordingSource(recording, { to: 720 });
+    const watcher = EcgClient.open({ url, stream: "a" });
+    const loop = await watcher.watch();
+    const monitor = EcgClient.open({ url, stream: "a", scale: scaleOf(source) });
+    await play(monitor, source, { speed: Infinity, chunk: 1, packed: true });
+    const recorder = new Recorder("mine");
+    for (const second of [0, 1]) {
+      const { value } = await loop.next();
+      assert(value.wireLength < 1000, `${value.wireLength} bytes`);
+      value.signal.leads.forEach(({ raw }: { raw: Int32Array }, lead: number) => {
+        const wanted = recording.samples[lead]!.subarray(360 * second, 360 * (second + 1));
+        assertEquals([...raw], [...wanted]);
+      });
+      assertEquals(recorder.take(value, 0), undefined);
+    }
+    const found = recorder.finish(Infinity);
+    assertEquals([found.rate, found.leads.map(({ name }) => name)], [360, ["MLII", "V5"]]);
+    const [row, lead] = [found.samples[0]!, found.leads[0]!];
+    assertEquals(
+      physical(row[100]!, lead),
+      physical(recording.samples[0]![100]!, recording.leads[0]!),
+    );
+    watcher.close();
+    monitor.close();
+  }));
 
 test("play into a relay and record from it: every sample, beat and gap arrives", () =>
   withRelay(async ({ url }) => {
@@ -163,6 +193,7 @@ test("sizesOf: the seed's promises hold on a real recording", () => {
   assert(rows.get("V2, floats, zlib")! < 0.5 * json);
   assert(rows.get("V1, floats")! > json);
   assert(rows.get("V3, integers, zlib")! < rows.get("V3, integers")!);
+  assert(rows.get("V3, packed signal")! < 0.14 * json);
 });
 
 test("complaintsOf names the code of every malformed vector, and finds nothing in good ones", () => {

@@ -329,6 +329,38 @@ test(
 );
 
 test(
+  "viewer joins late and shows the past, and an alarm in its place",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withBrowser(async (browser) => {
+        const leads = [{ name: "II", unit: "uV", gain: 1, baseline: 0 }];
+        const monitor = EcgClient.open({ url, stream: "a", scale: { sampling_rate: RATE, leads } });
+        const second = new Int32Array(RATE).fill(1000);
+        const publish = () => monitor.publishSamples([second], {}, { acknowledged: true });
+        for (let i = 0; i < 5; i++) await publish();
+        await monitor.publish({ anomaly: "PVC", sample: 1200 }, {
+          type: MessageType.ANOMALY_ALERT,
+        });
+        const page = await browser.newPage({ viewport: { width: 1200, height: 400 } });
+        await page.goto(`${url}/viewer#stream=a`);
+        await until(page, `globalThis.viewer?.chart.trace?.end === ${5 * RATE}`);
+        await publish();
+        await until(page, `viewer.chart.trace.end === ${6 * RATE}`);
+        const found = await page.evaluate<unknown[]>(`(() => {
+        const { trace, marks } = viewer.chart;
+        const at = [];
+        marks.within(0, 1e9, ({ sample }) => at.push(sample));
+        return [trace.leads[0].units, trace.value(0, 700), trace.gaps.length, ...at];
+      })()`);
+        assertEquals(found, ["mV", 1, 0, 1200]);
+        assertEquals(await page.textContent("#alarm-title"), "PVC");
+        monitor.close();
+      })
+    ),
+);
+
+test(
   "dashboard shows what passes, and asks for a token where one is needed",
   needsBrowser,
   () =>

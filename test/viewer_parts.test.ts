@@ -182,6 +182,15 @@ test("Trace counts a loss once, whether the relay or the numbers tell", () => {
   assertEquals(values(made), [1, 2, NaN, NaN, NaN, 3]);
 });
 
+test("Trace takes the relay's word for a loss where nothing is numbered", () => {
+  const made = trace(chunk([1, 2]));
+  made.append(chunk([3]), 4);
+  assertEquals(made.gaps, [{ from: 2, to: 6 }]);
+  const numbered = trace(chunk([1, 2], { sample: 0 }));
+  numbered.append(chunk([3], { sample: 5 }), 999);
+  assertEquals(numbered.gaps, [{ from: 2, to: 5 }]);
+});
+
 test("Trace marks a monitor that counts anew, without making samples up", () => {
   const made = trace(chunk([1, 2], { sample: 500 }), chunk([3, 4], { sample: 0 }));
   assertEquals(made.gaps, [{ from: 2, to: 2 }]);
@@ -235,7 +244,7 @@ test("Playhead runs evenly behind lumps of samples", () => {
       if (frame === 0) playhead.jump(end, rate);
     }
     const before = playhead.position;
-    playhead.move(now, end, rate);
+    assert(playhead.move(now, end, rate));
     assert(playhead.position <= end);
     if (frame < 300) continue;
     const speed = (playhead.position - before) / (rate / 60);

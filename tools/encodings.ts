@@ -6,6 +6,8 @@
 import { Version } from "../src/wire/ecg/codes.ts";
 import { MessageType } from "../src/wire/ecg/codes.ts";
 import { encode } from "../src/wire/ecg/message.ts";
+import { packSamples } from "../src/wire/ecg/samples.ts";
+import { Ext } from "../src/wire/ecg/msgpack.ts";
 import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { type LeadInfo, physical, type Recording } from "./formats/recording.ts";
 
@@ -39,7 +41,8 @@ const message = (version: Version, signal: unknown, rate: number, compress = tru
     version,
     type: MessageType.ECG_DATA,
     timestamp: version === Version.V3 ? 1_700_000_000_000_000n : null,
-    payload: { signal, sampling_rate: rate },
+    // The scale of a packed signal says the rate, once a stream.
+    payload: signal instanceof Ext ? { signal } : { signal, sampling_rate: rate },
   }, { compress }).length;
 
 export const encodings: readonly Encoding[] = [
@@ -81,6 +84,15 @@ export const encodings: readonly Encoding[] = [
       const data = Int16Array.from(raw.flatMap((row) => [...row]));
       const shape = raw.length === 1 ? [data.length] : [raw.length, raw[0]!.length];
       return message(Version.V3, new NdArray("int16", data, shape), rate);
+    },
+  },
+  {
+    name: "V3, packed signal",
+    size: ({ raw, rate }) => {
+      const leads = raw.map((row) => Int32Array.from(row));
+      // What is no integer has no packed form.
+      if (raw.some((row) => row.some((value) => !Number.isInteger(value)))) return undefined;
+      return message(Version.V3, packSamples(0, 0, leads), rate);
     },
   },
 ];

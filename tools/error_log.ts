@@ -14,6 +14,7 @@ import { decode } from "../src/wire/ecg/message.ts";
 import type { Direction } from "./inspect/capture.ts";
 import { dissect, dissectorFor } from "./inspect/dissectors.ts";
 import { shortHex } from "./inspect/dissector.ts";
+import { messagesOf } from "./inspect/ecg.ts";
 
 export interface Complaint {
   readonly code: string;
@@ -28,7 +29,7 @@ export function complaintsOf(bytes: Uint8Array, direction?: Direction): Complain
   try {
     if (protocol === "blaze") return blaze(bytes);
     if (protocol === "record" || protocol === "operation") return [];
-    return ecg(bytes);
+    return messagesOf(bytes).flatMap(ecg);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
     const sender = direction === "<" ? "the relay" : direction === ">" ? "the client" : "somebody";

@@ -5,6 +5,7 @@
  */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import process from "node:process";
+import { utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { type Captured, captureLine, type Direction, readCapture } from "./inspect/capture.ts";
 import { dissect, dissectors } from "./inspect/dissectors.ts";
@@ -13,7 +14,7 @@ import { table } from "./inspect/print.ts";
 
 const names = dissectors.map(({ name }) => name);
 const { flags, rest } = readArgs({
-  command: "inspect [HEX | FILE] [flags]",
+  command: "inspect [HEX | FILE | -] [flags]",
   about:
     "Names every byte of messages: given in hexadecimal, in a file (bytes, hexadecimal, or a\n" +
     "capture with > and < lines), on a live link (--url), or of other programs (--listen).",
@@ -59,14 +60,20 @@ else {
 }
 
 function stored(what: string): readonly Captured[] {
+  if (what === "-") return contents(readFileSync(0));
   const typed = readCapture(what);
   if (typed && !existsSync(what)) return typed;
+  // Some protocols are text: JSON of a webview's words, BMP as the document has it.
+  if (/^[{<]/.test(what)) return contents(utf8Bytes(what));
   if (!existsSync(what)) return fail(`"${what.slice(0, 60)}": neither hexadecimal nor a file.`);
-  const bytes = readFileSync(what);
-  if (bytes.length === 0) fail(`${what}: empty.`);
+  return contents(readFileSync(what));
+}
+
+function contents(bytes: Uint8Array): readonly Captured[] {
+  if (bytes.length === 0) fail("There is nothing in it.");
   // Text is what has nothing but text in it.
-  const text = bytes.every((byte) => byte === 9 || byte === 10 || byte === 13 || byte >= 32);
-  return (text ? readCapture(bytes.toString()) : undefined) ?? [{ direction: undefined, bytes }];
+  const text = bytes.every((byte) => [9, 10, 13].includes(byte) || byte >= 32 && byte < 127);
+  return (text ? readCapture(utf8Text(bytes)) : undefined) ?? [{ direction: undefined, bytes }];
 }
 
 async function live(address: string): Promise<void> {

@@ -86,6 +86,8 @@ export interface PlayOptions {
   readonly drop?: number;
   /** An ANOMALY_ALERT every so many seconds of signal; 0 for none. */
   readonly alarmEvery?: number;
+  /** Sends stored integers by the client's scale, packed where the relay knows how. */
+  readonly packed?: boolean;
   readonly signal?: AbortSignal;
   progress?(sent: number): void;
 }
@@ -101,7 +103,7 @@ export function chunkPayload(
   const common = {
     sampling_rate: rate,
     sample,
-    ...(startMs === undefined ? {} : { timestamp: startMs / 1000 }),
+    ...timeOf(startMs),
   };
   if (rows.length === 1) {
     return { signal: rows[0], lead: leads[0]!.name, units: leads[0]!.units, ...common };
@@ -115,6 +117,28 @@ export function chunkPayload(
     ...common,
   };
 }
+
+const timeOf = (startMs?: number): { timestamp?: number } =>
+  startMs === undefined ? {} : { timestamp: startMs / 1000 };
+
+/** The scale of a source: stored steps as they are, and 1 µV for what was computed. */
+export const scaleOf = ({ rate, leads }: Pick<Source, "rate" | "leads">) => ({
+  sampling_rate: rate,
+  leads: leads.map(({ name, units, gain, baseline }) =>
+    gain === 1
+      ? { name, unit: units, gain: COMPUTED_GAIN, baseline: 0 }
+      : { name, unit: units, gain, baseline }
+  ),
+});
+const COMPUTED_GAIN = 1000;
+
+/** Physical values as the integers of {@linkcode scaleOf}: exactly those that were stored. */
+const stored = (source: Source, rows: readonly Float64Array[]): Int32Array<ArrayBuffer>[] => {
+  const { leads } = scaleOf(source);
+  return rows.map((row, i) =>
+    Int32Array.from(row, (value) => Math.round(value * leads[i]!.gain + leads[i]!.baseline))
+  );
+};
 
 /** Plays until the source or the signal ends. Answers how many samples of each lead were sent. */
 export async function play(
@@ -139,8 +163,13 @@ export async function play(
     if (wait > 0) await pause(wait, signal);
     if (signal?.aborted) break;
     const startMs = speed === 1 ? wall + 1000 * sent / source.rate : undefined;
-    const payload = chunkPayload(source, rows, sent, startMs);
-    if (Math.random() >= drop) await client.publish(payload);
+    if (Math.random() >= drop) {
+      if (options.packed) {
+        // A packed signal counts its samples, but not those that never were in one.
+        const counted = drop > 0 ? { sample: sent } : {};
+        await client.publishSamples(stored(source, rows), { ...counted, ...timeOf(startMs) });
+      } else await client.publish(chunkPayload(source, rows, sent, startMs));
+    }
     sent += count;
     const beats = source.beats();
     if (beats.length > 0) {

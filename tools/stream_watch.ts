@@ -5,7 +5,7 @@
  */
 import type { EcgMessage } from "../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../src/wire/ecg/codes.ts";
-import { readChunk, SignalError } from "../web/viewer/signal.ts";
+import { chunkOf, SignalError } from "../web/viewer/signal.ts";
 import { Trace } from "../web/viewer/trace.ts";
 import { type Spread, spread } from "./stats.ts";
 
@@ -86,12 +86,12 @@ export class StreamWatch {
     return this.#numbers(this.#total, this.#all, this.#began);
   }
 
-  #samples({ payload }: EcgMessage): void {
+  #samples(message: EcgMessage): void {
     try {
-      const chunk = readChunk(payload);
+      const chunk = chunkOf(message);
       if (!this.#trace?.fits(chunk)) this.#trace = new Trace(chunk.rate, chunk.leads);
       const gaps = this.#trace.gaps.length;
-      this.#trace.append(chunk);
+      this.#trace.append(chunk, message.gap?.samples);
       for (const { from, to } of this.#trace.gaps.slice(gaps)) this.#lost += to - from;
     } catch (error) {
       if (!(error instanceof SignalError)) throw error;

@@ -5,7 +5,8 @@
  */
 import { decodeFrame, FrameType } from "../wire/blaze/frame.ts";
 import { decodeRecord } from "../wire/blaze/record.ts";
-import { MessageType } from "../wire/ecg/codes.ts";
+import { MAX_BATCH, splitBatch } from "../wire/ecg/batch.ts";
+import { headerSize, MessageType, type Version } from "../wire/ecg/codes.ts";
 import { decode } from "../wire/ecg/message.ts";
 import type { Dialect } from "./meter.ts";
 
@@ -20,6 +21,11 @@ export const ecgDialect: Dialect = {
   typeOf: (message) => message[1] ?? 0,
   typeName: namer(MessageType),
   errorType: MessageType.ERROR,
+  batch(message) {
+    if (message.length > MAX_BATCH || messageLength(message) >= message.length) return undefined;
+    const messages = splitBatch(message);
+    return messages.length > 1 ? messages : undefined;
+  },
   faultOf(message) {
     try {
       const { payload } = decode(message);
@@ -46,6 +52,14 @@ export const blazeDialect: Dialect = {
     }
   },
 };
+
+/** Bytes of the message that begins here, by its header; without one, all of it. */
+function messageLength(message: Uint8Array): number {
+  const header = headerSize[message[0] as Version] ?? 0;
+  if (header === 0 || message.length < header) return Infinity;
+  const [a, b, c, d] = [message[3]!, message[4]!, message[5]!, message[6]!];
+  return header + ((a << 24 | b << 16 | c << 8 | d) >>> 0);
+}
 
 const UNKNOWN = -1;
 const codeOf = (code: unknown): number =>

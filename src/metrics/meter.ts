@@ -17,6 +17,8 @@ export interface Dialect {
   /** One byte that tells types apart. Called for what anybody sends: any bytes. */
   typeOf(message: Uint8Array): number;
   typeName(type: number): string;
+  /** The messages in a batch; undefined for what is one message. */
+  batch?(message: Message): readonly Message[] | undefined;
   /** The type of error messages. */
   readonly errorType: number;
   /** The code in an error message. */
@@ -55,8 +57,6 @@ const SAMPLED_FIRST = 64;
 const SAMPLED_EVERY = 16;
 /** A message from here on is timed in any case: it is the likeliest to be slow. */
 const TIMED_BYTES = 16_384;
-/** Time on one message beyond which the log says so. */
-const SLOW_MICROS = 50_000;
 /** Slow messages are reported once in this time. */
 const SLOW_EVERY_MS = 1_000;
 
@@ -78,7 +78,12 @@ export class Meter {
   #slow = 0;
   #slowSaidAt = -Infinity;
 
-  constructor(readonly dialect: Dialect, private readonly now: () => number) {}
+  /** `slowMs`: time on one message beyond which the log says so. */
+  constructor(
+    readonly dialect: Dialect,
+    private readonly now: () => number,
+    private readonly slowMs = Infinity,
+  ) {}
 
   /** The same protocol, counted. */
   metered(accept: Accept): Accept {
@@ -109,6 +114,11 @@ export class Meter {
     };
   }
 
+  /** Messages were left out for a slow reader. */
+  missed(messages: number): void {
+    this.dropped += messages;
+  }
+
   /** A payload was inflated. */
   inflated(wire: number, plain: number): void {
     this.compressedBytes += wire;
@@ -118,6 +128,12 @@ export class Meter {
   /** So many links are sent this message. */
   send(message: Message, links: number): void {
     if (links <= 0) return;
+    const batch = this.dialect.batch?.(message);
+    if (batch) { for (const one of batch) this.#send(one, links); }
+    else this.#send(message, links);
+  }
+
+  #send(message: Uint8Array, links: number): void {
     const type = this.dialect.typeOf(message);
     const flow = this.sent[type] ??= new Flow();
     flow.add(message.length, links);
@@ -141,13 +157,23 @@ export class Meter {
     const type = this.dialect.typeOf(message);
     const { length } = message;
     const flow = this.received[type] ??= new Flow();
+    const batch = this.dialect.batch?.(message);
+    let sampled = false;
+    if (batch) { for (const one of batch) sampled = this.#receive(one) || sampled; }
+    else sampled = flow.add(length, 1);
     // Asking the clock costs more than all the rest.
-    if (!flow.add(length, 1) && length < TIMED_BYTES) return events.message(message);
+    if (!sampled && length < TIMED_BYTES) return events.message(message);
     const since = this.now();
     events.message(message);
     const micros = 1000 * (this.now() - since);
     flow.micros.record(micros);
-    if (micros > SLOW_MICROS) this.#warn(type, length, micros);
+    if (micros > 1000 * this.slowMs) this.#warn(type, length, micros);
+  }
+
+  /** Counts one message of a batch. */
+  #receive(message: Uint8Array): boolean {
+    const flow = this.received[this.dialect.typeOf(message)] ??= new Flow();
+    return flow.add(message.length, 1);
   }
 
   #warn(type: number, bytes: number, micros: number): void {

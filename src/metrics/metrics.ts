@@ -63,11 +63,19 @@ export class Metrics {
   readonly blaze: Meter;
   readonly #began: number;
 
-  /** `now` in milliseconds, on a clock that never runs back. */
-  constructor(private readonly now: () => number, private readonly gauges: Gauges) {
+  /**
+   * `now` in milliseconds, on a clock that never runs back. `slowMs`: time on one message beyond
+   * which the log says so.
+   */
+  constructor(
+    private readonly now: () => number,
+    private readonly gauges: Gauges,
+    slowMs = Infinity,
+  ) {
     this.#began = now();
+    // ECG sessions warn of slow messages themselves.
     this.ecg = new Meter(ecgDialect, now);
-    this.blaze = new Meter(blazeDialect, now);
+    this.blaze = new Meter(blazeDialect, now, slowMs);
   }
 
   snapshot(): Snapshot {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { WireError } from "../../src/wire/bytes.ts";
+import { PACKED, unpackSamples } from "../../src/wire/ecg/samples.ts";
 import { Cutter, quoted, shortHex } from "./dissector.ts";
 
 /** Deeper is refused by the protocol. */
@@ -132,8 +134,31 @@ function binary(cutter: Cutter, name: string, size: number, length: Length): voi
 
 function ext(cutter: Cutter, name: string, size: number, length: Length): void {
   const bytes = head(cutter, name, size, "extension", length);
-  cutter.u8(`${name}.type`, (type) => String(type << 24 >> 24));
-  if (bytes > 0) cutter.take(bytes, `${name}.data`, shortHex);
+  const type = cutter.u8(`${name}.type`, (type) => String(type << 24 >> 24));
+  if (type === PACKED) {
+    cutter.inner(bytes, `${name}.data`).finish((inner) => packed(inner, name));
+  } else if (bytes > 0) cutter.raw(bytes, `${name}.data`);
+}
+
+/** A packed signal: its header; the samples are one row, with what they unpack to. */
+function packed(cutter: Cutter, name: string): void {
+  const data = cutter.bytes.subarray(cutter.offset, cutter.end);
+  cutter.u8(`${name}.format`);
+  cutter.u16(`${name}.scale`);
+  cutter.u32(`${name}.position`);
+  cutter.u8(`${name}.leads`);
+  cutter.u16(`${name}.samples`);
+  if (cutter.left === 0) return;
+  cutter.take(cutter.left, `${name}.packed`, (bytes) => {
+    try {
+      const { leads } = unpackSamples(data);
+      const shown = leads.map((lead) => `${[...lead.subarray(0, 4)].join(" ")} …`);
+      return `${shortHex(bytes)}, unpacks to ${shown.join(" | ")}`;
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return `${shortHex(bytes)}, ${error.message}`;
+    }
+  });
 }
 
 function array(cutter: Cutter, name: string, depth: number, size: number, length: Length): void {

@@ -55,8 +55,11 @@ export class Chart {
     return this.#still ?? this.playhead.position;
   }
 
-  /** Takes the samples of one message; another rate or other leads begin a new trace. */
-  append(chunk: Chunk): void {
+  /**
+   * Takes the samples of one message, and what the relay lost before it; another rate or other leads
+   * begin a new trace.
+   */
+  append(chunk: Chunk, lost = 0): void {
     if (!this.#trace?.fits(chunk)) {
       this.#trace = new Trace(chunk.rate, chunk.leads);
       this.marks.clear();
@@ -66,7 +69,7 @@ export class Chart {
       this.playhead.position = 0;
     }
     const before = this.#trace.end;
-    this.#trace.append(chunk);
+    this.#trace.append(chunk, lost);
     this.playhead.received(chunk.samples[0]!.length);
     // The first message, or one after a long silence: no need to play through the pause.
     if (before === 0 || this.#trace.end - before > 5 * chunk.rate + chunk.samples[0]!.length) {
@@ -123,8 +126,10 @@ export class Chart {
   /** Draws what is new. Called once a frame. */
   frame(now: number): void {
     const trace = this.#trace;
-    if (trace && !this.paused) this.playhead.move(now, trace.end, trace.rate);
-    else if (trace) this.playhead.jump(trace.end, trace.rate);
+    if (trace && !this.paused && !this.playhead.move(now, trace.end, trace.rate)) {
+      this.#fresh = false;
+    }
+    if (trace && this.paused) this.playhead.jump(trace.end, trace.rate);
     if (!this.#fresh) this.#redraw();
     else if (trace && !this.paused) this.#advance(Math.floor(this.playhead.position) - 1);
   }

@@ -7,7 +7,7 @@ import { EcgClient } from "../../src/client/ecg/client.ts";
 import type { EcgMessage } from "../../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../../src/wire/ecg/codes.ts";
 import type { Chart } from "./chart.ts";
-import { isMap, readChunk, SignalError } from "./signal.ts";
+import { chunkOf, isMap, SignalError } from "./signal.ts";
 import { place, readAlarm, readBeats, readHeartRate } from "./marks.ts";
 import type { Readings } from "./readings.ts";
 
@@ -17,8 +17,18 @@ export interface Place {
   readonly token: string | undefined;
 }
 
+/** What to show at once on joining; relays keep about that much. */
+const PAST_SECONDS = 10;
+const MAX_EARLY = 100;
+/** How often the relay's clock is asked for. */
+const CLOCK_EVERY_MS = 10_000;
+
 export class Feed {
   readonly #client: EcgClient;
+  /** Samples lost on the way to this page, before the next ones. */
+  #lost = 0;
+  /** Alarms that overtook the first samples. */
+  readonly #early: EcgMessage[] = [];
 
   constructor(
     { stream, token }: Place,
@@ -29,23 +39,27 @@ export class Feed {
     this.#client = EcgClient.open({ url, stream, ...(token === undefined ? {} : { token }) });
     this.#client.onStatus((status) => readings.status(status));
     void this.#watch();
-  }
-
-  /** So many samples were lost on the way to this page. */
-  gap(samples: number): void {
-    this.chart.trace?.gap(samples);
+    setInterval(() => void this.#setClock(), CLOCK_EVERY_MS);
+    void this.#setClock();
   }
 
   async #watch(): Promise<void> {
     try {
-      for await (const message of await this.#client.watch()) this.#take(message);
+      const messages = await this.#client.watch({ lastSeconds: PAST_SECONDS });
+      for await (const message of messages) this.#take(message);
     } catch (error) {
       this.readings.ended(error instanceof Error ? error.message : String(error));
     }
   }
 
+  async #setClock(): Promise<void> {
+    const clock = await this.#client.clock().catch(() => undefined);
+    if (clock) this.readings.clock(Number(clock.offset) / 1000, Number(clock.error) / 1000);
+  }
+
   #take(message: EcgMessage): void {
     const now = Date.now();
+    this.#lost += message.gap?.samples ?? 0;
     if (message.type === MessageType.ECG_DATA) this.#samples(message, now);
     if (message.type === MessageType.FEATURE_DATA && this.chart.trace) {
       for (const mark of readBeats(message.payload, this.chart.trace)) this.chart.mark(mark);
@@ -58,8 +72,10 @@ export class Feed {
 
   #samples(message: EcgMessage, now: number): void {
     try {
-      const chunk = readChunk(message.payload);
-      this.chart.append(chunk);
+      const chunk = chunkOf(message);
+      this.chart.append(chunk, this.#lost);
+      this.#lost = 0;
+      for (const early of this.#early.splice(0)) this.#markAlarm(early, now);
       this.readings.samples(chunk, message.timestamp, now);
     } catch (error) {
       if (!(error instanceof SignalError)) throw error;
@@ -68,13 +84,20 @@ export class Feed {
   }
 
   #alarm(message: EcgMessage, now: number): void {
-    const { chart } = this;
-    const sent = message.timestamp === null ? now : Number(message.timestamp / 1000n);
-    const alarm = readAlarm(message.payload, sent);
-    this.readings.alarm(alarm);
-    if (!chart.trace) return;
-    const at = isMap(message.payload) ? place(message.payload, chart.trace) : undefined;
-    const sample = Math.min(at ?? chart.trace.at(sent) ?? Infinity, chart.trace.end - 1);
-    chart.mark({ kind: "alarm", sample, text: "▲" });
+    this.readings.alarm(readAlarm(message.payload, sentMs(message, now)));
+    if (this.chart.trace) this.#markAlarm(message, now);
+    else if (this.#early.length < MAX_EARLY) this.#early.push(message);
+  }
+
+  #markAlarm(message: EcgMessage, now: number): void {
+    const { payload } = message;
+    const trace = this.chart.trace!;
+    // It may be ahead of its sample: alarms overtake.
+    const at = (isMap(payload) ? place(payload, trace) : undefined) ??
+      trace.at(sentMs(message, now));
+    this.chart.mark({ kind: "alarm", sample: at ?? trace.end - 1, text: "▲" });
   }
 }
+
+const sentMs = ({ timestamp }: EcgMessage, now: number): number =>
+  timestamp === null ? now : Number(timestamp / 1000n);

@@ -7,9 +7,13 @@
 
 /** Lag is corrected over this time: slow enough not to be seen. */
 const SETTLE_SECONDS = 2;
-/** Slowest and fastest the pen goes, against real time. */
+/** Beyond this lag in seconds the pen hurries: the stream is played faster than real time. */
+const HURRY_SECONDS = 1;
+const HURRY = 8;
+/** Slowest that the pen goes, against real time. */
 const SLOWEST = 0.5;
-const FASTEST = 20;
+/** Too far behind to run after: the past came at once. */
+const JUMP_SECONDS = 6;
 /** Behind the newest sample by this more than a message's duration. */
 const MARGIN_SECONDS = 0.06;
 /** Never further behind than this, whatever a message holds. */
@@ -32,14 +36,22 @@ export class Playhead {
     return Math.min(this.#lump + MARGIN_SECONDS * rate, MOST_SECONDS * rate);
   }
 
-  /** Moves on to `now` (milliseconds), with samples up to `end` there. */
-  move(now: number, end: number, rate: number): number {
+  /**
+   * Moves on to `now` (milliseconds), with samples up to `end` there. False where the pen jumped:
+   * what lies between was not drawn.
+   */
+  move(now: number, end: number, rate: number): boolean {
     const passed = this.#before === undefined ? 0 : Math.min(1, (now - this.#before) / 1000);
     this.#before = now;
     const ahead = (end - this.position - this.delay(rate)) / rate;
-    const speed = Math.min(FASTEST, Math.max(SLOWEST, 1 + ahead / SETTLE_SECONDS));
+    if (ahead > JUMP_SECONDS) {
+      this.position = Math.max(0, end - this.delay(rate));
+      return false;
+    }
+    const hurry = HURRY * Math.max(0, ahead - HURRY_SECONDS);
+    const speed = Math.max(SLOWEST, 1 + ahead / SETTLE_SECONDS + hurry);
     this.position = Math.min(end, this.position + passed * speed * rate);
-    return this.position;
+    return true;
   }
 
   /** To the place where a stream that arrives in time has its pen. */

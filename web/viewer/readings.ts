@@ -21,6 +21,8 @@ export class Readings {
   #shownAt = -Infinity;
   #heardAt: number | undefined;
   #latencyMs: number | undefined;
+  /** The relay's clock minus ours, and how wrong that may be; milliseconds. */
+  #clock = { offset: 0, error: NaN };
   /** Since the first message: when it came, and how many samples have come. */
   #first: { ms: number; sample: number } | undefined;
   #window: { since: number; least: number } | undefined;
@@ -50,7 +52,7 @@ export class Readings {
   samples(chunk: Chunk, timestamp: bigint | null, now: number): void {
     element("empty").hidden = true;
     this.#heardAt = now;
-    if (timestamp !== null) this.#latencyMs = now - Number(timestamp / 1000n);
+    if (timestamp !== null) this.#latencyMs = now + this.#clock.offset - Number(timestamp) / 1000;
     const trace = this.chart.trace!;
     if (!this.#first || trace.end <= this.#first.sample) {
       this.#first = { ms: now, sample: trace.end };
@@ -65,6 +67,14 @@ export class Readings {
     this.#usual ??= this.#window.least;
     this.#driftMs = this.#usual - this.#window.least;
     this.#window = undefined;
+  }
+
+  /** Latencies are told by the relay's clock, which senders are closer to than to this device. */
+  clock(offset: number, error: number): void {
+    this.#clock = { offset, error };
+    element("latency").title = `this device's clock is ${signed(-offset)} ± ${
+      error.toFixed(1)
+    } ms against the relay's`;
   }
 
   heart(rate: number): void {

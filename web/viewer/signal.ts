@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { EcgMessage } from "../../src/client/ecg/conversation.ts";
 import { EcgDateTime, type Payload } from "../../src/wire/ecg/payload.ts";
 import { NdArray } from "../../src/wire/ecg/ndarray.ts";
 
@@ -37,6 +38,34 @@ export class SignalError extends Error {
 
 type Map = Readonly<Record<string, Payload>>;
 
+/**
+ * The samples of an ECG_DATA message: unpacked by the SDK, or as they are in the payload. Throws
+ * {@linkcode SignalError}.
+ */
+export function chunkOf({ payload, signal }: Pick<EcgMessage, "payload" | "signal">): Chunk {
+  // Only a packed signal has a position. Of the others the payload says more: gains, single leads.
+  if (signal?.position === undefined) return readChunk(payload);
+  const { leads, rate, position } = signal;
+  if (!(rate > 0 && rate <= MAX_RATE)) throw new SignalError(`sampling_rate: ${rate}`);
+  if (leads.length > MAX_LEADS) {
+    throw new SignalError(`${leads.length} leads: want 1 to ${MAX_LEADS}`);
+  }
+  const scaled = leads.map(({ name, unit, values }, i) => {
+    const micro = isMicro(unit);
+    return {
+      lead: { name: name || `lead ${i + 1}`, units: micro ? "mV" : unit },
+      samples: micro ? physical(values, 1000, 0) : Float32Array.from(values),
+    };
+  });
+  return {
+    rate,
+    leads: scaled.map(({ lead }) => lead),
+    samples: scaled.map(({ samples }) => samples),
+    first: (isMap(payload) ? sampleNumber(payload) : undefined) ?? position,
+    startMs: isMap(payload) ? unixMs(get(payload, "timestamp")) : undefined,
+  };
+}
+
 /** Reads the payload of an ECG_DATA message. Throws {@linkcode SignalError}. */
 export function readChunk(payload: Payload): Chunk {
   if (!isMap(payload)) throw new SignalError("the payload is not a map");
@@ -55,22 +84,28 @@ export function readChunk(payload: Payload): Chunk {
   const leads: Lead[] = [];
   const samples = rows.map((row, i) => {
     const sent = text(each(payload, "units", i)) ?? "mV";
-    const micro = sent === "uV" || sent === "µV";
+    const micro = isMicro(sent);
     leads.push({ name: names[i] ?? `lead ${i + 1}`, units: micro ? "mV" : sent });
     const gain = number(each(payload, "gain", i)) ?? 1;
     const baseline = number(each(payload, "baseline", i)) ?? 0;
     if (gain === 0) throw new SignalError("gain: 0 divides nothing");
     return physical(row, micro ? 1000 * gain : gain, baseline);
   });
-  const first = number(get(payload, "sample"));
   return {
     rate,
     leads,
     samples,
-    first: first !== undefined && Number.isSafeInteger(first) && first >= 0 ? first : undefined,
+    first: sampleNumber(payload),
     startMs: unixMs(get(payload, "timestamp")),
   };
 }
+
+function sampleNumber(payload: Map): number | undefined {
+  const first = number(get(payload, "sample"));
+  return first !== undefined && Number.isSafeInteger(first) && first >= 0 ? first : undefined;
+}
+
+const isMicro = (units: string): boolean => units === "uV" || units === "µV";
 
 /** One row of numbers for each lead, and their names. */
 function readRows(payload: Map): { names: readonly string[]; rows: readonly Row[] } {
@@ -97,11 +132,6 @@ type Row = ArrayLike<Payload | number | bigint>;
 function row(value: Payload | undefined): Row {
   if (Array.isArray(value)) return value;
   if (value instanceof NdArray && value.shape.length === 1) return value.data;
-  // Samples of the packed signal come as typed arrays; a Uint8Array is binary, which is no signal.
-  const view: unknown = value;
-  if (ArrayBuffer.isView(view) && !(view instanceof Uint8Array || view instanceof DataView)) {
-    return view as unknown as Row;
-  }
   throw new SignalError("signal: want a list of numbers, or one list for each lead");
 }
 

@@ -68,9 +68,13 @@ export class Trace {
     return this.#rings[lead]![sample % this.#size]!;
   }
 
-  /** Takes the samples of one message, after a gap where its number or its time shows one. */
-  append(chunk: Chunk): void {
+  /**
+   * Takes the samples of one message, after a gap where its number or its time shows one. `lost`
+   * samples are missing before it by the relay's word: a number knows better.
+   */
+  append(chunk: Chunk, lost = 0): void {
     const length = chunk.samples[0]!.length;
+    if (lost > 0 && chunk.first === undefined) this.gap(lost);
     this.#missing(chunk, 1000 * length / this.rate);
     if (chunk.startMs !== undefined) {
       this.#zeroMs = chunk.startMs - 1000 * this.end / this.rate;

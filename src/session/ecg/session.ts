@@ -41,11 +41,17 @@ const CAPABILITIES = [
 const VERSIONS: readonly unknown[] = [Version.V1, Version.V2, Version.V3];
 const isVersion = (value: unknown): value is Version => VERSIONS.includes(value);
 
+/** What only a session sees. */
+export interface EcgMeter {
+  inflated(wire: number, plain: number): void;
+  missed(messages: number): void;
+}
+
 /** Everything that ECG sessions share. */
 export class EcgSessions {
   readonly streams: Streams;
-  /** Hears how well payloads were compressed. */
-  meter: { inflated(wire: number, plain: number): void } | undefined;
+  /** Hears how well payloads were compressed, and what slow readers lost. */
+  meter: EcgMeter | undefined;
 
   constructor(channels: Channels, readonly limits: Limits, readonly host: Host) {
     this.streams = new Streams(channels, limits, host);
@@ -89,7 +95,10 @@ class EcgSession implements LinkEvents {
     const clock = () => host.now();
     this.#watching = new Watching(link, terms.grant.tenant, streams, {
       ping: () => this.#encode(MessageType.PING, null),
-      gap: (gap, room) => this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, room)),
+      gap: (gap, room) => {
+        shared.meter?.missed(gap.messages);
+        return this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, room));
+      },
       sealed: (stream) =>
         this.#encode(MessageType.SUBSCRIPTION_ACK, {
           stream,
