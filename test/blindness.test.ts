@@ -19,6 +19,7 @@ import { LiteralSocket } from "./kit/literal_socket.ts";
 import { cannotSearch, forms, search } from "./kit/memory.ts";
 import { type RelayProcess, withRelayProcess } from "./kit/relay.ts";
 import { rawMessage, rawUpgrade, TestSocket } from "./kit/socket.ts";
+import { skipped } from "./kit/skip.ts";
 
 const reason = await cannotSearch();
 const inCi = process.env.CI === "true";
@@ -116,7 +117,7 @@ async function control(relay: RelayProcess): Promise<void> {
 }
 
 for (const runtime of ["bun", "deno"] as const) {
-  const options = reason && !inCi ? { skip: `skipped: ${reason}` } : {};
+  const options = reason && !inCi ? { skip: skipped(reason) } : {};
   test(
     `a relay on ${runtime} holds neither the canary nor any key in its memory`,
     options,

@@ -22,6 +22,7 @@ import { Decoder } from "../src/wire/bmp/decoder.ts";
 import { encode } from "../src/wire/bmp/encode.ts";
 import { answers, BODY, withBmp } from "./kit/bmp.ts";
 import { bytes, text } from "./kit/mux.ts";
+import { skipped } from "./kit/skip.ts";
 
 const local = (port: number) => tcp({ hostname: "127.0.0.1", port });
 
@@ -624,7 +625,7 @@ test("an upgrade in a stream that is not valid is refused", () =>
 const openssl = spawnSync("openssl", ["version"]).status === 0;
 
 test("BMP runs over TLS, with the certificate checked", {
-  skip: openssl ? false : "skipped: no openssl to make a certificate; apt-get install openssl",
+  skip: openssl ? false : skipped("no openssl to make a certificate; apt-get install openssl"),
 }, async () => {
   const folder = mkdtempSync(`${tmpdir()}/bmp-tls-`);
   const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];

@@ -9,6 +9,7 @@ import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { LiteralClient, literalOperation } from "./kit/literal.ts";
 import { withRelayProcess } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
+import { skipped } from "./kit/skip.ts";
 
 // This file runs on both runtimes, and each time against a relay on each: all four pairs.
 const runtimes = [
@@ -27,7 +28,7 @@ function run(args: readonly string[]): Promise<{ status: number | null; output: 
 }
 
 for (const { name, command } of runtimes) {
-  const skip = command ? false : `skipped: ${name} is not here; npm install -g ${name}`;
+  const skip = command ? false : skipped(`${name} is not here; npm install -g ${name}`);
 
   test(
     `devices on this runtime sync through a relay on ${name}`,

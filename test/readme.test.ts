@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Close, Refused } from "../src/close.ts";
@@ -40,6 +40,10 @@ test("files that the README and the other pages name exist", () => {
       "deploy/README.md",
       "bench/README.md",
       "docs/security.md",
+      ...readdirSync(`${root}docs`).filter((file) => file.endsWith(".md")).map((file) =>
+        `docs/${file}`
+      ),
+      ...readdirSync(`${root}docs/protocol`).map((file) => `docs/protocol/${file}`),
     ]
   ) {
     const text = readFileSync(root + page, "utf8");

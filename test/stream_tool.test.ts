@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { root, script } from "../tools/runtimes.ts";
 import { withRelay } from "./kit/relay.ts";
+import { skipped } from "./kit/skip.ts";
 
 /** Runs the tool on a runtime; answers its status and everything it printed. */
 function streamTest(
@@ -23,7 +24,9 @@ function streamTest(
 const token = "a-token-for-tests-only";
 
 for (const runtime of ["bun", "deno"] as const) {
-  const skip = script(runtime) ? {} : { skip: `skipped: ${runtime} is not installed` };
+  const skip = script(runtime)
+    ? {}
+    : { skip: skipped(`${runtime} is not here; npm install -g ${runtime}`) };
 
   test(
     `stream-test on ${runtime} ends with 0 after three pongs and CLOSE 1000`,

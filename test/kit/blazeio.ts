@@ -10,6 +10,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { skipped } from "./skip.ts";
 
 const python = process.env.BLAZEIO_PYTHON ?? `${tmpdir()}/blaze-relay-blazeio/bin/python`;
 const script = (name: string) => fileURLToPath(new URL(`../peers/${name}.py`, import.meta.url));
@@ -23,7 +24,7 @@ export const blazeio: string | undefined = (() => {
 
 /** For the `skip` option of a test. */
 export const withoutBlazeio: string | false = blazeio === undefined &&
-  "skipped: the real Blazeio is not here; `sh test/peers/install.sh` brings it";
+  skipped("the real Blazeio is not here; `sh test/peers/install.sh` brings it");
 
 /** Runs the client against a port and answers what it printed, parsed. Ends it after `ms`. */
 export async function blazeioClient(

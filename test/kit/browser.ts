@@ -8,6 +8,7 @@ import process from "node:process";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { root } from "../../tools/runtimes.ts";
+import { skipped } from "./skip.ts";
 
 /** Where the browser is: `CHROMIUM`, or where Linux distributions put it. */
 export const chromiumPath: string | undefined = [
@@ -19,7 +20,7 @@ export const chromiumPath: string | undefined = [
 
 /** The options of a test that needs a browser. */
 export const needsBrowser: { skip?: string } = chromiumPath === undefined
-  ? { skip: "skipped: no Chromium here; apt-get install chromium, or set CHROMIUM to its path" }
+  ? { skip: skipped("no Chromium here; apt-get install chromium, or set CHROMIUM to its path") }
   : {};
 
 /** Starts a browser, hands it over, and ends it whatever happens. */

@@ -8,13 +8,14 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import process from "node:process";
+import { skipped } from "./skip.ts";
 
 const program = [process.env.NGINX, "/usr/sbin/nginx", "/usr/local/sbin/nginx"]
   .find((place) => place && existsSync(place));
 
 /** The options of a test that needs nginx. */
 export const needsNginx: { skip?: string } = program === undefined
-  ? { skip: "skipped: nginx is not installed; apt-get install nginx, or set NGINX to its path" }
+  ? { skip: skipped("nginx is not installed; apt-get install nginx, or set NGINX to its path") }
   : {};
 
 /** Starts nginx with lines in its `location /`, hands over its address, and ends it. */

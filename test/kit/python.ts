@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
+import { skipped } from "./skip.ts";
 
 const python = process.env.PYTHON ?? "python3";
 
@@ -16,8 +17,9 @@ export function needsPython(...packages: string[]): { skip?: string } {
   if (status === 0) return {};
   const names = packages.join(" ");
   return {
-    skip:
-      `skipped: no Python with ${names}; make a venv, pip install ${names}, set PYTHON to its python`,
+    skip: skipped(
+      `no Python with ${names}; make a venv, pip install ${names}, set PYTHON to its python`,
+    ),
   };
 }
 
