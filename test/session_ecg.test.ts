@@ -268,3 +268,26 @@ test("channels are forgotten when a link is gone", () => {
   lab.watcher(Version.V2).close(1006);
   assertEquals(lab.channels.size, 0);
 });
+
+for (
+  const [name, payload] of [
+    ["a map with a toString", { version: { toString: 1, valueOf: 1 } }],
+    ["a list of a million versions that are none", {
+      supported_versions: new Array(1_000_000).fill(9),
+    }],
+  ] as const
+) {
+  test(`a version that is ${name} is answered with 0x100`, () => {
+    const peer = new Lab().connect();
+    peer.say(Version.V1, MessageType.VERSION_CHECK, payload);
+    assertEquals((peer.next().payload as { code: number }).code, ErrorCode.INVALID_VERSION);
+  });
+}
+
+test("a list of a million versions is read like a short one", () => {
+  const peer = new Lab().connect();
+  const supported_versions = new Array(1_000_000).fill(1);
+  peer.say(Version.V1, MessageType.PROTOCOL_NEGOTIATION, { supported_versions });
+  peer.say(Version.V1, MessageType.PING, 5);
+  assertEquals(peer.next().payload, 5);
+});

@@ -89,6 +89,7 @@ const refused: readonly [string, Payload, string][] = [
   ["no rate", { signal: [1] }, "sampling_rate"],
   ["a rate of 0", { signal: [1], sampling_rate: 0 }, "sampling_rate"],
   ["a rate of NaN", { signal: [1], sampling_rate: NaN }, "sampling_rate"],
+  ["a rate with a toString", { signal: [1], sampling_rate: { toString: 1, valueOf: 1 } }, "rate"],
   ["a rate beyond reason", { signal: [1], sampling_rate: 1e9 }, "sampling_rate"],
   ["no signal", { sampling_rate: 1 }, "signal"],
   ["a signal of text", { signal: "1, 2", sampling_rate: 1 }, "signal"],

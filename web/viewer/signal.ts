@@ -69,7 +69,7 @@ export function chunkOf({ payload, signal }: Pick<EcgMessage, "payload" | "signa
 /** Reads the payload of an ECG_DATA message. Throws {@linkcode SignalError}. */
 export function readChunk(payload: Payload): Chunk {
   if (!isMap(payload)) throw new SignalError("the payload is not a map");
-  const rate = Number(get(payload, "sampling_rate") ?? get(payload, "samplingRate"));
+  const rate = number(get(payload, "sampling_rate") ?? get(payload, "samplingRate")) ?? 0;
   if (!(rate > 0 && rate <= MAX_RATE)) {
     throw new SignalError(`sampling_rate: want a number above 0 and up to ${MAX_RATE}`);
   }

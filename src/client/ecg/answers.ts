@@ -37,4 +37,8 @@ export class Answers {
 }
 
 /** The key of what acknowledges a message. */
-export const ackKey = (type?: Payload, timestamp?: Payload): string => `ack ${type} ${timestamp}`;
+export const ackKey = (type?: Payload, timestamp?: Payload): string =>
+  `ack ${word(type)} ${word(timestamp)}`;
+
+/** A plain value as text; a map's own `toString` would throw. */
+export const word = (value?: Payload): string => typeof value === "object" ? "" : String(value);

@@ -13,7 +13,7 @@ import { decode, encode, type Message as Decoded } from "../../wire/ecg/message.
 import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
-import { ackKey, Answers } from "./answers.ts";
+import { ackKey, Answers, word } from "./answers.ts";
 import {
   type EcgGap,
   type EcgMessage,
@@ -151,12 +151,12 @@ export class EcgConversation implements LinkEvents {
         return this.#acknowledged(payload);
       case MessageType.PONG:
         this.#remote = message.timestamp;
-        return this.#answers.settle(`pong ${payload}`);
+        return this.#answers.settle(`pong ${word(payload)}`);
       case MessageType.PING:
         return this.#send(MessageType.PONG, payload);
       case MessageType.ERROR: {
-        const code = Number(field(payload, "code"));
-        const text = String(field(payload, "message"));
+        const code = Number(word(field(payload, "code")));
+        const text = word(field(payload, "message"));
         this.#answers.refuse(new EcgRefused(code, text));
         return this.events.fault(code, text);
       }
@@ -177,10 +177,10 @@ export class EcgConversation implements LinkEvents {
       this.#fault(error);
     }
     if (status === "gap") return this.#lost(payload);
-    if (status === "encrypted") return this.events.fault(0x200, String(field(payload, "message")));
+    if (status === "encrypted") return this.events.fault(0x200, word(field(payload, "message")));
     const key = status === "ok"
       ? ackKey(field(payload, "ack_type"), field(payload, "ack_timestamp"))
-      : String(status);
+      : word(status);
     this.#answers.settle(key);
   }
 
@@ -239,14 +239,14 @@ export class EcgConversation implements LinkEvents {
   #hello(payload: Payload): void {
     if (this.#peer) return;
     const supported = field(payload, "supported_versions");
-    const versions = (Array.isArray(supported) ? supported : [Version.V1])
-      .filter((one): one is Version => one === 1 || one === 2 || one === 3)
-      .filter((one) => one <= this.options.version);
+    const offered: readonly unknown[] = Array.isArray(supported) ? supported : [];
+    const both = [Version.V3, Version.V2, Version.V1]
+      .find((one) => one <= this.options.version && offered.includes(one));
     const capabilities = field(payload, "capabilities");
     this.#peer = {
-      version: versions.length > 0 ? Math.max(...versions) as Version : Version.V1,
-      capabilities: Array.isArray(capabilities) ? capabilities.map(String) : [],
-      maxMessageSize: Number(field(payload, "max_message_size") ?? 1_048_576),
+      version: both ?? Version.V1,
+      capabilities: Array.isArray(capabilities) ? capabilities.map(word) : [],
+      maxMessageSize: Number(word(field(payload, "max_message_size") ?? 1_048_576)),
     };
     const { version } = this.#peer;
     this.#send(MessageType.VERSION_CHECK, { version, capabilities: CAPABILITIES });

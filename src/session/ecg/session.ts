@@ -40,6 +40,9 @@ const CAPABILITIES = [
 
 const VERSIONS: readonly unknown[] = [Version.V1, Version.V2, Version.V3];
 const isVersion = (value: unknown): value is Version => VERSIONS.includes(value);
+/** The highest version in a list of any length; 0 where there is none. */
+const highest = (offered: readonly unknown[]): number =>
+  [Version.V3, Version.V2, Version.V1].find((version) => offered.includes(version)) ?? 0;
 
 /** What only a session sees. */
 export interface EcgMeter {
@@ -266,9 +269,11 @@ class EcgSession implements LinkEvents {
   #choose(payload: Payload): void {
     const offered = field(payload, "supported_versions");
     const version = field(payload, "version") ??
-      (Array.isArray(offered) ? Math.max(0, ...offered.filter(isVersion)) : this.#form.version);
+      (Array.isArray(offered) ? highest(offered) : this.#form.version);
     if (!isVersion(version)) {
-      throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${String(version)}`);
+      // A map may have a `toString` of its own, so nothing but a number is made a text.
+      const said = typeof version === "number" ? version : "that is no number";
+      throw new EcgFault(ErrorCode.INVALID_VERSION, `version ${said}`);
     }
     const capabilities = names(payload, "capabilities");
     this.#modern = field(payload, "capabilities") !== undefined;
