@@ -52,7 +52,10 @@ export async function startRelay(
   const runtime = "Bun" in globalThis ? bun : deno;
   const chosen = limits(options.limits);
   const channels = new Channels();
-  const links = new LinkRegistry(options.wrap);
+  const links = new LinkRegistry(
+    options.wrap,
+    (error, remote) => log.error("a session failed: {error}", { error: String(error), remote }),
+  );
   const streams = new Streams(chosen, host);
   const metrics = new Metrics(
     () => host.now(),

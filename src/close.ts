@@ -24,6 +24,7 @@ export const Close = {
   goingAway: fault(1001, "going_away", true, "The other end went away; connect again."),
   text: fault(1003, "text_message", false, "Send binary messages only."),
   tooLarge: fault(1009, "too_large", false, "Send smaller messages; see GET /limits."),
+  internal: fault(1011, "internal_error", true, "The relay failed at this; connect again."),
   restarting: fault(1012, "restarting", true, "The relay restarts; connect again."),
   badFrame: fault(4400, "bad_frame", false, "The bytes do not follow the protocol."),
   unauthorized: fault(4401, "unauthorized", false, "Bring a valid token."),

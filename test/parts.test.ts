@@ -191,6 +191,27 @@ test("LinkRegistry counts links by address and closes them all", async () => {
   assertEquals([registry.size, registry.from("a"), registry.from("c")], [0, 0, 0]);
 });
 
+test("LinkRegistry ends a link whose session throws, and no other", () => {
+  const failures: string[] = [];
+  const registry = new LinkRegistry(undefined, (error) => failures.push(String(error)));
+  const broken = () => ({
+    message() {
+      throw new TypeError("a fault of ours");
+    },
+    text() {},
+    drained() {},
+    closed() {},
+  });
+  const [bad, other] = [
+    new MemoryPeer(registry.counted(broken)),
+    new MemoryPeer(registry.counted(broken)),
+  ];
+  bad.send(Uint8Array.of(1));
+  assertEquals(bad.closedWith?.code, Close.internal.code);
+  assertEquals(other.closedWith, undefined);
+  assertEquals([failures, registry.size], [["TypeError: a fault of ours"], 1]);
+});
+
 test("closeReason cuts to 123 bytes between characters", () => {
   assertEquals(closeReason("short"), "short");
   for (const text of ["x".repeat(200), "ü".repeat(100), "心".repeat(60), "𝄞".repeat(40)]) {

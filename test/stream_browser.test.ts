@@ -71,8 +71,8 @@ async function syncAndDraw(page: Page, relay: Relay, options: ConnectOptions): P
       async (count) => (await import("/page.js" as string)).samples() === count,
       5 * rate,
     );
-    const ink = await call(page, "ink") as number;
-    assert(ink > 500, `${ink} pixels`);
+    // Drawn with the next frame of the page.
+    await page.waitForFunction(async () => (await import("/page.js" as string)).ink() > 500);
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   } finally {
     device.close();

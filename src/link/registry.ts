@@ -1,16 +1,24 @@
 /**
- * The links that are open now: how many there are, from where, and how to end them all.
+ * The links that are open now: how many there are, from where, and how to end them all. Whatever a
+ * session throws ends its own link and nobody else's.
  *
  * @module
  */
+import { Close } from "../close.ts";
 import type { Accept, Link } from "./link.ts";
 
 export class LinkRegistry {
   readonly #links = new Set<Link>();
   readonly #byAddress = new Map<string, number>();
 
-  /** `wrap` stands between every link and its protocol. */
-  constructor(private readonly wrap: (accept: Accept) => Accept = (accept) => accept) {}
+  /**
+   * `wrap` stands between every link and its protocol; `failed` hears of what a session threw, which is
+   * a fault of ours.
+   */
+  constructor(
+    private readonly wrap: (accept: Accept) => Accept = (accept) => accept,
+    private readonly failed: (error: unknown, remote: string) => void = () => {},
+  ) {}
 
   get size(): number {
     return this.#links.size;
@@ -27,10 +35,28 @@ export class LinkRegistry {
       const events = this.wrap(accept)(link);
       this.#links.add(link);
       this.#byAddress.set(link.remote, this.from(link.remote) + 1);
+      const fail = (error: unknown): void => {
+        this.failed(error, link.remote);
+        link.close(Close.internal.code, `${Close.internal.word}: ${Close.internal.help}`);
+      };
+      const attempt = (step: () => void): void => {
+        try {
+          step();
+        } catch (error) {
+          fail(error);
+        }
+      };
       return {
-        message: (message) => events.message(message),
-        text: () => events.text(),
-        drained: () => events.drained(),
+        // Not through `attempt`: no closure for each message.
+        message: (message) => {
+          try {
+            events.message(message);
+          } catch (error) {
+            fail(error);
+          }
+        },
+        text: () => attempt(() => events.text()),
+        drained: () => attempt(() => events.drained()),
         closed: (code, reason) => {
           this.#links.delete(link);
           const left = this.from(link.remote) - 1;
