@@ -165,9 +165,12 @@ async function run(): Promise<void> {
 
 function welcome(relay: Relay, token: string, made: boolean): string {
   const ws = relay.url.replace("http", "ws");
+  // All addresses is none that a browser could open.
+  const clickable = relay.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, "//127.0.0.1");
   const lines = [
     `  devices connect to   ${ws}/sync/<database>`,
     `  monitors and viewers ${ws}/ecg/<stream>`,
+    `  look at a heart      ${clickable}/viewer#stream=demo${made ? `&token=${token}` : ""}`,
     `  what is here         ${relay.url}/`,
   ];
   if (relay.bmpPort !== undefined) {

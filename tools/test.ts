@@ -9,6 +9,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
 
 interface Totals {
@@ -74,7 +75,9 @@ async function suite(
 }
 
 function run([program, ...args]: string[]): Promise<number> {
-  const child = spawn(program!, args, { cwd: root, stdio: "inherit" });
+  const child = spawn(program!, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  const show = withoutDots();
+  createInterface({ input: child.stdout }).on("line", show);
   // Deno knows no time limit for a test: one that hangs would hang for ever.
   const timer = setTimeout(() => {
     console.log(`ended after ${MOST_MINUTES} minutes: a test hangs`);
@@ -87,6 +90,17 @@ function run([program, ...args]: string[]): Promise<number> {
       resolve(code ?? 1);
     });
   });
+}
+
+/** Deno writes a line with a dot for each test: a number now and then says as much. */
+function withoutDots(): (line: string) => void {
+  let dots = 0;
+  // deno-lint-ignore no-control-regex
+  const colours = /\x1b\[[\d;]*m/g;
+  return (line) => {
+    if (!/^[.,]$/.test(line.replace(colours, ""))) return console.log(line);
+    if (++dots % 500 === 0) console.log(`${dots} tests so far`);
+  };
 }
 
 /** Counts the cases of a JUnit report, and collects why some were skipped. */
