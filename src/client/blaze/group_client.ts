@@ -373,8 +373,9 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       fault,
       removed: () => {
         this.#tell({ kind: "removed" });
-        this.#connection?.close();
+        // First, since a connection that is closed has a reason of its own.
         this.#end(new WireError("REMOVED", 0, "another device has removed this one"));
+        this.#connection?.close();
       },
       lost: () => {
         if (this.#session === session) this.#session = undefined;
