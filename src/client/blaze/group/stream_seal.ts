@@ -22,8 +22,16 @@
  * @module
  */
 import type { Host } from "../../../host.ts";
-import { type Bytes, concat, hex, Reader, sameBytes, utf8Bytes } from "../../../wire/bytes.ts";
-import { WireError, Writer } from "../../../wire/bytes.ts";
+import {
+  type Bytes,
+  concat,
+  hex,
+  Reader,
+  sameBytes,
+  utf8Bytes,
+  WireError,
+  Writer,
+} from "../../../wire/bytes.ts";
 import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
 import { Flag, isAlert } from "../../../wire/ecg/codes.ts";
 import type { EcgSeal, SealedHeader } from "../../ecg/messages.ts";
@@ -31,8 +39,14 @@ import { EPOCH_ID_LENGTH } from "../e2e/change.ts";
 import { random } from "../e2e/derive.ts";
 import type { Epoch } from "../e2e/epoch.ts";
 import { padded, unpad } from "../e2e/padding.ts";
-import { INSTANCE_LENGTH, type Opener, type Purpose } from "../e2e/sender.ts";
-import { readNonce, Sealer, Sender } from "../e2e/sender.ts";
+import {
+  INSTANCE_LENGTH,
+  type Opener,
+  type Purpose,
+  readNonce,
+  Sealer,
+  Sender,
+} from "../e2e/sender.ts";
 import { expand, shrink } from "../zstd.ts";
 import type { Group } from "./group.ts";
 import { Openers } from "./openers.ts";
