@@ -19,6 +19,7 @@ import { type Bytes, fromHex, hex, Reader, sameBytes, WireError } from "../../wi
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/record.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
+import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
 import { Policy } from "./e2e/change.ts";
 import { drawIdentity, exportIdentity, importIdentity } from "./e2e/identity.ts";
@@ -28,6 +29,7 @@ import { Group } from "./group/group.ts";
 import { Openers } from "./group/openers.ts";
 import { GroupSession, type Sender } from "./group/session.ts";
 import { type Sponsor, Sponsored } from "./group/sponsor.ts";
+import { StreamSeal } from "./group/stream_seal.ts";
 import { visible } from "./group/replica.ts";
 import { type Confirm, introduce } from "./introduction.ts";
 import { type DeviceStorage, memoryStorage, Saver } from "./storage.ts";
@@ -253,6 +255,30 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     await this.#change({ kind: "rotate" });
   }
 
+  /**
+   * Seals and opens an ECG stream, so that only devices of the group can read it, and nobody else can
+   * add to it:
+   *
+   * ```ts
+   * EcgClient.open({ url, stream: "bed-3", seal: group.ecgSeal() });
+   * ```
+   *
+   * One for each `EcgClient`. It follows the group's epochs, and ends with this client.
+   */
+  ecgSeal(): EcgSeal {
+    const { compress = "auto", pad = true, host = systemHost } = this.#options;
+    const device = {
+      host,
+      ready: this.ready,
+      group: () => {
+        if (this.#ended) throw this.#ended;
+        return this.#device?.group;
+      },
+      onEpoch: (run: () => void) => this.onStatus(({ kind }) => kind === "epoch" && run()),
+    };
+    return new StreamSeal(device, { compress, pad });
+  }
+
   /** Hears of every {@linkcode GroupStatus}. Answers how to stop. */
   onStatus(listener: (status: GroupStatus) => void): () => void {
     this.#listeners.add(listener);
@@ -347,8 +373,9 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       fault,
       removed: () => {
         this.#tell({ kind: "removed" });
-        this.#connection?.close();
+        // First, since a connection that is closed has a reason of its own.
         this.#end(new WireError("REMOVED", 0, "another device has removed this one"));
+        this.#connection?.close();
       },
       lost: () => {
         if (this.#session === session) this.#session = undefined;

@@ -61,6 +61,8 @@ export interface SealedHeader {
 
 /** Seals payloads for the watchers of a stream, and opens them. The relay can do neither. */
 export interface EcgSeal {
+  /** Refuse what comes in the clear, which the relay could have made up. */
+  readonly required?: boolean;
   /** `plain`: the payload as MessagePack. */
   seal(plain: Bytes, header: SealedHeader): Bytes | Promise<Bytes>;
   /** Throws or rejects for what cannot be opened. */

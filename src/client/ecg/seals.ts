@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Bytes } from "../../wire/bytes.ts";
+import { type Bytes, WireError } from "../../wire/bytes.ts";
 import { Flag } from "../../wire/ecg/codes.ts";
 import type { Message } from "../../wire/ecg/message.ts";
 import { readPayload } from "../../wire/ecg/payload.ts";
@@ -36,6 +36,9 @@ export class Seals {
     refuse: (error: unknown) => void,
   ): void {
     const sealed = (message.flags & Flag.ENCRYPTED) !== 0;
+    if (!sealed && this.seal.required) {
+      return refuse(new WireError("NOT_SEALED", 2, "it came in the clear"));
+    }
     if (!sealed && !this.#opening) return deliver(message);
     const turn = (this.#opening ?? Promise.resolve()).then(async () => {
       if (!sealed) return deliver(message);

@@ -6,7 +6,7 @@
  */
 import type { Delivery, Extent } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
-import { ErrorCode, Flag, MessageType, type Version } from "../../wire/ecg/codes.ts";
+import { ErrorCode, isAlert, MessageType, type Version } from "../../wire/ecg/codes.ts";
 import { type OpenMessage, refill, reframe } from "../../wire/ecg/message.ts";
 import { NdArray } from "../../wire/ecg/ndarray.ts";
 import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
@@ -30,8 +30,7 @@ export class Publication {
     private readonly now: bigint,
     { stream, samples, explains }: Omit<Extent, "time">,
   ) {
-    const alert = (opened.flags & Flag.PRIORITY) !== 0 || opened.type === MessageType.ANOMALY_ALERT;
-    this.delivery = alert ? "alert" : "stream";
+    this.delivery = isAlert(opened) ? "alert" : "stream";
     this.extent = { stream, samples, time: opened.timestamp ?? now, explains: explains ?? false };
   }
 

@@ -47,6 +47,10 @@ export const Flag = {
 } as const;
 export type Flag = typeof Flag[keyof typeof Flag];
 
+/** Whether a message goes ahead of samples: the delivery class `alert`. */
+export const isAlert = ({ type, flags }: { type: MessageType; flags: number }): boolean =>
+  (flags & Flag.PRIORITY) !== 0 || type === MessageType.ANOMALY_ALERT;
+
 /** The flags each version has. Any other bit makes a message invalid. */
 export const knownFlags: Readonly<Record<Version, number>> = { 1: 0x00, 2: 0x01, 3: 0x1f };
 

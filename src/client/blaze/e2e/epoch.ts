@@ -7,6 +7,7 @@
  * | membership key | `BX1 membership` ‖ group id 16                               | 32    |
  * | tag key        | `BX1 tag` ‖ group id 16                                      | 32    |
  * | sender         | `BX1 sender` ‖ group id 16 ‖ number u32 ‖ node 16 ‖ instance 8 | 36    |
+ * | ECG sender     | `BX1 ecg sender` ‖ the same                                    | 36    |
  *
  * @module
  */

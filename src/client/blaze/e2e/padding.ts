@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../../wire/bytes.ts";
+import { type Bytes, concat, WireError } from "../../../wire/bytes.ts";
 
 const MARK = 0x80;
 
@@ -24,6 +24,10 @@ export function pad(bytes: Uint8Array): Bytes {
   padded[bytes.length] = MARK;
   return padded;
 }
+
+/** Padded, or with the mark alone, which whoever opens it looks for. */
+export const padded = (bytes: Uint8Array, hide: boolean): Bytes =>
+  hide ? pad(bytes) : concat(bytes, Uint8Array.of(MARK));
 
 /** Takes the padding off: a view. Throws `BAD_PADDING`. */
 export function unpad(padded: Uint8Array): Uint8Array {

@@ -19,6 +19,7 @@
  * | 8     | instance                                                  |
  * | 16    | node id of the one receiver, zeros if it is for everybody |
  * | 2 + n | length and name of the database                           |
+ * | m     | what else the purpose binds: nothing in frames            |
  *
  * @module
  */
@@ -43,6 +44,7 @@ const HINT_LENGTH = 4;
 const MAX_FRAMES = 2n ** 32n;
 const LABEL = Uint8Array.of(0x42, 0x58, 0x31, 0x00);
 const EVERYBODY = new Uint8Array(NODE_ID_LENGTH);
+const NOTHING = new Uint8Array();
 
 /** What a payload is, beside its bytes: all of it is authenticated. */
 export interface Purpose {
@@ -51,6 +53,8 @@ export interface Purpose {
   readonly compressed: boolean;
   /** The one device that it is for. */
   readonly target?: Uint8Array | undefined;
+  /** What else is bound to it. */
+  readonly bound?: Uint8Array;
 }
 
 /** One instance of a device in one epoch: its key, and everything that is bound to it. */
@@ -64,16 +68,18 @@ export class Sender {
     private readonly database: Bytes,
   ) {}
 
+  /** `label`: of the key, another one for each kind of protocol. */
   static async of(
     epoch: Epoch,
     node: Uint8Array,
     instance: Uint8Array,
     database: string,
+    label = "BX1 sender",
   ): Promise<Sender> {
     const number = new Writer(4).u32(epoch.number).finish();
     const length = 32 + HINT_LENGTH;
     const context = [epoch.group, number, node, instance];
-    const bits = await derive(epoch.secret, length, "BX1 sender", ...context);
+    const bits = await derive(epoch.secret, length, label, ...context);
     const key = await aesKey(bits.subarray(0, 32));
     const hint = bits.slice(32);
     bits.fill(0);
@@ -93,10 +99,10 @@ export class Sender {
     }
   }
 
-  aad({ type, subtype = 0, compressed, target = EVERYBODY }: Purpose): Bytes {
+  aad({ type, subtype = 0, compressed, target = EVERYBODY, bound = NOTHING }: Purpose): Bytes {
     const w = new Writer(128).bytes(LABEL).u8(type).u8(subtype).u8(compressed ? 1 : 0);
     w.u32(this.epoch.number).bytes(this.node).bytes(this.instance).bytes(target);
-    return w.u16(this.database.length).bytes(this.database).finish();
+    return w.u16(this.database.length).bytes(this.database).bytes(bound).finish();
   }
 
   async encrypt(nonce: Bytes, purpose: Purpose, plaintext: Uint8Array): Promise<Bytes> {
@@ -139,9 +145,14 @@ export class Sealer {
     this.#counter = counter;
   }
 
+  /** Whether 2^32 nonces were issued. */
+  get worn(): boolean {
+    return this.#counter >= MAX_FRAMES;
+  }
+
   /** The next nonce. Throws `KEY_WORN_OUT` after 2^32 of them. */
   nonce(): Bytes {
-    if (this.#counter >= MAX_FRAMES) throw new WireError("KEY_WORN_OUT", 0, "draw a new instance");
+    if (this.worn) throw new WireError("KEY_WORN_OUT", 0, "draw a new instance");
     const nonce = new Uint8Array(NONCE_LENGTH);
     nonce.set(this.sender.hint);
     new DataView(nonce.buffer).setBigUint64(HINT_LENGTH, this.#counter++);

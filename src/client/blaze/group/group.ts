@@ -170,6 +170,12 @@ export class Group {
     return changes.findLast(({ id }) => hex(id.subarray(0, EPOCH_ID_LENGTH)) === epoch)?.number;
   }
 
+  /** The number of the last change that removed a device, else 0: epochs before are known to it. */
+  get lastRemoval(): number {
+    const changes = this.#roster?.changes ?? [];
+    return changes.findLast(({ action }) => action.kind === "remove")?.number ?? 0;
+  }
+
   /** The text that the group was made with, or joined with, while it still lets devices in. */
   async text(): Promise<string | undefined> {
     const { secret } = this.parts;

@@ -8,7 +8,7 @@
 import { type Bytes, concat, hex, WireError } from "../../../wire/bytes.ts";
 import { Subtype } from "../../../wire/blaze/extension.ts";
 import { encodeFrame, type Frame, FrameType, MAX_PAYLOAD } from "../../../wire/blaze/frame.ts";
-import { pad, unpad } from "../e2e/padding.ts";
+import { padded, unpad } from "../e2e/padding.ts";
 import { type Purpose, readNonce, Sealer, Sender } from "../e2e/sender.ts";
 import { type Compress, expand, shrink } from "../zstd.ts";
 import type { Group } from "./group.ts";
@@ -74,7 +74,7 @@ export class Seals {
     const sealers = [this.#broadcast, this.#direct].filter((sealer) => sealer !== undefined);
     return await Promise.all(sealers.map(async (sealer) => {
       const { epoch, node, instance } = sealer.sender;
-      const sealed = await sealer.seal(ANNOUNCE, this.#padded(plaintext));
+      const sealed = await sealer.seal(ANNOUNCE, padded(plaintext, this.options.pad));
       return concat(epoch.id, node, instance, sealed);
     }));
   }
@@ -94,7 +94,9 @@ export class Seals {
   async frame(type: FrameType, plaintext: Uint8Array): Promise<Bytes> {
     const { bytes, compressed } = await shrink(plaintext, this.options.compress);
     const sealer = ready(this.#broadcast);
-    const payload = fitting(await sealer.seal({ type, compressed }, this.#padded(bytes)));
+    const payload = fitting(
+      await sealer.seal({ type, compressed }, padded(bytes, this.options.pad)),
+    );
     return encodeFrame({ type, compressed, encrypted: true, payload }, { short: true });
   }
 
@@ -104,7 +106,9 @@ export class Seals {
     const type = TARGETED.has(what) ? what as FrameType : FrameType.extension;
     const isFrame = type !== FrameType.extension;
     const purpose = { type, subtype: isFrame ? 0 : what, compressed, target };
-    const payload = fitting(await ready(this.#direct).seal(purpose, this.#padded(bytes)));
+    const payload = fitting(
+      await ready(this.#direct).seal(purpose, padded(bytes, this.options.pad)),
+    );
     if (!isFrame) {
       return post.toDevice(target, what, concat(Uint8Array.of(compressed ? 1 : 0), payload));
     }
@@ -138,11 +142,6 @@ export class Seals {
     }
     const opened = unpad(await opener.open(payload, purpose));
     return { sender, plaintext: await expand(opened.slice(), purpose.compressed) };
-  }
-
-  #padded(bytes: Uint8Array): Bytes {
-    // The mark at least: whoever opens it looks for it.
-    return this.options.pad ? pad(bytes) : concat(bytes, Uint8Array.of(0x80));
   }
 }
 
