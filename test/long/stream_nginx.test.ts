@@ -1,10 +1,10 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { BlazeClient } from "../src/client/mod.ts";
-import { Socket } from "../src/client/socket.ts";
-import { inMemory } from "../src/client/transport/memory.ts";
-import { needsNginx, withNginx } from "./kit/nginx.ts";
-import { withRelay } from "./kit/relay.ts";
+import { BlazeClient } from "../../src/client/mod.ts";
+import { Socket } from "../../src/client/socket.ts";
+import { inMemory } from "../../src/client/transport/memory.ts";
+import { needsNginx, withNginx } from "../kit/nginx.ts";
+import { withRelay } from "../kit/relay.ts";
 
 /** Ways in which nginx passes requests on. None passes an upgrade on. */
 const ways: Record<string, string[]> = {
