@@ -9,7 +9,7 @@
 import { spawn } from "node:child_process";
 import { connect, createServer, type Socket } from "node:net";
 import process from "node:process";
-import { BmpConnection } from "../src/client/bmp/connection.ts";
+import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
 import { blazeio, blazeioClient, withBlazeioServer, withoutBlazeio } from "../test/kit/blazeio.ts";
 import { here, root, script } from "../tools/runtimes.ts";
@@ -30,7 +30,7 @@ async function withServer(run: (server: ServerProcess) => Promise<void>): Promis
   const [program, ...first] = script(here)!;
   // Deno hands out its collector only when asked.
   const flags = here === "deno" ? ["--v8-flags=--expose-gc"] : [];
-  const child = spawn(program!, [...first, ...flags, "bench/bmp_server.ts"], { cwd: root });
+  const child = spawn(program!, [...first, ...flags, "bench/bmp_child.ts"], { cwd: root });
   child.stderr!.pipe(process.stderr);
   let lines = "";
   let heard = (_line: string) => {};

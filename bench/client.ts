@@ -5,7 +5,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { concat } from "../src/wire/bytes.ts";
-import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { Capability, encodeHandshake } from "../src/wire/blaze/handshake.ts";
 
 /** Where a member goes. */

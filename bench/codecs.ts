@@ -5,11 +5,11 @@
  */
 import * as msgpack from "@msgpack/msgpack";
 import { bug, pairKeys } from "../tools/demo/bug.ts";
-import { recording } from "../tools/demo/recording.ts";
-import { encodeFrame, FrameType, headerSize } from "../src/wire/blaze/frame.ts";
-import { decodeRecord, encodeRecord } from "../src/wire/blaze/record.ts";
+import { recording } from "../tools/demo/demo_recording.ts";
+import { encodeFrame, FrameType, headerSize } from "../src/wire/blaze/blaze_frame.ts";
+import { decodeRecord, encodeRecord } from "../src/wire/blaze/blaze_record.ts";
 import { MessageType, Version } from "../src/wire/ecg/codes.ts";
-import { decode, encode } from "../src/wire/ecg/message.ts";
+import { decode, encode } from "../src/wire/ecg/ecg_message.ts";
 import { crc32 } from "../src/wire/zlib.ts";
 import { median, print, short, title } from "./table.ts";
 

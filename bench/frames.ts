@@ -4,8 +4,8 @@
  * @module
  */
 import { type Bytes, concat, sameBytes } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/websocket/decoder.ts";
-import { encodeFrame } from "../src/wire/websocket/frame.ts";
+import { Decoder } from "../src/wire/websocket/frame_decoder.ts";
+import { encodeFrame } from "../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 
 /** Frames of random sizes through chunks that are cut anywhere, compared one by one. */

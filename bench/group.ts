@@ -5,17 +5,17 @@
  */
 import { startRelay } from "../main.ts";
 import { BlazeClient, type BlazeGroup, Uuid } from "../src/client/mod.ts";
-import { encodeBody } from "../src/client/blaze/e2e/body.ts";
-import { signChange } from "../src/client/blaze/e2e/change.ts";
-import { drawSecret, Epoch } from "../src/client/blaze/e2e/epoch.ts";
-import { drawIdentity } from "../src/client/blaze/e2e/identity.ts";
-import { pad } from "../src/client/blaze/e2e/padding.ts";
-import { Opener, Sealer, Sender } from "../src/client/blaze/e2e/sender.ts";
+import { encodeBody } from "../src/client/group/e2e/operation_body.ts";
+import { signChange } from "../src/client/group/e2e/change.ts";
+import { drawSecret, Epoch } from "../src/client/group/e2e/epoch.ts";
+import { drawIdentity } from "../src/client/group/e2e/identity.ts";
+import { pad } from "../src/client/group/e2e/padding.ts";
+import { Opener, Sealer, Sender } from "../src/client/group/e2e/sender.ts";
 import { shrink } from "../src/client/blaze/zstd.ts";
 import { concat } from "../src/wire/bytes.ts";
-import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeOperation, encodeOperation } from "../src/wire/blaze/operation.ts";
-import type { FieldsInput } from "../src/wire/blaze/record.ts";
+import type { FieldsInput } from "../src/wire/blaze/blaze_record.ts";
 import { bug, longBug, SEED_SIZES, sizes } from "../tools/demo/bug.ts";
 
 /** Bytes, seals and joins. */

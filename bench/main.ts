@@ -13,7 +13,7 @@ import { fanout } from "./fanout.ts";
 import { group } from "./group.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
-import { meter } from "./meter.ts";
+import { meter } from "./metering.ts";
 import { viewer } from "./viewer.ts";
 
 /** Each answers false when what it measured did not work. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { EcgClient } from "../src/client/ecg/client.ts";
+import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { startRelay } from "../main.ts";
 import { Heart } from "../tools/formats/heart.ts";
 import { heartSource, play } from "../tools/player.ts";

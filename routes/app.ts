@@ -7,11 +7,11 @@ import { Hono } from "hono";
 import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { Metrics } from "../src/metrics/metrics.ts";
-import type { BlazeSessions } from "../src/session/blaze/session.ts";
-import type { EcgSessions } from "../src/session/ecg/session.ts";
-import { metricsRoutes } from "./metrics.ts";
-import { pages } from "./pages.ts";
-import { type StreamParts, streamRoutes } from "./stream.ts";
+import type { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
+import type { EcgSessions } from "../src/session/ecg/ecg_session.ts";
+import { metricsRoutes } from "./metrics_routes.ts";
+import { pages } from "./page_routes.ts";
+import { type StreamParts, streamRoutes } from "./stream_routes.ts";
 import { type Env, upgrade } from "./upgrade.ts";
 
 export interface Parts extends StreamParts {

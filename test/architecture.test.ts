@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -19,12 +19,13 @@ const arrows: Record<string, readonly string[]> = {
   "channel": ["link"],
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
   "runtime": ["link", "wire", "host", "log"],
+  "bmp": ["runtime", "link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "host"],
   "metrics": ["link", "log", "wire"],
   "routes": ["session", "runtime", "link", "wire", "limits", "admission", "metrics", "web"],
   "web": ["client", "wire", "link", "close", "host"],
   "main": [
-    ...["routes", "session", "channel", "runtime", "link", "close", "limits"],
+    ...["routes", "session", "channel", "runtime", "bmp", "link", "close", "limits"],
     ...["host", "log", "admission", "config", "metrics"],
   ],
 };
@@ -81,6 +82,16 @@ test("imports make no circle", () => {
   };
   files.forEach(visit);
   assertEquals(circles, []);
+});
+
+test("no two files have one name", () => {
+  const twice = new Map<string, string[]>();
+  for (const file of [...files, ...list("tools"), ...list("bench")]) {
+    const name = basename(file);
+    twice.set(name, [...(twice.get(name) ?? []), file]);
+  }
+  twice.delete("main.ts");
+  assertEquals([...twice.values()].filter((same) => same.length > 1), []);
 });
 
 test("runtimes are named in their two files and in main only", () => {

@@ -11,15 +11,15 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Relay, startRelay } from "../main.ts";
-import { BlazeClient } from "../src/client/blaze/client.ts";
-import { BmpConnection, type BmpOptions } from "../src/client/bmp/connection.ts";
+import { BlazeClient } from "../src/client/pair/pair_client.ts";
+import { BmpConnection, type BmpOptions } from "../src/client/bmp/bmp_connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
 import { ConfigError, readConfig } from "../src/config.ts";
-import { EcgClient } from "../src/client/ecg/client.ts";
+import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { Socket } from "../src/client/socket.ts";
 import { concat, utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/bmp/decoder.ts";
-import { encode } from "../src/wire/bmp/encode.ts";
+import { Decoder } from "../src/wire/bmp/bmp_decoder.ts";
+import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { answers, BODY, withBmp } from "./kit/bmp.ts";
 import { bytes, text } from "./kit/mux.ts";
 import { skipped } from "./kit/skip.ts";

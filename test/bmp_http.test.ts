@@ -6,7 +6,7 @@ import {
   requestHead,
   type ResponseHead,
   ResponseParser,
-} from "../src/client/bmp/http.ts";
+} from "../src/client/bmp/http_parser.ts";
 import { bytes, text } from "./kit/mux.ts";
 import { fc, holds } from "./kit/random.ts";
 

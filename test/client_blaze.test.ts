@@ -1,12 +1,12 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Pairing, type Partner } from "../src/client/blaze/pairing.ts";
+import { Pairing, type Partner } from "../src/client/pair/pairing.ts";
 import { BlazeClient, type BlazeStatus, ConnectionClosed, Uuid } from "../src/client/mod.ts";
-import { MemoryPeer } from "../src/link/memory.ts";
+import { MemoryPeer } from "../src/link/memory_link.ts";
 import type { Message } from "../src/link/link.ts";
 import { sameBytes, utf8Bytes } from "../src/wire/bytes.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   decodeHandshakeAck,
   encodeHandshakeAck,

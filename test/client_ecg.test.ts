@@ -9,7 +9,7 @@ import {
   MessageType,
   Version,
 } from "../src/client/mod.ts";
-import { recording } from "../tools/demo/recording.ts";
+import { recording } from "../tools/demo/demo_recording.ts";
 import { withRelay } from "./kit/relay.ts";
 
 for (const version of [Version.V1, Version.V2, Version.V3]) {

@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { assert, assertEquals } from "@std/assert";
 import { fromHex, WireError } from "../src/wire/bytes.ts";
 import { ecgCode, ErrorCode, MessageType, Version } from "../src/wire/ecg/codes.ts";
-import { decode, encode } from "../src/wire/ecg/message.ts";
+import { decode, encode } from "../src/wire/ecg/ecg_message.ts";
 import { packSamples } from "../src/wire/ecg/samples.ts";
 import { Lab } from "./kit/ecg_lab.ts";
 import { fc, holds, seed } from "./kit/random.ts";

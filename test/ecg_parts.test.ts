@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ClockEstimate } from "../src/client/ecg/clock.ts";
+import { ClockEstimate } from "../src/client/ecg/clock_offset.ts";
 import { readGap } from "../src/client/ecg/messages.ts";
 import { SamplePacker } from "../src/client/ecg/packer.ts";
 import { WireError } from "../src/wire/bytes.ts";

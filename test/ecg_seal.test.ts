@@ -14,7 +14,7 @@ import {
   WireError,
 } from "../src/client/mod.ts";
 import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
-import { WINDOW } from "../src/client/blaze/e2e/replay.ts";
+import { WINDOW } from "../src/client/group/e2e/replay.ts";
 import { type DeviceKit, eventually, group, type Told, withDevices } from "./kit/group.ts";
 import { proxy } from "./kit/proxy.ts";
 import { chunkOf, recording } from "./kit/recordings.ts";

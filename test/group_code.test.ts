@@ -4,12 +4,12 @@
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { commitment, comparisonCode, drawKeyPair } from "../src/client/blaze/e2e/pair.ts";
-import { Pairing, type Partner } from "../src/client/blaze/pairing.ts";
+import { commitment, comparisonCode, drawKeyPair } from "../src/client/pair/pair_keys.ts";
+import { Pairing, type Partner } from "../src/client/pair/pairing.ts";
 import type { Link } from "../src/link/link.ts";
 import { type Bytes, compareBytes, concat, utf8Bytes } from "../src/wire/bytes.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   decodeHandshake,
   encodeHandshake,
@@ -17,7 +17,7 @@ import {
   type Handshake,
   TlvType,
 } from "../src/wire/blaze/handshake.ts";
-import { PairKeys } from "../src/client/blaze/e2e/pair.ts";
+import { PairKeys } from "../src/client/pair/pair_keys.ts";
 import { eventually } from "./kit/group.ts";
 
 /** One honest device, with somebody in the middle at the other end of its link. */

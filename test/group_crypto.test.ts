@@ -2,31 +2,31 @@ import { Buffer } from "node:buffer";
 import { createCipheriv } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Admission, decodeJoinRequest } from "../src/client/blaze/e2e/admission.ts";
-import { bodySigned, decodeBody, encodeBody } from "../src/client/blaze/e2e/body.ts";
+import { Admission, decodeJoinRequest } from "../src/client/group/e2e/admission_key.ts";
+import { bodySigned, decodeBody, encodeBody } from "../src/client/group/e2e/operation_body.ts";
 import {
   type Action,
   decodeChange,
   signChange,
   type SignedChange,
-} from "../src/client/blaze/e2e/change.ts";
-import { drawSecret, Epoch } from "../src/client/blaze/e2e/epoch.ts";
+} from "../src/client/group/e2e/change.ts";
+import { drawSecret, Epoch } from "../src/client/group/e2e/epoch.ts";
 import {
   drawIdentity,
   exportIdentity,
   type Identity,
   importIdentity,
-} from "../src/client/blaze/e2e/identity.ts";
-import { unwrapPackage, wrapPackage } from "../src/client/blaze/e2e/package.ts";
-import { pad, padme, unpad } from "../src/client/blaze/e2e/padding.ts";
-import { ReplayWindow, WINDOW } from "../src/client/blaze/e2e/replay.ts";
-import { Roster } from "../src/client/blaze/e2e/roster.ts";
-import { drawGroupSecret, formatSecret, parseSecret } from "../src/client/blaze/e2e/secret.ts";
-import { Opener, readNonce, Sealer, Sender } from "../src/client/blaze/e2e/sender.ts";
-import { Openers } from "../src/client/blaze/group/openers.ts";
+} from "../src/client/group/e2e/identity.ts";
+import { unwrapPackage, wrapPackage } from "../src/client/group/e2e/package.ts";
+import { pad, padme, unpad } from "../src/client/group/e2e/padding.ts";
+import { ReplayWindow, WINDOW } from "../src/client/group/e2e/replay.ts";
+import { Roster } from "../src/client/group/e2e/roster.ts";
+import { drawGroupSecret, formatSecret, parseSecret } from "../src/client/group/e2e/secret.ts";
+import { Opener, readNonce, Sealer, Sender } from "../src/client/group/e2e/sender.ts";
+import { Openers } from "../src/client/group/openers.ts";
 import { type Bytes, concat, fromHex, hex, WireError } from "../src/wire/bytes.ts";
 import type { Operation } from "../src/wire/blaze/operation.ts";
-import { Uuid } from "../src/wire/blaze/record.ts";
+import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 
 const group = new Uint8Array(16).fill(7);

@@ -8,15 +8,15 @@ import {
   decodeRequest,
   encodeRequest,
   placeOf,
-} from "../src/client/blaze/group/backlog.ts";
-import { History, readVector, writeVector } from "../src/client/blaze/group/history.ts";
-import { decodeState, encodeState } from "../src/client/blaze/group/record_state.ts";
-import { type RecordState, Replica, seen } from "../src/client/blaze/group/replica.ts";
+} from "../src/client/group/snapshot.ts";
+import { History, readVector, writeVector } from "../src/client/group/vector_clock.ts";
+import { decodeState, encodeState } from "../src/client/group/record_state.ts";
+import { type RecordState, Replica, seen } from "../src/client/group/replica.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
 import { hex, Reader, utf8Bytes, WireError, Writer } from "../src/wire/bytes.ts";
 import { type Operation, operationKinds } from "../src/wire/blaze/operation.ts";
-import { type Fields, Uuid } from "../src/wire/blaze/record.ts";
+import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 
 const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];

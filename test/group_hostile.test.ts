@@ -4,11 +4,11 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { BlazeClient, memoryStorage } from "../src/client/mod.ts";
-import { drawKeyPair } from "../src/client/blaze/e2e/pair.ts";
+import { drawKeyPair } from "../src/client/pair/pair_keys.ts";
 import { concat, hex } from "../src/wire/bytes.ts";
 import { encodeFault } from "../src/wire/blaze/control.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   Capability,
   decodeHandshake,
@@ -17,7 +17,7 @@ import {
   TlvType,
 } from "../src/wire/blaze/handshake.ts";
 import { encodeOperation } from "../src/wire/blaze/operation.ts";
-import { Uuid } from "../src/wire/blaze/record.ts";
+import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import {
   converged,
   type DeviceKit,

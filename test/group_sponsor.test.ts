@@ -2,8 +2,8 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { ClientRequest } from "../src/client/mod.ts";
 import { hex } from "../src/wire/bytes.ts";
-import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
-import { blindName, parseSecret } from "../src/client/blaze/e2e/secret.ts";
+import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { blindName, parseSecret } from "../src/client/group/e2e/secret.ts";
 import {
   contents,
   converged,

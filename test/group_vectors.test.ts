@@ -12,22 +12,22 @@ import {
 } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Admission } from "../src/client/blaze/e2e/admission.ts";
-import { decodeBody, encodeBody } from "../src/client/blaze/e2e/body.ts";
-import { decodeChange } from "../src/client/blaze/e2e/change.ts";
-import { Epoch } from "../src/client/blaze/e2e/epoch.ts";
-import { readCard } from "../src/client/blaze/e2e/identity.ts";
-import { claimHolds, membershipTlv, readClaim } from "../src/client/blaze/e2e/membership.ts";
-import { pad, unpad } from "../src/client/blaze/e2e/padding.ts";
-import { Roster } from "../src/client/blaze/e2e/roster.ts";
+import { Admission } from "../src/client/group/e2e/admission_key.ts";
+import { decodeBody, encodeBody } from "../src/client/group/e2e/operation_body.ts";
+import { decodeChange } from "../src/client/group/e2e/change.ts";
+import { Epoch } from "../src/client/group/e2e/epoch.ts";
+import { readCard } from "../src/client/group/e2e/identity.ts";
+import { claimHolds, membershipTlv, readClaim } from "../src/client/group/e2e/membership.ts";
+import { pad, unpad } from "../src/client/group/e2e/padding.ts";
+import { Roster } from "../src/client/group/e2e/roster.ts";
 import {
   blindName,
   formatSecret,
   groupId,
   type GroupSecret,
   parseSecret,
-} from "../src/client/blaze/e2e/secret.ts";
-import { Opener, Sealer, Sender } from "../src/client/blaze/e2e/sender.ts";
+} from "../src/client/group/e2e/secret.ts";
+import { Opener, Sealer, Sender } from "../src/client/group/e2e/sender.ts";
 import { fromHex, hex, Reader, utf8Bytes } from "../src/wire/bytes.ts";
 import { decodeHandshake } from "../src/wire/blaze/handshake.ts";
 import { vectors } from "./kit/vectors.ts";

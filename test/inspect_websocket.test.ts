@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { fromHex, utf8Bytes } from "../src/wire/bytes.ts";
-import { uint32, websocket } from "../tools/inspect/websocket.ts";
+import { uint32, websocket } from "../tools/inspect/dissect_websocket.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

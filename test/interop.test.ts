@@ -3,7 +3,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BlazeClient, EcgClient, Version } from "../src/client/mod.ts";
-import { recording } from "../tools/demo/recording.ts";
+import { recording } from "../tools/demo/demo_recording.ts";
 import { bunCommand, denoCommand, root, script } from "../tools/runtimes.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { LiteralClient, literalOperation } from "./kit/literal.ts";

@@ -2,12 +2,12 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { startRelay } from "../main.ts";
 import { Socket } from "../src/client/socket.ts";
-import { webview } from "../src/client/webview.ts";
+import { webview } from "../src/client/transport/webview_transport.ts";
 import { host } from "../src/host.ts";
-import { WebviewHost } from "../src/link/webview.ts";
+import { WebviewHost } from "../src/link/webview_host.ts";
 import type { Accept, Link, LinkEvents } from "../src/link/link.ts";
-import { MemoryPeer } from "../src/link/memory.ts";
-import { websocketLink } from "../src/link/websocket.ts";
+import { MemoryPeer } from "../src/link/memory_link.ts";
+import { websocketLink } from "../src/link/websocket_link.ts";
 import { bun } from "../src/runtime/bun.ts";
 import { deno } from "../src/runtime/deno.ts";
 

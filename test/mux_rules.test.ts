@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat } from "../src/wire/bytes.ts";
-import { encode } from "../src/wire/bmp/encode.ts";
-import type { Form } from "../src/wire/bmp/frame.ts";
+import { encode } from "../src/wire/bmp/bmp_encoder.ts";
+import type { Form } from "../src/wire/bmp/bmp_frame.ts";
 import { greeting, readGreeting } from "../src/link/mux/greeting.ts";
 import { MUX, PIECE_COST } from "../src/link/mux/settings.ts";
 import { bytes, End, Pair } from "./kit/mux.ts";

@@ -2,7 +2,7 @@ import { createECDH, createHash, createHmac, hkdfSync } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { type Bytes, concat, fromHex, hex, utf8Bytes, WireError } from "../src/wire/bytes.ts";
-import { decodeFrame } from "../src/wire/blaze/frame.ts";
+import { decodeFrame } from "../src/wire/blaze/blaze_frame.ts";
 import { Capability, encodeHandshake, type Handshake } from "../src/wire/blaze/handshake.ts";
 import {
   type CodeSide,
@@ -12,7 +12,7 @@ import {
   NONCE_LENGTH,
   PairKeys,
   TAG_LENGTH,
-} from "../src/client/blaze/e2e/pair.ts";
+} from "../src/client/pair/pair_keys.ts";
 import { loadZstd } from "../src/client/blaze/zstd.ts";
 import { fc, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";

@@ -3,9 +3,9 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { LIMITS } from "../src/limits.ts";
 import { Close } from "../src/close.ts";
 import { decodeFault } from "../src/wire/blaze/control.ts";
-import { decodeFrame, encodeFrame, FrameType, MAX_PAYLOAD } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType, MAX_PAYLOAD } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension } from "../src/wire/blaze/extension.ts";
-import { recording } from "../tools/demo/recording.ts";
+import { recording } from "../tools/demo/demo_recording.ts";
 import { Device, nodeId, PROFILE } from "./kit/blaze.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { LiteralClient, type LiteralFlags, literalOperation } from "./kit/literal.ts";

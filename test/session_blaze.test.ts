@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Close, Refused } from "../src/close.ts";
-import { MAX_MESSAGE, MAX_PAYLOAD } from "../src/wire/blaze/frame.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { MAX_MESSAGE, MAX_PAYLOAD } from "../src/wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { encodeTags } from "../src/wire/blaze/control.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { Capability, decodeHandshakeAck, TlvType } from "../src/wire/blaze/handshake.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Close } from "../src/close.ts";
 import { fromHex } from "../src/wire/bytes.ts";
 import { ErrorCode, Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
-import { decode } from "../src/wire/ecg/message.ts";
+import { decode } from "../src/wire/ecg/ecg_message.ts";
 import { everything } from "./kit/blaze.ts";
 import { Lab, Peer, VERSIONS } from "./kit/ecg_lab.ts";
 import { vectors } from "./kit/vectors.ts";

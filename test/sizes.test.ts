@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { bug, longBug, pairKeys, SEED_SIZES, sizes } from "../tools/demo/bug.ts";
 
 test("a payload of 165 bytes costs what the seed says: 172 plain, 200 sealed", async () => {

@@ -9,7 +9,7 @@ import { type Relay, startRelay } from "../main.ts";
 import { BlazeClient, type ConnectOptions, EcgClient } from "../src/client/mod.ts";
 import type { Limits } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
-import { recording } from "../tools/demo/recording.ts";
+import { recording } from "../tools/demo/demo_recording.ts";
 import { root } from "../tools/runtimes.ts";
 import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
 import { dropsUpgrades, proxy } from "./kit/proxy.ts";

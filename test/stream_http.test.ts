@@ -4,7 +4,7 @@ import { startRelay } from "../main.ts";
 import type { Accept } from "../src/link/link.ts";
 import { type Limits } from "../src/limits.ts";
 import { type Bytes, concat } from "../src/wire/bytes.ts";
-import type { FrameEvent } from "../src/wire/websocket/decoder.ts";
+import type { FrameEvent } from "../src/wire/websocket/frame_decoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 import { LiteralStream, masked } from "./kit/http_stream.ts";
 import { withRelay } from "./kit/relay.ts";

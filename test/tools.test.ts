@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { hex } from "../src/wire/bytes.ts";
-import { encode } from "../src/wire/ecg/message.ts";
+import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { openRecording } from "../tools/formats/open.ts";
 import { here, root, script } from "../tools/runtimes.ts";
 import { withRelayProcess } from "./kit/relay.ts";

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { EcgDateTime, NdArray, type Payload } from "../src/client/mod.ts";
 import { place, readAlarm, readBeats, readHeartRate } from "../web/viewer/marks.ts";
 import { Playhead } from "../web/viewer/playhead.ts";
-import { Layout } from "../web/viewer/scale.ts";
-import { type Chunk, readChunk, SignalError, unixMs } from "../web/viewer/signal.ts";
+import { Layout } from "../web/viewer/paper_scale.ts";
+import { type Chunk, readChunk, SignalError, unixMs } from "../web/viewer/lead_samples.ts";
 import { Trace } from "../web/viewer/trace.ts";
 import { fc, holds } from "./kit/random.ts";
 

@@ -1,10 +1,10 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, fromHex, hex, sameBytes, utf8Bytes, WireError } from "../src/wire/bytes.ts";
-import { Decoder, type DecoderOptions, type Piece } from "../src/wire/bmp/decoder.ts";
-import { encode } from "../src/wire/bmp/encode.ts";
-import { carriesPayload, type Form, type Kind } from "../src/wire/bmp/frame.ts";
-import { headerBytes, LIMITS } from "../src/wire/bmp/limits.ts";
+import { Decoder, type DecoderOptions, type Piece } from "../src/wire/bmp/bmp_decoder.ts";
+import { encode } from "../src/wire/bmp/bmp_encoder.ts";
+import { carriesPayload, type Form, type Kind } from "../src/wire/bmp/bmp_frame.ts";
+import { headerBytes, LIMITS } from "../src/wire/bmp/bmp_limits.ts";
 import { fc, holds, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

@@ -8,7 +8,7 @@ import {
   encodeFault,
   encodeTags,
 } from "../src/wire/blaze/control.ts";
-import { encodeRecord } from "../src/wire/blaze/record.ts";
+import { encodeRecord } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

@@ -9,7 +9,7 @@ import {
   type MessageType,
   type Version,
 } from "../src/wire/ecg/codes.ts";
-import { decode, encode, open, reframe } from "../src/wire/ecg/message.ts";
+import { decode, encode, open, reframe } from "../src/wire/ecg/ecg_message.ts";
 import { Float32, Float64 } from "../src/wire/ecg/msgpack.ts";
 import { decode as decodeMsgPack } from "../src/wire/ecg/msgpack_decode.ts";
 import { encode as encodeMsgPack } from "../src/wire/ecg/msgpack_encode.ts";

@@ -9,7 +9,7 @@ import {
   FIRST_DEVICE_SUBTYPE,
   Subtype,
 } from "../src/wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

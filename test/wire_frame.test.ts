@@ -16,7 +16,7 @@ import {
   MAX_PAYLOAD,
   type Reading,
   restyleFrame,
-} from "../src/wire/blaze/frame.ts";
+} from "../src/wire/blaze/blaze_frame.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, fromHex, hex, utf8Bytes, WireError } from "../src/wire/bytes.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   type AckLayout,
   Capability,

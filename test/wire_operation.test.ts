@@ -8,7 +8,7 @@ import {
   type OperationErrorCode,
   operationKinds,
 } from "../src/wire/blaze/operation.ts";
-import { decodeRecord, type FieldsInput, Uuid } from "../src/wire/blaze/record.ts";
+import { decodeRecord, type FieldsInput, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, fromHex, hex, WireError } from "../src/wire/bytes.ts";
 import { ecgCode } from "../src/wire/ecg/codes.ts";
-import { encode } from "../src/wire/ecg/message.ts";
+import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { Ext } from "../src/wire/ecg/msgpack.ts";
 import { chunkData, MAX_SAMPLES, packSamples, unpackSamples } from "../src/wire/ecg/samples.ts";
 import { physical, readScale, type Scale } from "../src/wire/ecg/scale.ts";

@@ -16,7 +16,7 @@ import {
   Uuid,
   type Value,
   type ValueInput,
-} from "../src/wire/blaze/record.ts";
+} from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 

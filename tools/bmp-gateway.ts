@@ -13,8 +13,8 @@ import { parseArgs } from "node:util";
 import { host } from "../src/host.ts";
 import { Mux } from "../src/link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../src/link/mux/settings.ts";
-import { socketCarrier } from "../src/link/mux/socket.ts";
-import type { Stream, StreamEvents } from "../src/link/mux/stream.ts";
+import { socketCarrier } from "../src/link/mux/socket_carrier.ts";
+import type { Stream, StreamEvents } from "../src/link/mux/mux_stream.ts";
 
 const HELP = `A gateway: BMP in, plain TCP out. Every stream becomes a connection to one target.
 

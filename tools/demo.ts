@@ -17,9 +17,9 @@ import {
 } from "../src/client/mod.ts";
 import type { Accept } from "../src/link/link.ts";
 import { hex } from "../src/wire/bytes.ts";
-import { FrameType, frameType } from "../src/wire/blaze/frame.ts";
+import { FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
 import { bug, longBug, SEED_SIZES, sizes } from "./demo/bug.ts";
-import { recording, strip } from "./demo/recording.ts";
+import { recording, strip } from "./demo/demo_recording.ts";
 
 if (process.argv.includes("--help")) {
   console.log(`Starts a relay on a free port of this machine, lets two devices sync a bug record

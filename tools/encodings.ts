@@ -5,7 +5,7 @@
  */
 import { Version } from "../src/wire/ecg/codes.ts";
 import { MessageType } from "../src/wire/ecg/codes.ts";
-import { encode } from "../src/wire/ecg/message.ts";
+import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { packSamples } from "../src/wire/ecg/samples.ts";
 import { Ext } from "../src/wire/ecg/msgpack.ts";
 import { NdArray } from "../src/wire/ecg/ndarray.ts";

@@ -5,16 +5,16 @@
  */
 import { Close, Refused } from "../src/close.ts";
 import { decodeExtension } from "../src/wire/blaze/extension.ts";
-import { decodeFrame, FrameType } from "../src/wire/blaze/frame.ts";
+import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeHandshake } from "../src/wire/blaze/handshake.ts";
-import { decodeRecord } from "../src/wire/blaze/record.ts";
+import { decodeRecord } from "../src/wire/blaze/blaze_record.ts";
 import { WireError } from "../src/wire/bytes.ts";
 import { type ErrorCode, errorText, MessageType } from "../src/wire/ecg/codes.ts";
-import { decode } from "../src/wire/ecg/message.ts";
+import { decode } from "../src/wire/ecg/ecg_message.ts";
 import type { Direction } from "./inspect/capture.ts";
 import { dissect, dissectorFor } from "./inspect/dissectors.ts";
 import { shortHex } from "./inspect/dissector.ts";
-import { messagesOf } from "./inspect/ecg.ts";
+import { messagesOf } from "./inspect/dissect_ecg.ts";
 
 export interface Complaint {
   readonly code: string;

@@ -4,7 +4,7 @@
  * @module
  */
 import process from "node:process";
-import { EcgClient } from "../src/client/ecg/client.ts";
+import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { fail, readArgs } from "./args.ts";
 import { StreamWatch } from "./stream_watch.ts";
 

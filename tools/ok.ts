@@ -19,7 +19,7 @@ if (!deno) {
 
 /** What a browser loads. */
 const BROWSER = [
-  ...["src/client/mod.ts", "src/link/memory.ts", "src/link/webview.ts", "src/close.ts"],
+  ...["src/client/mod.ts", "src/link/memory_link.ts", "src/link/webview_host.ts", "src/close.ts"],
   ...["web/viewer/main.ts", "web/dashboard/main.ts"],
 ];
 /** Written for one step, beside `deno.json` so that paths mean the same. */

@@ -5,7 +5,7 @@
  */
 import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { MessageType } from "../src/wire/ecg/codes.ts";
-import type { EcgClient } from "../src/client/ecg/client.ts";
+import type { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import type { Heart } from "./formats/heart.ts";
 import { type Annotation, type LeadInfo, physical, type Recording } from "./formats/recording.ts";
 

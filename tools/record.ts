@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { EcgClient } from "../src/client/ecg/client.ts";
+import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { WireError } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { writeEdf } from "./formats/edf.ts";

@@ -7,7 +7,7 @@ import type { EcgMessage } from "../src/client/ecg/conversation.ts";
 import type { Payload } from "../src/wire/ecg/payload.ts";
 import { MessageType } from "../src/wire/ecg/codes.ts";
 import { place, readAlarm, readBeats } from "../web/viewer/marks.ts";
-import { chunkOf, isMap, SignalError } from "../web/viewer/signal.ts";
+import { chunkOf, isMap, SignalError } from "../web/viewer/lead_samples.ts";
 import { Trace } from "../web/viewer/trace.ts";
 import type { Annotation, Recording } from "./formats/recording.ts";
 

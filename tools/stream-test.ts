@@ -11,12 +11,12 @@ import { parseArgs } from "node:util";
 import { startRelay } from "../main.ts";
 import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
 import { Socket } from "../src/client/socket.ts";
-import { httpPipe } from "../src/client/transport/http.ts";
-import { webview } from "../src/client/webview.ts";
+import { httpPipe } from "../src/client/transport/http_pipe.ts";
+import { webview } from "../src/client/transport/webview_transport.ts";
 import { host } from "../src/host.ts";
 import { Endpoint } from "../src/link/endpoint.ts";
 import { subprotocols } from "../src/link/subprotocol.ts";
-import { WebviewHost } from "../src/link/webview.ts";
+import { WebviewHost } from "../src/link/webview_host.ts";
 
 const usage = `Tries WebSocket over a stream: three PINGs, matching PONGs, CLOSE 1000.
 

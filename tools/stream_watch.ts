@@ -5,7 +5,7 @@
  */
 import type { EcgMessage } from "../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../src/wire/ecg/codes.ts";
-import { chunkOf, SignalError } from "../web/viewer/signal.ts";
+import { chunkOf, SignalError } from "../web/viewer/lead_samples.ts";
 import { Trace } from "../web/viewer/trace.ts";
 import { type Spread, spread } from "./stats.ts";
 

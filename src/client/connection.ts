@@ -8,7 +8,7 @@ import { mayRetry } from "../close.ts";
 import { type Host, host as systemHost } from "../host.ts";
 import type { Accept } from "../link/link.ts";
 import { subprotocols } from "../link/subprotocol.ts";
-import { websocketLink } from "../link/websocket.ts";
+import { websocketLink } from "../link/websocket_link.ts";
 import { BACKOFF, type Backoff, delay } from "./backoff.ts";
 import { Socket, type SocketOptions } from "./socket.ts";
 

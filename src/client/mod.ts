@@ -10,7 +10,7 @@ export {
   type Collection,
   type Incoming,
   type Sent,
-} from "./blaze/client.ts";
+} from "./pair/pair_client.ts";
 export {
   BlazeGroup,
   type GroupCollection,
@@ -22,14 +22,14 @@ export {
   type NewGroupOptions,
   type Stored,
   type StoredRecord,
-} from "./blaze/group_client.ts";
-export { type ClientRequest, type Sponsor } from "./blaze/group/sponsor.ts";
-export { type Confirm } from "./blaze/introduction.ts";
+} from "./group/group_client.ts";
+export { type ClientRequest, type Sponsor } from "./group/sponsor.ts";
+export { type Confirm } from "./group/introduction.ts";
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
 export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
-export { type PairFault, type Partner } from "./blaze/pairing.ts";
+export { type PairFault, type Partner } from "./pair/pairing.ts";
 export { type Compress } from "./blaze/zstd.ts";
-export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/client.ts";
+export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/ecg_client.ts";
 export {
   type EcgGap,
   type EcgMessage,
@@ -39,21 +39,31 @@ export {
   type PublishOptions,
   type SealedHeader,
 } from "./ecg/messages.ts";
-export { type ClockOffset } from "./ecg/clock.ts";
+export { type ClockOffset } from "./ecg/clock_offset.ts";
 export { type Lead, type Scale } from "../wire/ecg/scale.ts";
 export { type Signal, type SignalLead } from "../wire/ecg/signal.ts";
 export { Flag, MessageType, Version } from "../wire/ecg/codes.ts";
 export { EcgDateTime, EcgUuid, type Payload } from "../wire/ecg/payload.ts";
 export { NdArray } from "../wire/ecg/ndarray.ts";
 export { type Backoff } from "./backoff.ts";
-export { BmpConnection, type BmpOptions } from "./bmp/connection.ts";
+export { BmpConnection, type BmpOptions } from "./bmp/bmp_connection.ts";
 export { BmpClosed, type Dial } from "./bmp/dial.ts";
-export { BmpStream, BmpStreamError } from "./bmp/stream.ts";
+export { BmpStream, BmpStreamError } from "./bmp/bmp_stream.ts";
 export { ConnectionClosed, type ConnectOptions } from "./connection.ts";
 export { QueueOverflow } from "./queue.ts";
-export { BlazeDate, Double, type Fields, type FieldsInput, Uuid } from "../wire/blaze/record.ts";
+export {
+  BlazeDate,
+  Double,
+  type Fields,
+  type FieldsInput,
+  Uuid,
+} from "../wire/blaze/blaze_record.ts";
 export { type Operation, type OperationKind } from "../wire/blaze/operation.ts";
 export { WireError } from "../wire/bytes.ts";
 export { Socket, type SocketOptions } from "./socket.ts";
-export { type TransportMemory, type TransportName } from "./transport/memory.ts";
-export { webview, type WebviewMessage, type WebviewOptions } from "./webview.ts";
+export { type TransportMemory, type TransportName } from "./transport/transport_memory.ts";
+export {
+  webview,
+  type WebviewMessage,
+  type WebviewOptions,
+} from "./transport/webview_transport.ts";

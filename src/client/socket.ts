@@ -12,11 +12,11 @@
 import { type Bytes, utf8Bytes } from "../wire/bytes.ts";
 import { LOST } from "../link/endpoint.ts";
 import type { Carrier, CarrierEvents, Transport } from "./transport/carrier.ts";
-import { fallbackTransport } from "./transport/fallback.ts";
-import { framedTransport } from "./transport/framed.ts";
-import { httpPipe, type HttpPipeOptions } from "./transport/http.ts";
-import { sharedMemory, type TransportMemory } from "./transport/memory.ts";
-import { nativeTransport } from "./transport/native.ts";
+import { fallbackTransport } from "./transport/fallback_transport.ts";
+import { framedTransport } from "./transport/framed_transport.ts";
+import { httpPipe, type HttpPipeOptions } from "./transport/http_pipe.ts";
+import { sharedMemory, type TransportMemory } from "./transport/transport_memory.ts";
+import { nativeTransport } from "./transport/native_transport.ts";
 
 export interface SocketOptions extends HttpPipeOptions {
   /**

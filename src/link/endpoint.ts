@@ -9,7 +9,7 @@
  * @module
  */
 import type { Bytes } from "../wire/bytes.ts";
-import { Connection, type ConnectionState } from "../wire/websocket/connection.ts";
+import { Connection, type ConnectionState } from "../wire/websocket/frame_protocol.ts";
 import { FrameError, type Limits } from "../wire/websocket/violation.ts";
 import { closeReason } from "./link.ts";
 

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { decodeFrame, FrameType } from "../wire/blaze/frame.ts";
-import { decodeRecord } from "../wire/blaze/record.ts";
-import { MAX_BATCH, splitBatch } from "../wire/ecg/batch.ts";
+import { decodeFrame, FrameType } from "../wire/blaze/blaze_frame.ts";
+import { decodeRecord } from "../wire/blaze/blaze_record.ts";
+import { MAX_BATCH, splitBatch } from "../wire/ecg/message_batch.ts";
 import { headerSize, MessageType, type Version } from "../wire/ecg/codes.ts";
-import { decode } from "../wire/ecg/message.ts";
+import { decode } from "../wire/ecg/ecg_message.ts";
 import type { Dialect } from "./meter.ts";
 
 /** Types that no message has: the byte itself stands for them. */

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { websocketLink } from "../link/websocket.ts";
+import { websocketLink } from "../link/websocket_link.ts";
 import type { Handler, Runtime, ServeOptions, Server } from "./runtime.ts";
 
 export const deno: Runtime = {

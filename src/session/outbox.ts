@@ -17,7 +17,7 @@ import type { Delivery, Extent } from "../channel/channels.ts";
 import { Close, type Fault } from "../close.ts";
 import type { Link, Message } from "../link/link.ts";
 import { concat } from "../wire/bytes.ts";
-import { MAX_BATCH } from "../wire/ecg/batch.ts";
+import { MAX_BATCH } from "../wire/ecg/message_batch.ts";
 import { Backlog, type Gap } from "./backlog.ts";
 import type { Credit } from "./credit.ts";
 

@@ -6,8 +6,8 @@
 import { Channels } from "../../src/channel/channels.ts";
 import type { Grant } from "../../src/admission.ts";
 import { type Limits, limits } from "../../src/limits.ts";
-import { MemoryPeer } from "../../src/link/memory.ts";
-import { BlazeSessions, type BlazeTerms } from "../../src/session/blaze/session.ts";
+import { MemoryPeer } from "../../src/link/memory_link.ts";
+import { BlazeSessions, type BlazeTerms } from "../../src/session/blaze/blaze_session.ts";
 import { decodeFault } from "../../src/wire/blaze/control.ts";
 import {
   decodeExtension,
@@ -20,7 +20,7 @@ import {
   type Frame,
   FrameType,
   type Reading,
-} from "../../src/wire/blaze/frame.ts";
+} from "../../src/wire/blaze/blaze_frame.ts";
 import { Capability, encodeHandshake, type Tlv } from "../../src/wire/blaze/handshake.ts";
 import { FakeHost } from "./fake_host.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { MUX, type MuxSettings } from "../../src/link/mux/settings.ts";
-import { listenBmp } from "../../src/runtime/bmp/listen.ts";
-import { BmpServer, type BmpServerOptions } from "../../src/runtime/bmp/server.ts";
+import { listenBmp } from "../../src/bmp/listen.ts";
+import { BmpServer, type BmpServerOptions } from "../../src/bmp/bmp_server.ts";
 import type { Handler } from "../../src/runtime/runtime.ts";
 
 /** The body that the captures were made with. */

@@ -7,10 +7,10 @@ import { assertEquals } from "@std/assert";
 import { Channels } from "../../src/channel/channels.ts";
 import { type Limits, limits } from "../../src/limits.ts";
 import type { Accept, Link } from "../../src/link/link.ts";
-import { MemoryPeer } from "../../src/link/memory.ts";
-import { EcgSessions, type EcgTerms } from "../../src/session/ecg/session.ts";
+import { MemoryPeer } from "../../src/link/memory_link.ts";
+import { EcgSessions, type EcgTerms } from "../../src/session/ecg/ecg_session.ts";
 import { MessageType, Version } from "../../src/wire/ecg/codes.ts";
-import { decode, encode, type Message } from "../../src/wire/ecg/message.ts";
+import { decode, encode, type Message } from "../../src/wire/ecg/ecg_message.ts";
 import { everything } from "./blaze.ts";
 import { FakeHost } from "./fake_host.ts";
 

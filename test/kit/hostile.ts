@@ -10,7 +10,7 @@ import type { Link, Message } from "../../src/link/link.ts";
 import { SUBPROTOCOL } from "../../src/link/subprotocol.ts";
 import { hex } from "../../src/wire/bytes.ts";
 import { decodeExtension, encodeExtension } from "../../src/wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType } from "../../src/wire/blaze/frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../../src/wire/blaze/blaze_frame.ts";
 import { decodeHandshake, type Handshake } from "../../src/wire/blaze/handshake.ts";
 
 /** One device's link through the hostile relay. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Bytes } from "../../src/wire/bytes.ts";
-import { Decoder, type FrameEvent } from "../../src/wire/websocket/decoder.ts";
-import { encodeFrame } from "../../src/wire/websocket/frame.ts";
+import { Decoder, type FrameEvent } from "../../src/wire/websocket/frame_decoder.ts";
+import { encodeFrame } from "../../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../../src/wire/websocket/opcode.ts";
 
 const limits = { maxFrame: 1 << 23, maxMessage: 1 << 23, maxFragments: 1000 };

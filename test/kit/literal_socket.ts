@@ -5,15 +5,15 @@
  */
 import { Buffer } from "node:buffer";
 import { subprotocols } from "../../src/link/subprotocol.ts";
-import { comparisonCode } from "../../src/client/blaze/e2e/pair.ts";
-import { decodeFrame } from "../../src/wire/blaze/frame.ts";
+import { comparisonCode } from "../../src/client/pair/pair_keys.ts";
+import { decodeFrame } from "../../src/wire/blaze/blaze_frame.ts";
 import { decodeHandshake, decodeHandshakeAck } from "../../src/wire/blaze/handshake.ts";
 import {
   decodeOperation,
   encodeOperation,
   type Operation,
 } from "../../src/wire/blaze/operation.ts";
-import { type FieldsInput, Uuid } from "../../src/wire/blaze/record.ts";
+import { type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";
 import { LiteralClient } from "./literal.ts";
 
 export class LiteralSocket {

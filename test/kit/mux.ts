@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { Decoder } from "../../src/wire/bmp/decoder.ts";
-import { encode } from "../../src/wire/bmp/encode.ts";
-import { carriesPayload, type Form, type Frame, type Kind } from "../../src/wire/bmp/frame.ts";
+import { Decoder } from "../../src/wire/bmp/bmp_decoder.ts";
+import { encode } from "../../src/wire/bmp/bmp_encoder.ts";
+import { carriesPayload, type Form, type Frame, type Kind } from "../../src/wire/bmp/bmp_frame.ts";
 import { Mux, type MuxFault, type MuxOptions } from "../../src/link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../../src/link/mux/settings.ts";
-import type { Stream, StreamEvents, StreamFault } from "../../src/link/mux/stream.ts";
+import type { Stream, StreamEvents, StreamFault } from "../../src/link/mux/mux_stream.ts";
 import { FakeHost } from "./fake_host.ts";
 
 /** A whole frame: `text` is its payload, one character per byte. */

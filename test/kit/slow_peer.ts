@@ -6,7 +6,7 @@
  */
 import type { Accept, LinkEvents, Message as Bytes, Topics } from "../../src/link/link.ts";
 import { MessageType, Version } from "../../src/wire/ecg/codes.ts";
-import { decode, encode, type Message } from "../../src/wire/ecg/message.ts";
+import { decode, encode, type Message } from "../../src/wire/ecg/ecg_message.ts";
 import type { FakeHost } from "./fake_host.ts";
 
 export interface Pipe {

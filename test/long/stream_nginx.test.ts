@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { BlazeClient } from "../../src/client/mod.ts";
 import { Socket } from "../../src/client/socket.ts";
-import { inMemory } from "../../src/client/transport/memory.ts";
+import { inMemory } from "../../src/client/transport/transport_memory.ts";
 import { needsNginx, withNginx } from "../kit/nginx.ts";
 import { withRelay } from "../kit/relay.ts";
 

@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { PairKeys } from "../../src/client/blaze/e2e/pair.ts";
+import { PairKeys } from "../../src/client/pair/pair_keys.ts";
 import { loadZstd } from "../../src/client/blaze/zstd.ts";
-import { drawKeyPair } from "../../src/client/blaze/e2e/pair.ts";
-import { encodeFrame, FrameType } from "../../src/wire/blaze/frame.ts";
+import { drawKeyPair } from "../../src/client/pair/pair_keys.ts";
+import { encodeFrame, FrameType } from "../../src/wire/blaze/blaze_frame.ts";
 import { encodeOperation } from "../../src/wire/blaze/operation.ts";
-import { BlazeDate, type FieldsInput, Uuid } from "../../src/wire/blaze/record.ts";
+import { BlazeDate, type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";
 
 export const bug = {
   id: Uuid.parse("550e8400-e29b-41d4-a716-446655440000"),

@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { blaze } from "./blaze.ts";
-import { bmp } from "./bmp.ts";
+import { blaze } from "./dissect_blaze.ts";
+import { bmp } from "./dissect_bmp.ts";
 import { type Dissector, type Row, shortHex } from "./dissector.ts";
-import { ecg } from "./ecg.ts";
-import { operation, record } from "./record.ts";
-import { uint32, websocket } from "./websocket.ts";
+import { ecg } from "./dissect_ecg.ts";
+import { operation, record } from "./dissect_record.ts";
+import { uint32, websocket } from "./dissect_websocket.ts";
 
 export const dissectors: readonly Dissector[] = [
   ...[blaze, record, ecg],

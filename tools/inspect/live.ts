@@ -5,11 +5,11 @@
  */
 import type { Link, LinkEvents, Message } from "../../src/link/link.ts";
 import { subprotocols } from "../../src/link/subprotocol.ts";
-import { websocketLink } from "../../src/link/websocket.ts";
+import { websocketLink } from "../../src/link/websocket_link.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { deno } from "../../src/runtime/deno.ts";
 import { MessageType } from "../../src/wire/ecg/codes.ts";
-import { encode } from "../../src/wire/ecg/message.ts";
+import { encode } from "../../src/wire/ecg/ecg_message.ts";
 import type { Direction } from "./capture.ts";
 
 /** Hears every message, and the end of every link. */

@@ -7,8 +7,8 @@
 import { type Mark, Marks } from "./marks.ts";
 import { type Inks, MARK_WIDTH, Painter } from "./painter.ts";
 import { Playhead } from "./playhead.ts";
-import { Layout, type Scale } from "./scale.ts";
-import type { Chunk } from "./signal.ts";
+import { Layout, type Scale } from "./paper_scale.ts";
+import type { Chunk } from "./lead_samples.ts";
 import { Tiles } from "./tiles.ts";
 import { Trace } from "./trace.ts";
 

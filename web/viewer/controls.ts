@@ -6,7 +6,7 @@
 import type { Chart } from "./chart.ts";
 import { element, write } from "../common/dom.ts";
 import type { Inks } from "./painter.ts";
-import { GAINS, SPEEDS } from "./scale.ts";
+import { GAINS, SPEEDS } from "./paper_scale.ts";
 
 const KEPT = "blaze-relay viewer";
 

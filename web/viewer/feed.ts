@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { EcgClient } from "../../src/client/ecg/client.ts";
+import { EcgClient } from "../../src/client/ecg/ecg_client.ts";
 import type { EcgMessage } from "../../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../../src/wire/ecg/codes.ts";
 import type { Chart } from "./chart.ts";
-import { chunkOf, isMap, SignalError } from "./signal.ts";
+import { chunkOf, isMap, SignalError } from "./lead_samples.ts";
 import { place, readAlarm, readBeats, readHeartRate } from "./marks.ts";
 import type { Readings } from "./readings.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Payload } from "../../src/wire/ecg/payload.ts";
-import { get, isMap, number, text, unixMs } from "./signal.ts";
+import { get, isMap, number, text, unixMs } from "./lead_samples.ts";
 import type { Trace } from "./trace.ts";
 
 /** Something at one place of the trace. */

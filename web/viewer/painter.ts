@@ -5,7 +5,7 @@
  * @module
  */
 import type { Mark } from "./marks.ts";
-import { type Layout, PULSE_MM } from "./scale.ts";
+import { type Layout, PULSE_MM } from "./paper_scale.ts";
 import type { Tiles } from "./tiles.ts";
 import type { Gap, Trace } from "./trace.ts";
 

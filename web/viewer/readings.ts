@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { EcgStatus } from "../../src/client/ecg/client.ts";
+import type { EcgStatus } from "../../src/client/ecg/ecg_client.ts";
 import type { Chart } from "./chart.ts";
 import { element, write } from "../common/dom.ts";
 import type { Alarm } from "./marks.ts";
-import type { Chunk } from "./signal.ts";
+import type { Chunk } from "./lead_samples.ts";
 
 /** Numbers change no faster than somebody can read them. */
 const REFRESH_MS = 250;

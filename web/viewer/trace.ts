@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Chunk, Lead } from "./signal.ts";
+import type { Chunk, Lead } from "./lead_samples.ts";
 
 /** Samples `from` up to `to` are missing. Both are equal where it is not known how many. */
 export interface Gap {

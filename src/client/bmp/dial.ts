@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { linkCarrier } from "../../link/mux/carrier.ts";
+import { linkCarrier } from "../../link/mux/link_carrier.ts";
 import type { Carrier, Mux } from "../../link/mux/mux.ts";
 import { subprotocols } from "../../link/subprotocol.ts";
-import { websocketLink } from "../../link/websocket.ts";
+import { websocketLink } from "../../link/websocket_link.ts";
 import { Socket, type SocketOptions } from "../socket.ts";
 
 /** Makes a carrier and joins it with the connection. Rejects when nobody answers. */

@@ -6,7 +6,7 @@
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Mux } from "../../link/mux/mux.ts";
-import { socketCarrier } from "../../link/mux/socket.ts";
+import { socketCarrier } from "../../link/mux/socket_carrier.ts";
 import type { Dial } from "./dial.ts";
 
 export interface TcpOptions {

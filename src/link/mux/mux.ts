@@ -8,13 +8,13 @@
  * @module
  */
 import { WireError } from "../../wire/bytes.ts";
-import { Decoder, type Piece } from "../../wire/bmp/decoder.ts";
-import { encode } from "../../wire/bmp/encode.ts";
-import { carriesPayload, type Form, type Kind } from "../../wire/bmp/frame.ts";
-import { Batch } from "./batch.ts";
+import { Decoder, type Piece } from "../../wire/bmp/bmp_decoder.ts";
+import { encode } from "../../wire/bmp/bmp_encoder.ts";
+import { carriesPayload, type Form, type Kind } from "../../wire/bmp/bmp_frame.ts";
+import { Batch } from "./write_batch.ts";
 import { type Greeting, greeting, readGreeting } from "./greeting.ts";
 import type { MuxSettings } from "./settings.ts";
-import { type Line, MuxStream, type Stream, type StreamEvents } from "./stream.ts";
+import { type Line, MuxStream, type Stream, type StreamEvents } from "./mux_stream.ts";
 
 /** What moves the bytes. */
 export interface Carrier {

@@ -10,7 +10,12 @@ import type { Link, Message } from "../../link/link.ts";
 import { hex } from "../../wire/bytes.ts";
 import { encodeFault } from "../../wire/blaze/control.ts";
 import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
-import { encodeFrame, FrameType, type Reading, restyleFrame } from "../../wire/blaze/frame.ts";
+import {
+  encodeFrame,
+  FrameType,
+  type Reading,
+  restyleFrame,
+} from "../../wire/blaze/blaze_frame.ts";
 import { type AckLayout, Capability, type Handshake } from "../../wire/blaze/handshake.ts";
 import type { Outbox } from "../outbox.ts";
 

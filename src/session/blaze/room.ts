@@ -11,7 +11,7 @@ import { Close } from "../../close.ts";
 import type { Channels, Membership } from "../../channel/channels.ts";
 import { hex } from "../../wire/bytes.ts";
 import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
-import { encodeFrame, FrameType } from "../../wire/blaze/frame.ts";
+import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { Capability, CHALLENGE_LENGTH, encodeHandshakeAck } from "../../wire/blaze/handshake.ts";
 import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";

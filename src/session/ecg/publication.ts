@@ -7,7 +7,7 @@
 import type { Delivery, Extent } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
 import { ErrorCode, isAlert, MessageType, type Version } from "../../wire/ecg/codes.ts";
-import { type OpenMessage, refill, reframe } from "../../wire/ecg/message.ts";
+import { type OpenMessage, refill, reframe } from "../../wire/ecg/ecg_message.ts";
 import { NdArray } from "../../wire/ecg/ndarray.ts";
 import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
 import { chunkData, readChunkHeader, unpackSamples } from "../../wire/ecg/samples.ts";

@@ -7,14 +7,14 @@ import { covers } from "../../admission.ts";
 import type { Member } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
 import { ErrorCode, Flag } from "../../wire/ecg/codes.ts";
-import type { OpenMessage } from "../../wire/ecg/message.ts";
+import type { OpenMessage } from "../../wire/ecg/ecg_message.ts";
 import type { Payload } from "../../wire/ecg/payload.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Bucket } from "../rate.ts";
 import { EcgFault } from "./fault.ts";
 import { type Contents, contentsOf, Publication } from "./publication.ts";
-import type { Room } from "./room.ts";
-import type { Streams } from "./streams.ts";
+import type { Room } from "./ecg_stream.ts";
+import type { Streams } from "./ecg_streams.ts";
 import type { EcgTerms, StreamNames } from "./terms.ts";
 
 /** Bytes of a float in a list, which is what a packed sample counts as. */

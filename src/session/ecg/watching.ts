@@ -12,8 +12,8 @@ import type { Link, Message } from "../../link/link.ts";
 import type { Gap } from "../backlog.ts";
 import { Credit, DEAF_MS } from "../credit.ts";
 import { Outbox } from "../outbox.ts";
-import { type Form, joinForm, type Room, type Watcher } from "./room.ts";
-import type { Streams, Trusted } from "./streams.ts";
+import { type Form, joinForm, type Room, type Watcher } from "./ecg_stream.ts";
+import type { Streams, Trusted } from "./ecg_streams.ts";
 
 const GRACE_MS = 1_000;
 

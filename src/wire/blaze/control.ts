@@ -13,7 +13,7 @@
  */
 import { type Bytes, WireError } from "../bytes.ts";
 import { TAG_LENGTH } from "./extension.ts";
-import { decodeRecord, encodeRecord } from "./record.ts";
+import { decodeRecord, encodeRecord } from "./blaze_record.ts";
 
 /** What went wrong, in a number and a sentence. */
 export interface BlazeFault {

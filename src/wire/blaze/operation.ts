@@ -27,7 +27,7 @@ import {
   type RecordErrorCode,
   type RecordOptions,
   Uuid,
-} from "./record.ts";
+} from "./blaze_record.ts";
 
 /** What an operation does, by its code on the wire. */
 export const operationKinds = ["insert", "update", "delete"] as const;

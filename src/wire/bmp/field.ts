@@ -4,8 +4,8 @@
  * @module
  */
 import { utf8Bytes, utf8Text, WireError } from "../bytes.ts";
-import type { BmpErrorCode } from "./frame.ts";
-import type { Limits } from "./limits.ts";
+import type { BmpErrorCode } from "./bmp_frame.ts";
+import type { Limits } from "./bmp_limits.ts";
 
 /** An error of this codec. `offset` counts from the first byte of the frame. */
 export const fault = (code: BmpErrorCode, offset: number, detail?: string): WireError =>

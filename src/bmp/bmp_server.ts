@@ -1,0 +1,90 @@
+/**
+ * The relay's side of BMP: connections come in, whatever carries them, and each of their streams is
+ * a client of the same app.
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import { host } from "../host.ts";
+import type { Accept } from "../link/link.ts";
+import { linkCarrier } from "../link/mux/link_carrier.ts";
+import { type Carrier, Mux, type MuxHost } from "../link/mux/mux.ts";
+import { MUX, type MuxSettings } from "../link/mux/settings.ts";
+import { log } from "../log.ts";
+import type { Handler } from "../runtime/runtime.ts";
+import { APOLOGY, HttpStreams } from "./http_streams.ts";
+
+export interface BmpServerOptions {
+  readonly settings?: Partial<MuxSettings>;
+  /** Connections at once, in all and from one address. */
+  readonly connections: number;
+  readonly connectionsPerAddress: number;
+  /** Streams with HTTP in them, of all connections. */
+  readonly httpStreams: number;
+  /** Silence after which a WebSocket in a stream is pinged. */
+  readonly idleSeconds: number;
+}
+
+const muxHost: MuxHost = {
+  now: host.now,
+  after: host.after,
+  // Behind all that this turn of the loop brings: then frames of many streams leave as one write.
+  soon: (run) => void setImmediate(run),
+};
+
+export class BmpServer {
+  readonly #settings: MuxSettings;
+  readonly #http: HttpStreams;
+  readonly #open = new Map<Mux, string>();
+
+  constructor(private readonly options: BmpServerOptions, handler: Handler) {
+    this.#settings = { ...MUX, ...options.settings };
+    this.#http = new HttpStreams(handler, options);
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  get streams(): number {
+    let streams = 0;
+    for (const mux of this.#open.keys()) streams += mux.size;
+    return streams;
+  }
+
+  /** Takes a connection; `undefined` if there are too many, and the carrier is ended. */
+  connect(carrier: Carrier, address: string): Mux | undefined {
+    const { connections, connectionsPerAddress } = this.options;
+    let same = 0;
+    for (const other of this.#open.values()) if (other === address) same++;
+    if (this.#open.size >= connections || same >= connectionsPerAddress) {
+      log.warn("BMP: too many connections, one of {address} refused", { address });
+      carrier.end();
+      return;
+    }
+    const mux = new Mux({
+      role: "server",
+      settings: this.#settings,
+      carrier,
+      host: muxHost,
+      apology: APOLOGY,
+      accept: (stream) => this.#http.accept(stream, address),
+      ended: (fault) => {
+        this.#open.delete(mux);
+        if (fault) log.info("BMP: {address} ended: {message}", { address, ...fault });
+      },
+    });
+    this.#open.set(mux, address);
+    return mux;
+  }
+
+  /** The same over a link: every message is a piece of the bytes. */
+  accept(): Accept {
+    return (link) => linkCarrier(link, (carrier) => this.connect(carrier, link.remote));
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    for (const mux of [...this.#open.keys()]) mux.close();
+  }
+}

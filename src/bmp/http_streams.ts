@@ -1,0 +1,134 @@
+/**
+ * HTTP/1.1 in BMP streams. The parser is Node's: `node:http` takes any duplex stream for a
+ * connection, on both runtimes, keep-alive and upgrades included.
+ *
+ * @module
+ */
+import {
+  createServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from "node:http";
+import type { Duplex } from "node:stream";
+import type { Stream, StreamEvents } from "../link/mux/mux_stream.ts";
+import { log } from "../log.ts";
+import { concat, utf8Bytes } from "../wire/bytes.ts";
+import type { Handler, Peer } from "../runtime/runtime.ts";
+import { StreamDuplex } from "./duplex.ts";
+import { BadRequest, respond, toRequest } from "./exchange.ts";
+import { Upgrade } from "./websocket_upgrade.ts";
+
+/** Requests of one stream that are not answered yet. */
+const MOST_IN_A_ROW = 4;
+
+const plain = (status: string, text: string): string =>
+  `HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
+  `connection: close\r\n\r\n${text}`;
+
+/** For streams that end before there is an answer. */
+export const APOLOGY: Uint8Array = utf8Bytes(
+  plain("503 Service Unavailable", "No answer: too many streams, or one that took too long.\n"),
+);
+
+export interface HttpStreamsOptions {
+  /** Streams with HTTP in them at once; others get an apology. */
+  readonly httpStreams: number;
+  /** Silence after which a WebSocket in a stream is pinged. */
+  readonly idleSeconds: number;
+}
+
+/** Serves HTTP in streams. One for all connections. */
+export class HttpStreams {
+  readonly #server: HttpServer;
+  #attached = 0;
+
+  constructor(private readonly handler: Handler, private readonly options: HttpStreamsOptions) {
+    const server = createServer((request, response) => void this.#serve(request, response));
+    // Deno drops a connection after each answer of a server that does not listen.
+    Object.defineProperty(server, "listening", { value: true });
+    server.keepAliveTimeout = 0;
+    // A client may say eof behind its request and still wants the answer.
+    (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
+    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
+    server.on("clientError", (_error, socket) => {
+      if (socket.writable) socket.end(plain("400 Bad Request", "This is not HTTP/1.1.\n"));
+    });
+    this.#server = server;
+  }
+
+  /** Listens to a stream that a peer at `address` has opened. HTTP attaches with its first bytes. */
+  accept(stream: Stream, address: string): StreamEvents {
+    let duplex: StreamDuplex | undefined;
+    return {
+      readable: () => {
+        if (duplex) return duplex.onReadable();
+        if (stream.ended || this.#attached >= this.options.httpStreams) return stream.close();
+        this.#attached++;
+        duplex = new StreamDuplex(stream, address);
+        duplex.on("error", () => {}); // It is closed then, and nobody is left to tell.
+        this.#server.emit("connection", duplex);
+      },
+      drained: () => duplex?.onDrained(),
+      closed: () => {
+        if (!duplex) return;
+        this.#attached--;
+        duplex.cut();
+      },
+    };
+  }
+
+  async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const duplex = incoming.socket as unknown as StreamDuplex;
+    const { stream, remoteAddress } = duplex;
+    // Whoever wants more at once opens more streams; requests in a row would all be held in memory.
+    duplex.requests.add(incoming);
+    if (duplex.requests.size > MOST_IN_A_ROW) return duplex.cut();
+    stream.busy = true;
+    outgoing.on("close", () => {
+      duplex.requests.delete(incoming);
+      stream.busy = duplex.requests.size > 0;
+    });
+    const peer: Peer = {
+      address: remoteAddress,
+      upgrade: () => new Response("Bad upgrade request.", { status: 400 }),
+    };
+    let response: Response;
+    try {
+      response = await this.handler(toRequest(incoming, outgoing), peer);
+    } catch (error) {
+      response = failure(error);
+    }
+    try {
+      await respond(response, outgoing);
+    } catch {
+      outgoing.destroy(); // The body failed, and half of it may be gone: cut, so that it shows.
+    }
+  }
+
+  async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
+    const duplex = socket as StreamDuplex;
+    duplex.stream.busy = true;
+    const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
+    let response: Response;
+    try {
+      response = await this.handler(toRequest(incoming), upgrade);
+    } catch (error) {
+      response = failure(error);
+    }
+    if (upgrade.done) return;
+    const body = new Uint8Array(await response.arrayBuffer());
+    let text = `HTTP/1.1 ${response.status} ${response.statusText || "Refused"}\r\n`;
+    for (const [name, value] of response.headers) {
+      if (name !== "content-length" && name !== "connection") text += `${name}: ${value}\r\n`;
+    }
+    text += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+    duplex.end(concat(utf8Bytes(text), body));
+  }
+}
+
+function failure(error: unknown): Response {
+  if (error instanceof BadRequest) return new Response(`${error.message}\n`, { status: 400 });
+  log.error("A request in a stream failed: {error}", { error });
+  return new Response("Internal Server Error\n", { status: 500 });
+}

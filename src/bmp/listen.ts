@@ -1,0 +1,51 @@
+/**
+ * BMP over TCP, with or without TLS. Both runtimes have `node:net`, so this file names neither.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import { socketCarrier } from "../link/mux/socket_carrier.ts";
+import type { Server } from "../runtime/runtime.ts";
+import type { BmpServer } from "./bmp_server.ts";
+
+export interface ListenOptions {
+  readonly hostname: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+/** Serves BMP on a port. */
+export async function listenBmp(options: ListenOptions, bmp: BmpServer): Promise<Server> {
+  const sockets = new Set<Socket>();
+  const take = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    const address = plainAddress(socket.remoteAddress);
+    socketCarrier(socket, (carrier) => bmp.connect(carrier, address));
+  };
+  const { tls } = options;
+  const server = tls
+    ? createTlsServer({ cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, take)
+    : createServer(take);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, options.hostname, resolve);
+  });
+  const { address, port } = server.address() as AddressInfo;
+  return {
+    hostname: address,
+    port,
+    stop: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** An IPv4 address that came over an IPv6 socket, as itself. */
+const plainAddress = (address = ""): string => address.replace(/^::ffff:(?=\d+\.)/, "");

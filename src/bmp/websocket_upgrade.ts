@@ -1,0 +1,74 @@
+/**
+ * A WebSocket inside a BMP stream: the handshake of RFC 6455 section 4, then our own codec.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { host } from "../host.ts";
+import type { Accept } from "../link/link.ts";
+import { FramedLink } from "../link/framed_link.ts";
+import type { Peer } from "../runtime/runtime.ts";
+import type { StreamDuplex } from "./duplex.ts";
+
+/** Section 1.3: what the key is joined with. */
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const KEY = /^[A-Za-z0-9+/]{22}==$/;
+
+/** The peer of one upgrade request. */
+export class Upgrade implements Peer {
+  /** Whether the answer is sent. */
+  done = false;
+
+  constructor(
+    private readonly incoming: IncomingMessage,
+    private readonly duplex: StreamDuplex,
+    private readonly head: Uint8Array,
+    private readonly idleSeconds: number,
+  ) {}
+
+  get address(): string {
+    return this.duplex.remoteAddress;
+  }
+
+  upgrade(accept: Accept, protocol?: string): Response {
+    const { headers, method } = this.incoming;
+    const key = headers["sec-websocket-key"];
+    if (method !== "GET" || key === undefined || !KEY.test(key)) {
+      return new Response("Bad upgrade request.\n", { status: 400 });
+    }
+    if (headers["sec-websocket-version"] !== "13") {
+      return new Response("Only version 13 of WebSocket.\n", {
+        status: 426,
+        headers: { "sec-websocket-version": "13" },
+      });
+    }
+    this.done = true;
+    const { duplex } = this;
+    const answer = createHash("sha1").update(key + GUID).digest("base64");
+    duplex.write(
+      "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n" +
+        `sec-websocket-accept: ${answer}\r\n` +
+        (protocol === undefined ? "" : `sec-websocket-protocol: ${protocol}\r\n`) + "\r\n",
+    );
+    const link = new FramedLink(
+      {
+        remote: duplex.remoteAddress,
+        get buffered() {
+          return duplex.writableLength;
+        },
+        write: (bytes) => void duplex.write(bytes),
+        end: () => void duplex.end(),
+      },
+      accept,
+      2_000 * this.idleSeconds,
+      host,
+    );
+    if (this.head.length > 0) link.receive(new Uint8Array(this.head));
+    duplex.on("data", (chunk: Uint8Array) => link.receive(new Uint8Array(chunk)));
+    duplex.on("drain", () => link.drained());
+    duplex.on("end", () => link.lost());
+    duplex.on("close", () => link.lost());
+    return new Response(null);
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Lets a device into a group by a code: both devices meet as a pair, people compare six digits on both
+ * screens, and only then an invitation passes, sealed with the key of the pair.
+ *
+ * Inside the pair's seal: Query `{confirmed: true}` from each side once its people said yes; then from the
+ * device of the group QueryResult `{invitation: text}`.
+ *
+ * @module
+ */
+import type { Link } from "../../link/link.ts";
+import { WireError } from "../../wire/bytes.ts";
+import { FrameType } from "../../wire/blaze/blaze_frame.ts";
+import { decodeRecord, encodeRecord, type FieldsInput } from "../../wire/blaze/blaze_record.ts";
+import { Connection, type ConnectOptions } from "../connection.ts";
+import { random } from "./e2e/derive.ts";
+import { Pairing } from "../pair/pairing.ts";
+
+/** Whether the other screen shows the same six digits. */
+export type Confirm = (code: string) => boolean | Promise<boolean>;
+
+export interface IntroductionOptions extends ConnectOptions {
+  /** Where the two devices meet, the same on both: any name, seen by the relay. */
+  readonly room?: string;
+  readonly confirm: Confirm;
+}
+
+const ROOM = "pairing";
+
+/**
+ * Meets the other device and answers the invitation: the one given away, or the one received.
+ * Throws `CODE_REFUSED` when either side said no, `NOT_COMMITTED` for a partner that cannot show six
+ * digits, `PARTNER_LEFT`.
+ */
+export async function introduce(
+  options: IntroductionOptions,
+  invite?: () => Promise<string>,
+): Promise<string> {
+  const { room = ROOM } = options;
+  const url = new URL(options.url);
+  if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
+  const done = Promise.withResolvers<string>();
+  let meeting: Meeting | undefined;
+  const connection = new Connection(
+    { ...options, url },
+    (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).pairing,
+    { offline: () => meeting?.left(), ended: (why) => done.reject(why) },
+  );
+  try {
+    return await done.promise;
+  } finally {
+    connection.close();
+  }
+}
+
+class Meeting {
+  readonly pairing: Pairing;
+  #weSaid = false;
+  #theySaid = false;
+  #met = false;
+
+  constructor(
+    link: Link,
+    room: string,
+    private readonly confirm: Confirm,
+    private readonly invite: (() => Promise<string>) | undefined,
+    private readonly done: PromiseWithResolvers<string>,
+  ) {
+    this.pairing = new Pairing(link, { node: random(16), database: room, compress: "never" }, {
+      paired: ({ code, verified }) => {
+        this.#met = true;
+        void this.#try(() => this.#compare(code, verified));
+      },
+      frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
+      fault: () => {},
+    });
+  }
+
+  /** The link is gone. Who has seen a code does not begin anew by itself. */
+  left(): void {
+    if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
+  }
+
+  async #compare(code: string, verified: boolean): Promise<void> {
+    if (!verified || code.length !== 6) {
+      return this.#fail("NOT_COMMITTED", "the other side cannot show six digits");
+    }
+    if (!await this.confirm(code)) return this.#fail("CODE_REFUSED", "the codes are not the same");
+    this.#weSaid = true;
+    await this.#send(FrameType.query, { confirmed: true });
+    await this.#proceed();
+  }
+
+  async #take(type: FrameType, plaintext: Uint8Array): Promise<void> {
+    const { confirmed, invitation } = decodeRecord(plaintext);
+    if (type === FrameType.query && confirmed === true) {
+      this.#theySaid = true;
+      await this.#proceed();
+    } else if (type === FrameType.queryResult && this.#weSaid && !this.invite) {
+      // Nothing is taken from a device whose code our people did not confirm.
+      if (typeof invitation === "string") this.done.resolve(invitation);
+    }
+  }
+
+  async #proceed(): Promise<void> {
+    if (!this.invite || !this.#weSaid || !this.#theySaid) return;
+    const invitation = await this.invite();
+    await this.#send(FrameType.queryResult, { invitation });
+    this.done.resolve(invitation);
+  }
+
+  async #send(type: FrameType, fields: FieldsInput): Promise<void> {
+    await this.pairing.send(type, encodeRecord(fields));
+  }
+
+  async #try(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      this.done.reject(error);
+    }
+  }
+
+  #fail(code: string, message: string): void {
+    this.done.reject(new WireError(code, 0, message));
+  }
+}

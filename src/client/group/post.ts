@@ -1,0 +1,103 @@
+/**
+ * Sends frames over one link of a group, and does things later while that link lasts.
+ *
+ * @module
+ */
+import type { Host } from "../../host.ts";
+import type { Link } from "../../link/link.ts";
+import { hex, WireError } from "../../wire/bytes.ts";
+import { encodeExtension } from "../../wire/blaze/extension.ts";
+import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
+
+/** The same thing is not sent to the same device again before so long. */
+const QUIET_MS = 250;
+const MOST_REMEMBERED = 1_000;
+
+export class Post {
+  /** Devices that the link leads to, members or not, in hex. */
+  readonly here = new Set<string>();
+  readonly #timers = new Set<() => void>();
+  readonly #quiet = new Map<string, number>();
+  #steps: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(
+    readonly link: Link,
+    readonly host: Host,
+    private readonly fault: (code: string, message: string) => void,
+  ) {}
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** One step after the other. What others sent wrong becomes a fault, and never ends the device. */
+  run(step: () => void | Promise<void>): Promise<void> {
+    return this.#steps = this.#steps.then(() => this.guard(step));
+  }
+
+  async guard(step: () => void | Promise<void>): Promise<void> {
+    if (this.#closed) return;
+    try {
+      await step();
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.fault(error.code, error.message);
+    }
+  }
+
+  /** Runs a step later, unless the link is gone by then. Answers how to call it off. */
+  later(ms: number, step: () => void | Promise<void>): () => void {
+    const stop = this.host.after(ms, () => {
+      this.#timers.delete(stop);
+      void this.run(step);
+    });
+    this.#timers.add(stop);
+    return stop;
+  }
+
+  /** True if this was done a moment ago; else notes that it is done now. */
+  again(what: string): boolean {
+    const now = this.host.now();
+    if (now < (this.#quiet.get(what) ?? 0)) return true;
+    if (this.#quiet.size > MOST_REMEMBERED) this.#quiet.clear();
+    this.#quiet.set(what, now + QUIET_MS);
+    return false;
+  }
+
+  /** A device has connected anew: it has heard nothing yet. */
+  begin(node: string): void {
+    this.here.add(node);
+    for (const what of this.#quiet.keys()) if (what.includes(node)) this.#quiet.delete(what);
+  }
+
+  /** A frame to one node, if it is here: the relay counts what it cannot deliver as a fault. */
+  sendTo(node: Uint8Array, frame: Uint8Array): void {
+    if (this.here.has(hex(node))) {
+      this.extend(encodeExtension({ subtype: "direct", node, frame }));
+    }
+  }
+
+  /** An Extension of ours to one node. */
+  toDevice(node: Uint8Array, code: number, body: Uint8Array): void {
+    const payload = encodeExtension({ subtype: "device", code, body });
+    this.sendTo(node, encodeFrame({ type: FrameType.extension, payload }, { short: true }));
+  }
+
+  toEverybody(code: number, body: Uint8Array): void {
+    this.extend(encodeExtension({ subtype: "device", code, body }));
+  }
+
+  extend(payload: Uint8Array): void {
+    this.send({ type: FrameType.extension, payload });
+  }
+
+  send(frame: { type: FrameType; payload?: Uint8Array }): void {
+    this.link.send(encodeFrame(frame, { short: true }));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const stop of this.#timers) stop();
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Serves clients that speak the seed's text and no group profile: they share a key with this device, and
+ * this device seals anew in both directions.
+ *
+ * Nothing shows who such a client is but the code that people compare: the relay itself could pose as
+ * one. So nothing is sealed for it before the application has said yes to the code.
+ *
+ * @module
+ */
+import { type Bytes, hex, WireError } from "../../wire/bytes.ts";
+import { encodeFault } from "../../wire/blaze/control.ts";
+import { decodeFrame, encodeFrame, type Frame, FrameType } from "../../wire/blaze/blaze_frame.ts";
+import {
+  Capability,
+  decodeHandshakeAck,
+  type Handshake,
+  type HandshakeAck,
+  VERIFY_LENGTH,
+} from "../../wire/blaze/handshake.ts";
+import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
+import { comparisonCode, type KeyPair, PairKeys } from "../pair/pair_keys.ts";
+import { expand } from "../blaze/zstd.ts";
+import type { Device } from "./device.ts";
+import type { Post } from "./post.ts";
+import type { Clients } from "./group_session.ts";
+
+/** A client that asks to be served. */
+export interface ClientRequest {
+  /** Node id in hex: what the client says, and anybody could. */
+  readonly node: string;
+  /** Speaks the seed's text and nothing beyond. */
+  readonly literal: boolean;
+  /** 30 digits, the same on the client's screen unless somebody sits in between. */
+  readonly code: string;
+}
+
+/** Whether to serve a client: compare its code first. */
+export type Sponsor = (client: ClientRequest) => boolean | Promise<boolean>;
+
+/** Sponsored clients that one device serves at a time. */
+const MOST_CLIENTS = 32;
+/** Counters of a client that are remembered, so that what it sends again is not done again. */
+const MOST_SEEN = 10_000;
+/** Operations of a client that wait for a yes. */
+const MOST_EARLY = 100;
+const NOT_SERVED = 4405;
+
+interface Client {
+  readonly node: Bytes;
+  readonly keys: PairKeys;
+  readonly ack: HandshakeAck;
+  /** The application said yes. */
+  accepted: boolean;
+  /** Operations that came before it said anything. */
+  readonly early: Frame[];
+}
+
+export interface SponsorEvents {
+  /** A client wrote something: it is ours now, on its behalf. */
+  wrote(operation: Operation, client: Bytes): Promise<void>;
+  fault(code: string, message: string): void;
+}
+
+export class Sponsored implements Clients {
+  readonly #clients = new Map<string, Client>();
+  /** Operations taken from clients: node in hex and counter. */
+  readonly #seen: Set<string>;
+
+  constructor(
+    private readonly device: Device,
+    private readonly post: Post,
+    private readonly sponsor: Sponsor | undefined,
+    seen: Set<string>,
+    private readonly events: SponsorEvents,
+  ) {
+    this.#seen = seen;
+  }
+
+  async introduced(payload: Bytes, pair: KeyPair, handshake: Handshake): Promise<void> {
+    const ack = decodeHandshakeAck(payload);
+    const node = hex(ack.node);
+    this.post.here.add(node);
+    if (!this.sponsor || this.#clients.size >= MOST_CLIENTS || !this.device.group.roster) {
+      return this.#refuse(ack.node, "this device serves no clients");
+    }
+    const keys = await PairKeys.derive(pair.privateKey, ack.publicKey, [
+      handshake.database,
+      ack.database,
+    ]);
+    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false, early: [] };
+    this.#clients.set(node, client);
+    if (ack.capabilities & Capability.tlvs) {
+      this.#send(client, {
+        type: FrameType.handshakeAck,
+        payload: await keys.prove(ack.challenge),
+      });
+    }
+    const code = await comparisonCode({ handshake }, { handshake: ack });
+    const literal = (ack.capabilities & 0xf0) === 0;
+    // People take their time: nothing else waits for them.
+    const { sponsor } = this;
+    const judge = async () => await sponsor({ node, literal, code });
+    void judge().catch(() => false).then((yes) => this.post.run(() => this.#judged(client, yes)));
+  }
+
+  async frame(node: Bytes, frame: Bytes): Promise<boolean> {
+    const client = this.#clients.get(hex(node));
+    if (!client) return false;
+    await this.#take(client, decodeFrame(frame));
+    return true;
+  }
+
+  left(node: string): void {
+    if (this.#clients.delete(node)) this.post.here.delete(node);
+  }
+
+  /** An operation of the group, for every client. */
+  async operation(operation: Operation, except?: string): Promise<void> {
+    for (const [node, client] of this.#clients) {
+      if (node !== except && client.accepted) await this.#seal(client, operation);
+    }
+  }
+
+  async #judged(client: Client, yes: boolean): Promise<void> {
+    if (this.#clients.get(hex(client.node)) !== client) return;
+    if (!yes) {
+      this.#clients.delete(hex(client.node));
+      return this.#refuse(client.node, "the codes are not the same, or nobody said yes");
+    }
+    client.accepted = true;
+    // All that is there, as operations: the seed's text knows nothing else.
+    for (const state of this.device.replica.all()) {
+      const changes = this.device.replica.get(state.collection, state.id);
+      if (!changes) continue;
+      const { collection, id } = state;
+      const counter = this.device.history.clock;
+      await this.#seal(client, { kind: "insert", collection, id, counter, node: 0, changes });
+    }
+    for (const frame of client.early.splice(0)) await this.#take(client, frame);
+  }
+
+  async #take(client: Client, frame: Frame): Promise<void> {
+    const { type, payload, encrypted, compressed } = frame;
+    if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) {
+      if (await client.keys.verify(client.ack.challenge, payload)) return;
+      this.#clients.delete(hex(client.node));
+      this.#refuse(client.node, "verification failed");
+      throw new WireError("VERIFY_FAILED", 0, "a client does not hold the same secret");
+    }
+    if (type !== FrameType.operation) return;
+    if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
+    if (!client.accepted) {
+      if (client.early.push(frame) <= MOST_EARLY) return;
+      client.early.pop();
+      throw new WireError("NOT_ACCEPTED", 0, "nobody has said yes to this client");
+    }
+    const operation = decodeOperation(await expand(await client.keys.open(payload), compressed));
+    const key = `${hex(client.node)} ${operation.counter}`;
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    if (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.values().next().value!);
+    await this.events.wrote(operation, client.node);
+    await this.operation(operation, hex(client.node));
+  }
+
+  async #seal(client: Client, operation: Operation): Promise<void> {
+    const payload = await client.keys.seal(encodeOperation(operation));
+    this.#send(client, { type: FrameType.operation, encrypted: true, payload });
+  }
+
+  #send({ node }: Client, frame: Parameters<typeof encodeFrame>[0]): void {
+    this.post.sendTo(node, encodeFrame(frame));
+  }
+
+  #refuse(node: Uint8Array, why: string): void {
+    const payload = encodeFault({ code: NOT_SERVED, message: why });
+    this.post.sendTo(node, encodeFrame({ type: FrameType.error, payload }));
+  }
+}

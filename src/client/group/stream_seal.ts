@@ -1,0 +1,178 @@
+/**
+ * Seals the messages of an ECG stream, so that only devices of the group can read them.
+ *
+ * Each message says by whom it was sealed, and under which key: a watcher that comes late needs no
+ * announce. Payload of the ENCRYPTED message:
+ *
+ * | bytes | field                                                     |
+ * | ----- | --------------------------------------------------------- |
+ * | 8     | epoch id                                                  |
+ * | 16    | node id of the sender                                     |
+ * | 8     | instance                                                  |
+ * | 1     | 1 if compressed, else 0                                   |
+ * | 12    | nonce: hint 4 ‖ counter u64                               |
+ * | n     | ciphertext: the payload's MessagePack, compressed, padded |
+ * | 16    | tag                                                       |
+ *
+ * Key and hint are the ones of `e2e/sender.ts`, with the label `BX1 ecg sender`. So is the additional
+ * data: the frame type is the message type, the subtype its flags without ACK_REQUIRED, the receiver
+ * everybody; it ends with the timestamp u64 and the name of the stream, none with BROADCAST, which
+ * reaches watchers of other streams.
+ *
+ * @module
+ */
+import type { Host } from "../../host.ts";
+import {
+  type Bytes,
+  concat,
+  hex,
+  Reader,
+  sameBytes,
+  utf8Bytes,
+  WireError,
+  Writer,
+} from "../../wire/bytes.ts";
+import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
+import { Flag, isAlert } from "../../wire/ecg/codes.ts";
+import type { EcgSeal, SealedHeader } from "../ecg/messages.ts";
+import { EPOCH_ID_LENGTH } from "./e2e/change.ts";
+import { random } from "./e2e/derive.ts";
+import type { Epoch } from "./e2e/epoch.ts";
+import { padded, unpad } from "./e2e/padding.ts";
+import {
+  INSTANCE_LENGTH,
+  type Opener,
+  type Purpose,
+  readNonce,
+  Sealer,
+  Sender,
+} from "./e2e/sender.ts";
+import { expand, shrink } from "../blaze/zstd.ts";
+import type { Group } from "./group_state.ts";
+import { Openers } from "./openers.ts";
+import type { SealOptions } from "./group_seals.ts";
+
+const LABEL = "BX1 ecg sender";
+/** A message may overtake the news of its epoch, which comes over another link, by this much. */
+const PATIENCE_MS = 1_000;
+
+/** The device whose keys are used. */
+export interface SealingDevice {
+  readonly host: Host;
+  /** Resolves once it is in the group. */
+  readonly ready: Promise<void>;
+  /** Nothing before it has begun. Throws once it has ended, or was removed. */
+  group(): Group | undefined;
+  /** Runs whenever it enters an epoch. Answers how to stop. */
+  onEpoch(run: () => void): () => void;
+}
+
+/** For one ECG client: what it has opened once, it does not open again. */
+export class StreamSeal implements EcgSeal {
+  readonly required = true;
+  /** Alerts overtake samples, so each count by themselves. */
+  readonly #sealers: { alert?: Sealer; stream?: Sealer } = {};
+  readonly #openers = new Openers();
+  /** Name of the epoch in force when an unknown one was waited for. */
+  #waitedIn: string | undefined;
+
+  constructor(private readonly device: SealingDevice, private readonly options: SealOptions) {}
+
+  /** Waits until the device is in the group. Rejects once it has ended. */
+  async seal(plain: Bytes, header: SealedHeader): Promise<Bytes> {
+    await this.device.ready;
+    const { bytes, compressed } = await shrink(plain, this.options.compress);
+    const sealer = await this.#sealer(isAlert(header) ? "alert" : "stream");
+    const content = padded(bytes, this.options.pad);
+    const payload = await sealer.seal(purposeOf(header, compressed), content);
+    const { epoch, node, instance } = sealer.sender;
+    return concat(epoch.id, node, instance, Uint8Array.of(compressed ? 1 : 0), payload);
+  }
+
+  /**
+   * Throws `TRUNCATED`, `BAD_FLAG`, `CIPHERTEXT_TOO_SHORT`, `UNKNOWN_EPOCH`, `OLD_EPOCH`,
+   * `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`.
+   */
+  async open(sealed: Bytes, header: SealedHeader): Promise<Bytes> {
+    const r = new Reader(sealed);
+    const name = hex(r.bytes(EPOCH_ID_LENGTH));
+    const node = r.bytes(NODE_ID_LENGTH);
+    const instance = r.bytes(INSTANCE_LENGTH);
+    const flag = r.u8();
+    if (flag > 1) throw new WireError("BAD_FLAG", r.offset - 1);
+    const payload = r.rest();
+    const { hint } = readNonce(payload);
+    const { group, epoch } = await this.#epoch(name);
+    if (!group.has(node)) {
+      throw new WireError("NOT_A_MEMBER", EPOCH_ID_LENGTH, "sealed by no device of the group");
+    }
+    const opener = await this.#opener(hint, epoch, node, instance, group.database);
+    const opened = unpad(await opener.open(payload, purposeOf(header, flag === 1)));
+    if (this.#openers.get(hint) !== opener) this.#openers.keep(opener);
+    return await expand(opened.slice(), flag === 1);
+  }
+
+  /** Of the epoch in force. */
+  async #sealer(kind: "alert" | "stream"): Promise<Sealer> {
+    const { epoch, identity, database } = this.device.group()!;
+    const kept = this.#sealers[kind];
+    if (kept && kept.sender.epoch === epoch && !kept.worn) return kept;
+    const instance = random(INSTANCE_LENGTH);
+    const sender = await Sender.of(epoch!, identity.card.node, instance, database, LABEL);
+    return this.#sealers[kind] = new Sealer(sender);
+  }
+
+  async #opener(
+    hint: string,
+    epoch: Epoch,
+    node: Uint8Array,
+    instance: Uint8Array,
+    database: string,
+  ): Promise<Opener> {
+    const known = this.#openers.get(hint);
+    const fits = known && known.sender.epoch === epoch && sameBytes(known.sender.node, node) &&
+      sameBytes(known.sender.instance, instance);
+    if (fits) return known;
+    return this.#openers.of(await Sender.of(epoch, node, instance, database, LABEL));
+  }
+
+  async #epoch(name: string): Promise<{ group: Group; epoch: Epoch }> {
+    if (this.#numberOf(name) === undefined) await this.#wait();
+    const group = this.device.group();
+    const number = this.#numberOf(name);
+    if (!group || number === undefined) {
+      throw new WireError("UNKNOWN_EPOCH", 0, "sealed in another group, or in an epoch to come");
+    }
+    const epoch = group.epochNamed(name);
+    // Whoever was removed since could have sealed it, in the name of any device.
+    if (!epoch || number < group.lastRemoval) {
+      throw new WireError("OLD_EPOCH", 0, `sealed in epoch ${number}, which is over`);
+    }
+    return { group, epoch };
+  }
+
+  #numberOf(name: string): number | undefined {
+    return this.device.group()?.numberOf(name);
+  }
+
+  /** Only once in each epoch, so that whoever makes up names does not hold up what comes behind. */
+  #wait(): Promise<void> {
+    const { host } = this.device;
+    const here = this.device.group()?.epoch?.name ?? "";
+    if (here === this.#waitedIn) return Promise.resolve();
+    this.#waitedIn = here;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stopTimer = host.after(PATIENCE_MS, resolve);
+    const stopListening = this.device.onEpoch(resolve);
+    return promise.finally(() => {
+      stopTimer();
+      stopListening();
+    });
+  }
+}
+
+function purposeOf({ type, flags, timestamp, stream }: SealedHeader, compressed: boolean): Purpose {
+  const name = flags & Flag.BROADCAST ? "" : stream;
+  const bound = concat(new Writer(8).u64(timestamp).finish(), utf8Bytes(name));
+  return { type, subtype: flags & ~Flag.ACK_REQUIRED, compressed, bound };
+}

@@ -1,0 +1,104 @@
+/**
+ * One transport made of two: what worked last time first, then the other.
+ *
+ * A WebSocket that is refused, or that neither opens nor fails in time, is followed by the stream at
+ * once. One that is cut soon after it opened cannot be replaced behind its owner's back, since nobody
+ * knows what arrived; it ends, and the next connection begins with the stream.
+ *
+ * @module
+ */
+import { LOST } from "../../link/endpoint.ts";
+import type { Carrier, CarrierEvents, Transport } from "./carrier.ts";
+import type { TransportMemory, TransportName } from "./transport_memory.ts";
+
+export interface FallbackOptions {
+  readonly websocket: Transport;
+  readonly stream: Transport;
+  readonly memory: TransportMemory;
+  /** Milliseconds that an upgrade may take. */
+  readonly upgradeMs: number;
+  /** A WebSocket that ends within so many milliseconds, unasked and unheard, was cut by a proxy. */
+  readonly cutMs: number;
+}
+
+export const fallbackTransport = (options: FallbackOptions): Transport => (target, events) => {
+  const { memory } = options;
+  const { origin } = target.url;
+  const first = memory.get(origin) ?? "websocket";
+  let current: Carrier | undefined;
+  let aborted = false;
+
+  const attempt = (name: TransportName, last: boolean): void => {
+    let open = false;
+    let heard = false;
+    let failed = false;
+    let closing = false;
+    let since = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const next = (code: number, reason: string): void => {
+      clearTimeout(timer);
+      if (failed || aborted) return;
+      failed = true;
+      // What the relay itself says is an answer, and the other transport would get the same.
+      if (last || code >= 4000) events.closed(code, reason, false);
+      else attempt(name === "websocket" ? "stream" : "websocket", true);
+    };
+    const own: CarrierEvents = {
+      opened(protocol) {
+        if (failed) return;
+        clearTimeout(timer);
+        open = true;
+        since = performance.now();
+        memory.set(origin, name);
+        events.opened(protocol);
+      },
+      message(data) {
+        heard = true;
+        events.message(data);
+      },
+      closed(code, reason, clean) {
+        if (!open) return next(code, reason);
+        const soon = performance.now() - since < options.cutMs;
+        if (name === "websocket" && code === LOST && soon && !heard && !closing) {
+          memory.set(origin, "stream");
+        }
+        events.closed(code, reason, clean);
+      },
+    };
+    try {
+      const carrier = options[name](target, own);
+      current = {
+        get buffered() {
+          return carrier.buffered;
+        },
+        send: (data) => carrier.send(data),
+        close(code, reason) {
+          closing = true;
+          carrier.close(code, reason);
+        },
+        abort: () => carrier.abort(),
+      };
+      if (name === "websocket") {
+        timer = setTimeout(() => {
+          carrier.abort();
+          next(LOST, `no upgrade within ${options.upgradeMs} ms`);
+        }, options.upgradeMs);
+      }
+    } catch (error) {
+      // No WebSocket here, or none for this page. Not at once: the owner is still setting up.
+      queueMicrotask(() => next(LOST, String(error)));
+    }
+  };
+  attempt(first, false);
+  return {
+    get buffered() {
+      return current?.buffered ?? 0;
+    },
+    send: (data) => current?.send(data),
+    close: (code, reason) => current?.close(code, reason),
+    abort() {
+      aborted = true;
+      current?.abort();
+    },
+  };
+};

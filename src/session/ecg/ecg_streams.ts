@@ -1,0 +1,123 @@
+/**
+ * What all ECG sessions share: streams, their last seconds, and the round of PINGs to watchers that
+ * the runtime's topics serve.
+ *
+ * @module
+ */
+import type { Channels, Member } from "../../channel/channels.ts";
+import { History } from "../../channel/history.ts";
+import type { Host } from "../../host.ts";
+import type { Limits } from "../../limits.ts";
+import type { Publication } from "./publication.ts";
+import { fanOut, Room } from "./ecg_stream.ts";
+
+/** A watcher that is served without counting, and asked now and then whether it keeps up. */
+export interface Trusted {
+  /** Looks whether the last PING was answered in time; sends the next one if `ask`. */
+  check(ask: boolean): void;
+}
+
+/** Between two rounds of PINGs, and watchers asked in a second at most. */
+const ROUND_MS = 250;
+const ASKED_PER_SECOND = 5_000;
+
+export class Streams {
+  readonly #rooms = new Map<string, Room>();
+  readonly #trusted = new Set<Trusted>();
+  readonly history: History<Publication>;
+  #publishedSinceRound = false;
+  #round: (() => void) | undefined;
+  #soon: (() => void)[] = [];
+
+  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {
+    this.history = new History(
+      {
+        ms: 1000 * limits.historySeconds,
+        bytes: limits.historyBytes,
+        bytesInAll: limits.historyBytesInAll,
+      },
+      () => host.now(),
+    );
+  }
+
+  /** Streams that somebody watches or explains. */
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  /** The room of a stream for one more user, who must release it. */
+  enter(tenant: string, stream: string): Room {
+    const key = roomKey(tenant, stream);
+    let room = this.#rooms.get(key);
+    if (!room) {
+      room = new Room(key, stream, this.channels, this.limits.payloadBytes);
+      this.#rooms.set(key, room);
+    }
+    room.users++;
+    return room;
+  }
+
+  release(room: Room): void {
+    if (--room.users === 0) this.#rooms.delete(room.key);
+  }
+
+  /** The room of a stream, if anybody needs it. */
+  room(tenant: string, stream: string): Room | undefined {
+    return this.#rooms.get(roomKey(tenant, stream));
+  }
+
+  /** To the watchers of a stream, and into its history. */
+  publish(tenant: string, stream: string, publication: Publication, from: Member): void {
+    const key = roomKey(tenant, stream);
+    this.history.push(tenant, key, publication, publication.bytes);
+    this.#rooms.get(key)?.publish(publication, from);
+    this.#published();
+  }
+
+  /** To every watcher of a tenant. None of them need know the scale, so nothing stays packed. */
+  broadcast(tenant: string, publication: Publication, from: Member): void {
+    fanOut(this.channels, tenant, publication, from, this.limits.payloadBytes, false);
+    this.#published();
+  }
+
+  trust(watcher: Trusted): void {
+    this.#trusted.add(watcher);
+  }
+
+  distrust(watcher: Trusted): void {
+    this.#trusted.delete(watcher);
+  }
+
+  /** Runs after this turn, one timer for all. */
+  soon(run: () => void): void {
+    this.#soon.push(run);
+    if (this.#soon.length > 1) return;
+    this.host.after(0, () => {
+      const due = this.#soon;
+      this.#soon = [];
+      for (const run of due) run();
+    });
+  }
+
+  #published(): void {
+    this.#publishedSinceRound = true;
+    if (!this.#round && this.#trusted.size > 0) this.#schedule();
+  }
+
+  #schedule(): void {
+    const ms = Math.max(ROUND_MS, 1000 * this.#trusted.size / ASKED_PER_SECOND);
+    this.#round = this.host.after(ms, () => this.#ask());
+  }
+
+  /** One round more after the last message, so that late answers are seen. */
+  #ask(): void {
+    this.#round = undefined;
+    const ask = this.#publishedSinceRound;
+    this.#publishedSinceRound = false;
+    for (const watcher of this.#trusted) watcher.check(ask);
+    if (ask && this.#trusted.size > 0) this.#schedule();
+  }
+}
+
+// A tenant holds no "/", so tenants and streams cannot be taken for each other.
+const roomKey = (tenant: string, stream: string): string => `${tenant}/${stream}`;
