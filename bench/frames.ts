@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { dice } from "../test/kit/random.ts";
 import { type Bytes, concat, sameBytes } from "../src/wire/bytes.ts";
 import { Decoder } from "../src/wire/websocket/frame_decoder.ts";
 import { encodeFrame } from "../src/wire/websocket/frame_encoder.ts";
@@ -10,11 +11,7 @@ import { Opcode } from "../src/wire/websocket/opcode.ts";
 
 /** Frames of random sizes through chunks that are cut anywhere, compared one by one. */
 export function frames(count: number): boolean {
-  let state = 1;
-  const below = (limit: number): number => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b3c6d) + 0x9e3779b9 | 0;
-    return ((state ^ state >>> 13) >>> 0) % limit;
-  };
+  const below = dice(1);
   const limits = { maxFrame: 1 << 20, maxMessage: 1 << 20, maxFragments: 9 };
   const decoder = new Decoder("server", limits);
   /** Frames that have not come out yet. */

@@ -19,7 +19,7 @@ import {
   swallowsUpgrades,
 } from "./kit/proxy.ts";
 import { FakeHost } from "./kit/fake_host.ts";
-import { seed } from "./kit/random.ts";
+import { dice, seed } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
 
 const kinds = ["websocket", "stream"] as const;
@@ -445,11 +445,7 @@ test("Posts gathers what is sent while requests are under way, and cuts it to si
 });
 
 test("Socket loses and repeats nothing through a proxy that cuts connections all the time", async () => {
-  let state = seed;
-  const below = (limit: number) => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b3c6d) + 0x9e3779b9 | 0;
-    return ((state ^ state >>> 13) >>> 0) % limit;
-  };
+  const below = dice();
   let cuts = 0;
   const spoil: Spoil = ({ client, pass }) => {
     const upstream = pass();

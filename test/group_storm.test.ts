@@ -2,24 +2,13 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type DeviceStorage, memoryStorage, Uuid } from "../src/client/mod.ts";
 import { contents, converged, eventually, group, type Told, withDevices } from "./kit/group.ts";
-import { seed } from "./kit/random.ts";
+import { dice, seed } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
-
-/** Numbers from a seed (mulberry32). */
-function numbers(from: number): (below: number) => number {
-  let state = from >>> 0;
-  return (below) => {
-    state = state + 0x6d2b79f5 >>> 0;
-    let t = Math.imul(state ^ state >>> 15, state | 1);
-    t ^= t + Math.imul(t ^ t >>> 7, t | 61);
-    return ((t ^ t >>> 14) >>> 0) % below;
-  };
-}
 
 test("ten devices join, leave and rotate at random under load: all end with the same records", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const random = numbers(seed);
+      const random = dice();
       const first = memoryStorage();
       const { devices: [founder], secret } = await group(kit, relay.url, 1, { storage: first });
       const storages: DeviceStorage[] = [first];

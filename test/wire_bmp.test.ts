@@ -5,7 +5,7 @@ import { Decoder, type DecoderOptions, type Piece } from "../src/wire/bmp/bmp_de
 import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { carriesPayload, type Form, type Kind } from "../src/wire/bmp/bmp_frame.ts";
 import { headerBytes, LIMITS } from "../src/wire/bmp/bmp_limits.ts";
-import { fc, holds, seed } from "./kit/random.ts";
+import { dice, fc, holds, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 
 /** A whole frame, comparable: `payload` as hex, empty on control frames. */
@@ -74,14 +74,6 @@ function* cut(bytes: Uint8Array, size: () => number): Generator<Uint8Array> {
   }
 }
 
-/** A generator of numbers below `n`, the same for the same seed. */
-function dice(state: number): (n: number) => number {
-  return (n) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 0x100000000 * n);
-  };
-}
-
 const bytesOf = (form: Form, { payload, ...frame }: Whole): Uint8Array =>
   encode(form, { ...frame, payload: fromHex(payload) });
 
@@ -130,7 +122,7 @@ for (const name of captures) {
           };
         },
       );
-      const next = dice(seed);
+      const next = dice();
       const cuts: [string, () => number][] = [
         ["whole", () => bytes.length],
         ["byte by byte", () => 1],

@@ -17,7 +17,7 @@ import {
   violations,
 } from "../src/wire/websocket/violation.ts";
 import { decodeNaively } from "./kit/naive_websocket.ts";
-import { fc, holds, seed } from "./kit/random.ts";
+import { dice, fc, holds, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 
 const MAX = 1 << 20;
@@ -55,15 +55,6 @@ function fed(role: Role, chunks: Iterable<Uint8Array>, limits = roomy): Outcome 
 
 function* byteByByte(wire: Uint8Array): Generator<Uint8Array> {
   for (let i = 0; i < wire.length; i++) yield wire.subarray(i, i + 1);
-}
-
-/** A small generator of numbers, so that cuts repeat with the seed. */
-function numbers(start: number): (below: number) => number {
-  let state = start | 0;
-  return (below) => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b3c6d) + 0x9e3779b9 | 0;
-    return ((state ^ state >>> 13) >>> 0) % below;
-  };
 }
 
 /** Cuts at random places; many pieces are small, and some are empty. */
@@ -250,7 +241,7 @@ for (const vector of streams) {
   test(`Connection does as stream vector ${name}, whole, byte by byte and cut`, () => {
     agrees([wire], "whole");
     agrees(byteByByte(wire), "byte by byte");
-    const below = numbers(seed);
+    const below = dice();
     const rounds = wire.length > 10_000 ? 3 : 25;
     for (let i = 0; i < rounds; i++) agrees(cut(wire, below), `cut ${i}, SEED=${seed}`);
   });
@@ -550,7 +541,7 @@ test("Decoder gives back messages however they are fragmented, mixed with pings 
     }
     const { wire, events } = written(messages, masked ? key : undefined);
     const role = masked ? "server" : "client";
-    assertEquals(fed(role, cut(wire, numbers(start))), { events, fault: undefined });
+    assertEquals(fed(role, cut(wire, dice(start))), { events, fault: undefined });
     assertEquals(decodeNaively(role, wire, roomy), { events, fault: undefined });
   }));
 });
@@ -565,7 +556,7 @@ test("Decoder agrees with a naive one on damaged streams, whole and cut", () => 
       const naive = decodeNaively(role, wire, tight);
       const whole = fed(role, [wire], tight);
       assertEquals({ events: whole.events, fault: whole.fault?.code }, naive);
-      assertEquals(fed(role, cut(wire, numbers(start)), tight), whole);
+      assertEquals(fed(role, cut(wire, dice(start)), tight), whole);
     }),
     600,
   );
@@ -584,7 +575,7 @@ test("Decoder agrees with a naive one on noise", () => {
       const whole = fed("client", [wire], tight);
       const naive = decodeNaively("client", wire, tight);
       assertEquals({ events: whole.events, fault: whole.fault?.code }, naive);
-      assertEquals(fed("client", cut(wire, numbers(start)), tight), whole);
+      assertEquals(fed("client", cut(wire, dice(start)), tight), whole);
     }),
     600,
   );

@@ -1,6 +1,8 @@
 /**
- * A histogram of non-negative numbers that costs a shift and two additions a value and never
- * allocates: four buckets an octave, so a percentile is at most 25 % above the truth.
+ * A histogram of non-negative numbers, whole or not, that never allocates: four buckets an octave.
+ *
+ * It promises that a quantile is never below the true one, and at most 25 % above it where the true one
+ * lies between 1 and 2^32. A smaller one may read as up to 1, a greater one as up to the maximum.
  *
  * `prom-client` was measured beside it: 0.8 to 1.4 µs a message with labels bound beforehand, against
  * 0.02 µs here, and it keeps no percentiles.
@@ -9,8 +11,8 @@
  */
 
 const PER_OCTAVE = 4;
-/** Up to 2^32: 4 GiB, or 71 minutes in microseconds. */
-const BUCKETS = 1 + 32 * PER_OCTAVE;
+/** Four an octave up to 2^32 (4 GiB, or 71 minutes in microseconds), one below them, one above. */
+const BUCKETS = 1 + 32 * PER_OCTAVE + 1;
 
 export class Histogram {
   readonly #buckets = new Float64Array(BUCKETS);
@@ -52,9 +54,9 @@ export class Histogram {
 /** Bucket 0 is up to 1; then four from each power of two to the next, each without its lower edge. */
 function bucketOf(value: number): number {
   if (!(value > 1)) return 0;
-  const whole = Math.min(0xffff_ffff, Math.ceil(value) - 1);
-  const octave = 31 - Math.clz32(whole);
-  const part = octave >= 2 ? (whole >>> (octave - 2)) & 3 : (((whole + 1) << (2 - octave)) - 1) & 3;
+  const octave = 31 - Math.clz32(Math.min(0xffff_ffff, Math.ceil(value) - 1));
+  // Exact: a division by a power of two, and a difference of neighbours.
+  const part = Math.ceil((value / 2 ** octave - 1) * PER_OCTAVE) - 1;
   return Math.min(BUCKETS - 1, 1 + octave * PER_OCTAVE + part);
 }
 
@@ -64,6 +66,7 @@ const SMALL = Uint8Array.from({ length: 4096 }, (_, value) => bucketOf(value));
 /** The greatest value of a bucket. */
 function edge(bucket: number): number {
   if (bucket === 0) return 1;
+  if (bucket === BUCKETS - 1) return Infinity;
   const [octave, part] = [Math.floor((bucket - 1) / PER_OCTAVE), (bucket - 1) % PER_OCTAVE];
   return 2 ** octave * (1 + (part + 1) / PER_OCTAVE);
 }

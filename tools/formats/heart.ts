@@ -14,6 +14,7 @@
  *
  * @module
  */
+import { generator } from "../generator.ts";
 import type { Annotation, LeadInfo } from "./recording.ts";
 
 export const ARRHYTHMIAS = ["none", "pvc", "af", "pause"] as const;
@@ -208,15 +209,4 @@ export class Heart {
     for (let i = 0; i < 12; i++) sum += this.#random();
     return sum;
   }
-}
-
-/** Numbers from 0 to 1 out of a seed (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ state >>> 15, 1 | state);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 4294967296;
-  };
 }

@@ -1,0 +1,16 @@
+/**
+ * Numbers that repeat: the same seed, the same numbers.
+ *
+ * @module
+ */
+
+/** Draws numbers from 0 up to, never reaching, 1 (mulberry32: 32 bits of state, no cryptography). */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ state >>> 15, 1 | state);
+    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
+    return ((t ^ t >>> 14) >>> 0) / 4294967296;
+  };
+}
