@@ -107,7 +107,7 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
       const received = countIn(c, "stream-received");
       if (received === null) return c.json({ error: BAD_COUNT }, 400);
       const body = stream.attach(received ?? 0, c.req.header("stream-poll") !== undefined);
-      if (!body) return c.json({ error: "These bytes are gone; open a new stream." }, 410);
+      if (!body) return c.json({ error: "Nothing can follow there; open a new stream." }, 410);
       return c.body(body, 200, UNBUFFERED);
     });
   });
@@ -136,6 +136,8 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
           stream.posting--
         );
         if (!body) return c.json({ error: "Too large a piece; see /limits." }, 413);
+        // It may have been lost while the piece was on its way.
+        if (stream.lost) return gone(c);
         if (!stream.admits(number)) {
           return c.json({ error: "Too far ahead; see /limits.", next: stream.next }, 409);
         }
@@ -167,9 +169,11 @@ async function withStream(
   if (stream === "elsewhere") {
     return c.json({ error: "This stream lives in another instance; open a new one." }, 421);
   }
-  if (!stream) return c.json({ error: "No such stream here; open a new one." }, 410);
-  return use(stream);
+  return stream ? use(stream) : gone(c);
 }
+
+const gone = (c: Context<Env>): Response =>
+  c.json({ error: "No such stream here; open a new one." }, 410);
 
 /** A tenant holds no slash. */
 const owner = ({ tenant, subject }: Grant): string => `${tenant}/${subject}`;

@@ -148,7 +148,9 @@ test("Downstream hands on what there is before it ends", async () => {
   let length = 0;
   for await (const chunk of downstream.attach(0, false)!) length += chunk.length;
   assertEquals(length, 100_000);
-  assertEquals((await downstream.attach(100_000, false)!.getReader().read()).done, true);
+  assertEquals(downstream.done, false);
+  assertEquals(downstream.attach(100_000, false), undefined);
+  assertEquals(downstream.done, true);
 });
 
 test("Downstream says when a response is cancelled, or cut", async () => {
@@ -418,7 +420,7 @@ test("StreamLink gives up when too much is not acknowledged, after the session h
   link.send(new Uint8Array(90));
   assertEquals([link.buffered, heard.closed], [92, undefined]);
   host.pass(0);
-  assertEquals(heard.closed, "1006 too many bytes not acknowledged");
+  assertEquals([heard.closed, link.lost], ["1006 too many bytes not acknowledged", true]);
 });
 
 test("StreamLink is lost when its client claims what cannot be", () => {
@@ -428,10 +430,22 @@ test("StreamLink is lost when its client claims what cannot be", () => {
       (link: StreamLink) => link.attach(1, false) !== undefined,
     ]
   ) {
-    const { heard, link } = stream();
+    const { heard, link, gone, host } = stream();
     assertEquals(claim(link), false);
     assert(heard.closed?.startsWith("1006 "), heard.closed);
+    assertEquals([link.lost, gone(), host.waiting], [true, 1, 0]);
   }
+});
+
+test("StreamLink that has said close can be read for the grace time, unless its client lies", async () => {
+  const { host, heard, link, gone } = stream({ streamGraceMs: 10_000 });
+  link.close(4429, "too_fast");
+  host.pass(5_000); // as long as an answer to the close may take
+  const reader = link.attach(0, false)!.getReader();
+  assertEquals(hex((await reader.read()).value!), "880a114d" + hex(utf8Bytes("too_fast")));
+  assertEquals([link.lost, gone()], [false, 0]);
+  assertEquals(link.acknowledge(13), false);
+  assertEquals([link.lost, gone(), heard.closed], [true, 1, "4429 too_fast"]);
 });
 
 test("StreamLink closes with 1009 what is larger than its limit, before it has arrived", () => {

@@ -246,22 +246,98 @@ test("a short response ends after its first bytes", async () => {
   });
 });
 
-test("a position whose bytes are gone is answered with 410, and so is all that follows", async () => {
-  await withRelay(async (relay) => {
-    for (const received of [1_000_000, 1]) {
-      const stream = await LiteralStream.open(relay.url, "/echo");
+/** What a relay answers to each request that a stream knows. */
+async function answers(stream: LiteralStream): Promise<number[]> {
+  const asked = [
+    () => fetch(stream.address, { headers: { "stream-received": `${stream.received}` } }),
+    () => fetch(stream.address, { headers: { "stream-received": "0", "stream-poll": "1" } }),
+    () => fetch(stream.address, { method: "POST", headers: { "stream-number": "0" }, body: "x" }),
+    () => fetch(stream.address, { method: "POST", headers: { "stream-received": "0" } }),
+    () => fetch(stream.address, { method: "POST", headers: { "stream-leave": "1" } }),
+  ];
+  const statuses: number[] = [];
+  for (const ask of asked) {
+    const answer = await ask();
+    statuses.push(answer.status);
+    await answer.body?.cancel();
+  }
+  return statuses;
+}
+
+const LOST: [how: string, lose: (stream: LiteralStream) => Promise<number>][] = [
+  ["asks for what was never sent", async (stream) => (await stream.get({}, 1_000_000)).status],
+  ["asks for what it has acknowledged", async (stream) => (await stream.get({}, 1)).status],
+  [
+    "acknowledges what was never sent",
+    async (stream) =>
+      (await stream.post(undefined, new Uint8Array(0), { "stream-received": "1000000" })).status,
+  ],
+  [
+    "acknowledges what was never sent, with a piece",
+    async (stream) => (await stream.post(1, masked("x"), { "stream-received": "1000000" })).status,
+  ],
+];
+
+for (const [how, lose] of LOST) {
+  test(`a stream whose client ${how} is lost: 410 to that and to all that follows`, () =>
+    withWatchedRelay({}, async (url, closed) => {
+      const stream = await LiteralStream.open(url, "/echo");
       await stream.post(0, masked("hello"));
       await stream.next();
       await stream.post(undefined, new Uint8Array(0), { "stream-received": `${stream.received}` });
       stream.break();
-      const answer = await stream.get({}, received);
-      assertEquals(answer.status, 410);
-      await answer.body?.cancel();
-      const { links } = await (await fetch(`${relay.url}/ready`)).json();
-      assertEquals(links, 0);
-    }
-  });
-});
+      assertEquals(await lose(stream), 410);
+      assertEquals(await closed, 1006);
+      assertEquals(await answers(stream), [410, 410, 410, 410, 410]);
+    }));
+}
+
+test("a stream that was silent for too long is lost: its response ends, and 410 follows", () =>
+  withWatchedRelay({ idleSeconds: 1 }, async (url, closed) => {
+    const stream = await LiteralStream.open(url, "/echo");
+    await stream.chunk();
+    assertEquals(await closed, 1006);
+    assertEquals(await stream.next(), "end");
+    assertEquals(await answers(stream), [410, 410, 410, 410, 410]);
+  }));
+
+test("a piece that is still under way when its stream is lost is answered with 410", () =>
+  withWatchedRelay({}, async (url, closed) => {
+    const stream = await LiteralStream.open(url, "/echo");
+    const rest = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(masked("never ")),
+      async pull(controller) {
+        begun.resolve();
+        await rest.promise;
+        controller.close();
+      },
+    });
+    const answer = fetch(stream.address, {
+      method: "POST",
+      headers: { "stream-number": "0" },
+      body,
+      ...{ duplex: "half" },
+    });
+    await begun.promise;
+    assertEquals((await stream.get({}, 1)).status, 410);
+    assertEquals(await closed, 1006);
+    rest.resolve();
+    assertEquals((await answer).status, 410);
+  }));
+
+test("who has read the close and asks for more gets 410, and may still answer it", () =>
+  withWatchedRelay({}, async (url, closed) => {
+    const stream = await LiteralStream.open(url, "/echo");
+    await stream.post(0, Uint8Array.of(0x82, 0x01, 0x00));
+    assertEquals(await stream.next(), { type: "close", code: 1002, reason: "MASK_MISSING" });
+    assertEquals(await stream.next(), "end");
+    assertEquals(await closed, 1002);
+    assertEquals((await stream.get()).status, 410);
+    const answer = masked(Uint8Array.of(0x03, 0xea), Opcode.close);
+    assertEquals(await stream.post(1, answer), { status: 200, next: 2 });
+  }));
 
 test("a client that does not read is closed as too slow, and everybody else goes on", async () => {
   await withRelay(async (relay) => {

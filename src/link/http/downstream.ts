@@ -34,6 +34,11 @@ export class Downstream {
     return this.#ring.length;
   }
 
+  /** The client has everything, and nothing more will come. */
+  get done(): boolean {
+    return this.#ended && this.#ring.length === 0;
+  }
+
   append(bytes: Uint8Array): void {
     if (this.#ended) return;
     this.#ring.append(bytes);
@@ -51,10 +56,11 @@ export class Downstream {
    * A response that begins at `position` and replaces the one before it. `poll`: it ends after the
    * first bytes, for proxies that hand a response on only once it is whole.
    *
-   * Answers `undefined` for a position whose bytes are gone, or that was never reached.
+   * Answers `undefined` for a position whose bytes are gone, or that was never reached, and once the
+   * client has everything.
    */
   attach(position: number, poll: boolean): ReadableStream<Bytes> | undefined {
-    if (position < this.#ring.start || !this.acknowledge(position)) return undefined;
+    if (position < this.#ring.start || !this.acknowledge(position) || this.done) return undefined;
     const reader: Reader = { at: position, wake: undefined };
     const older = this.#reader;
     this.#reader = reader;

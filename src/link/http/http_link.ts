@@ -5,7 +5,7 @@
  * @module
  */
 import type { Bytes } from "../../wire/bytes.ts";
-import { type Clock, Endpoint } from "../endpoint.ts";
+import { type Clock, Endpoint, LOST } from "../endpoint.ts";
 import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "../link.ts";
 import { Downstream } from "./downstream.ts";
 import { Upstream } from "./upstream.ts";
@@ -41,6 +41,7 @@ export class StreamLink implements Link {
   #over = false;
   /** The session has heard of it. */
   #told = false;
+  #lost = false;
   /** Requests that bring a piece at this moment. */
   posting = 0;
 
@@ -98,6 +99,11 @@ export class StreamLink implements Link {
     return this.#upstream.admits(number);
   }
 
+  /** Nothing can be asked for here any more. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
   /** A piece came. */
   post(number: number, piece: Bytes): void {
     for (const turn of this.#upstream.take(number, piece)) this.#endpoint.receive(turn);
@@ -107,7 +113,7 @@ export class StreamLink implements Link {
   acknowledge(position: number): boolean {
     const before = this.buffered;
     if (!this.#downstream.acknowledge(position)) {
-      this.#endpoint.lost("more bytes acknowledged than were sent");
+      this.cut("more bytes acknowledged than were sent");
       return false;
     }
     this.#endpoint.heard();
@@ -115,12 +121,15 @@ export class StreamLink implements Link {
     return true;
   }
 
-  /** The body of a response that begins at `position`; `undefined` when it cannot, and all is lost. */
+  /**
+   * The body of a response that begins at `position`. `undefined` when there can be none: the stream
+   * is lost then, unless its client has read all of it, the close included.
+   */
   attach(position: number, poll: boolean): ReadableStream<Bytes> | undefined {
     const before = this.buffered;
     const body = this.#downstream.attach(position, poll);
     if (!body) {
-      this.#endpoint.lost("asked for bytes that are gone");
+      if (!this.#downstream.done) this.cut("asked for bytes that are gone");
       return undefined;
     }
     this.#endpoint.heard();
@@ -134,16 +143,13 @@ export class StreamLink implements Link {
 
   /** The client goes and cannot wait for a closing handshake. */
   leave(): void {
-    this.#endpoint.lost("the page was left", GOING_AWAY);
-    this.cut();
+    this.cut("the page was left", GOING_AWAY);
   }
 
   /** Ends everything at once. */
-  cut(): void {
-    this.#endpoint.lost("nobody has come back for the stream");
-    this.#downstream.cut();
-    this.#stopGrace();
-    this.gone();
+  cut(reason = "nobody has come back for the stream", code = LOST): void {
+    this.#endpoint.lost(reason, code);
+    this.#forget();
   }
 
   #write(frame: Bytes): void {
@@ -151,7 +157,7 @@ export class StreamLink implements Link {
       this.#downstream.append(frame);
     } else {
       // Not from within the session that is sending: it would hear of its end in the middle.
-      this.clock.after(0, () => this.#endpoint.lost("too many bytes not acknowledged"));
+      this.clock.after(0, () => this.cut("too many bytes not acknowledged"));
     }
   }
 
@@ -164,10 +170,23 @@ export class StreamLink implements Link {
   #closed(code: number, reason: string): void {
     this.#over = true;
     this.#upstream.clear();
-    // What the peer still has to read can be had for the grace time, over a new response too.
-    this.#downstream.end();
-    this.#wait();
+    if (code === LOST && !this.#told) {
+      // Bytes without a close at their end are of no use: whoever asks shall know at once.
+      this.#forget();
+    } else {
+      // What the peer still has to read can be had for the grace time, over a new response too.
+      this.#downstream.end();
+      this.#wait();
+    }
     this.#tell(code, reason);
+  }
+
+  #forget(): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    this.#downstream.cut();
+    this.#stopGrace();
+    this.gone();
   }
 
   /** Once: the end of the handshake follows a close from here. */
