@@ -7,6 +7,7 @@
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import type { Grant } from "../src/admission.ts";
+import type { Limits } from "../src/limits.ts";
 import type { StreamLink } from "../src/link/http/http_link.ts";
 import type { Streams } from "../src/link/http/http_links.ts";
 import { streamTry } from "../web/pages.ts";
@@ -92,12 +93,8 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
     }
     const { accept, protocol } = accepted;
     const id = streams.open(owner(grant), c.env.peer.address, accept);
-    const { idleSeconds, streamGraceMs, streamPostBytes, streamMessageBytes } = limits;
     c.header("cache-control", "no-store");
-    return c.json(
-      { id, protocol, idleSeconds, streamGraceMs, streamPostBytes, streamMessageBytes },
-      201,
-    );
+    return c.json({ id, protocol, ...saidOf(limits) }, 201);
   });
 
   app.get("/:id", (c) => {
@@ -174,6 +171,27 @@ async function withStream(
 
 const gone = (c: Context<Env>): Response =>
   c.json({ error: "No such stream here; open a new one." }, 410);
+
+/** The numbers that a client of any stream has to keep to, whatever address it goes to. */
+const saidOf = ({
+  idleSeconds,
+  streamGraceMs,
+  streamPostBytes,
+  streamPostsAhead,
+  streamPostsAtOnce,
+  streamMessageBytes,
+  streamFragments,
+  streamKeptBytes,
+}: Limits) => ({
+  idleSeconds,
+  streamGraceMs,
+  streamPostBytes,
+  streamPostsAhead,
+  streamPostsAtOnce,
+  streamMessageBytes,
+  streamFragments,
+  streamKeptBytes,
+});
 
 /** A tenant holds no slash. */
 const owner = ({ tenant, subject }: Grant): string => `${tenant}/${subject}`;

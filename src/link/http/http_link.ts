@@ -106,6 +106,7 @@ export class StreamLink implements Link {
 
   /** A piece came. */
   post(number: number, piece: Bytes): void {
+    this.#endpoint.heard();
     for (const turn of this.#upstream.take(number, piece)) this.#endpoint.receive(turn);
   }
 
