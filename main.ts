@@ -11,7 +11,7 @@ import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
 import type { Accept } from "./src/link/link.ts";
 import { LinkRegistry } from "./src/link/registry.ts";
-import { Streams } from "./src/link/http/http_links.ts";
+import { HttpLinks } from "./src/link/http/http_links.ts";
 import { log, logToConsole } from "./src/log.ts";
 import { Metrics } from "./src/metrics/metrics.ts";
 import { listenBmp } from "./src/bmp/listen.ts";
@@ -56,7 +56,7 @@ export async function startRelay(
     options.wrap,
     (error, remote) => log.error("a session failed: {error}", { error: String(error), remote }),
   );
-  const streams = new Streams(chosen, host);
+  const streams = new HttpLinks(chosen, host);
   const metrics = new Metrics(
     () => host.now(),
     { channels: () => channels.size, memory },

@@ -5,7 +5,7 @@
  */
 import { dice } from "../test/kit/random.ts";
 import { type Bytes, concat, sameBytes } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/websocket/frame_decoder.ts";
+import { FrameDecoder } from "../src/wire/websocket/frame_decoder.ts";
 import { encodeFrame } from "../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 
@@ -13,7 +13,7 @@ import { Opcode } from "../src/wire/websocket/opcode.ts";
 export function frames(count: number): boolean {
   const below = dice(1);
   const limits = { maxFrame: 1 << 20, maxMessage: 1 << 20, maxFragments: 9 };
-  const decoder = new Decoder("server", limits);
+  const decoder = new FrameDecoder("server", limits);
   /** Frames that have not come out yet. */
   let due: Bytes[] = [];
   let [seen, different, bytes, busy] = [0, 0, 0, 0];

@@ -55,7 +55,7 @@ const PAGE = {
 };
 
 export interface StreamParts extends Door {
-  readonly streams: Streams;
+  readonly streams: HttpLinks;
 }
 
 export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> {
@@ -122,16 +122,14 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
         return c.json({ error: "So many bytes were never sent; open a new stream." }, 410);
       }
       if (number !== undefined) {
-        if (stream.posting >= limits.streamPostsAtOnce) {
+        if (stream.posting >= limits.httpPostsAtOnce) {
           return c.json(
             { error: "Too many requests at once; see /limits.", next: stream.next },
             429,
           );
         }
         stream.posting++;
-        const body = await bodyOf(c.req.raw, limits.streamPostBytes).finally(() =>
-          stream.posting--
-        );
+        const body = await bodyOf(c.req.raw, limits.httpPostBytes).finally(() => stream.posting--);
         if (!body) return c.json({ error: "Too large a piece; see /limits." }, 413);
         // It may have been lost while the piece was on its way.
         if (stream.lost) return gone(c);
@@ -157,7 +155,7 @@ async function admit(c: Context<Env>, { admission }: Door): Promise<Grant | Resp
 async function withStream(
   c: Context<Env>,
   parts: StreamParts,
-  use: (stream: StreamLink) => Response | Promise<Response>,
+  use: (stream: HttpLink) => Response | Promise<Response>,
 ): Promise<Response> {
   const grant = await admit(c, parts);
   if (grant instanceof Response) return grant;
@@ -175,22 +173,22 @@ const gone = (c: Context<Env>): Response =>
 /** The numbers that a client of any stream has to keep to, whatever address it goes to. */
 const saidOf = ({
   idleSeconds,
-  streamGraceMs,
-  streamPostBytes,
-  streamPostsAhead,
-  streamPostsAtOnce,
-  streamMessageBytes,
-  streamFragments,
-  streamKeptBytes,
+  httpGraceMs,
+  httpPostBytes,
+  httpPostsAhead,
+  httpPostsAtOnce,
+  httpMessageBytes,
+  httpFragments,
+  httpKeptBytes,
 }: Limits) => ({
   idleSeconds,
-  streamGraceMs,
-  streamPostBytes,
-  streamPostsAhead,
-  streamPostsAtOnce,
-  streamMessageBytes,
-  streamFragments,
-  streamKeptBytes,
+  httpGraceMs,
+  httpPostBytes,
+  httpPostsAhead,
+  httpPostsAtOnce,
+  httpMessageBytes,
+  httpFragments,
+  httpKeptBytes,
 });
 
 /** A tenant holds no slash. */

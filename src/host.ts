@@ -1,20 +1,21 @@
 /**
- * Time and chance, as sessions see them. Tests bring their own.
+ * Time and chance of the machine itself.
  *
  * @module
  */
-import type { Message } from "./link/link.ts";
+import type { Clock } from "./link/clock.ts";
 
-export interface Host {
-  /** Milliseconds on a clock that never runs back. */
-  now(): number;
+export interface Host extends Clock {
   /** Microseconds since 1970. */
   unixMicros(): bigint;
-  /** Runs once, later. Answers how to call it off. */
-  after(ms: number, run: () => void): () => void;
-  /** Unpredictable bytes. */
-  random(length: number): Message;
 }
+
+let turn: (() => void)[] = [];
+
+/** The end of this turn, where the platform knows it; browsers know the end of a task's step. */
+const { setImmediate: endOfTurn = queueMicrotask } = globalThis as {
+  setImmediate?: (run: () => void) => unknown;
+};
 
 export const host: Host = {
   now: () => performance.now(),
@@ -23,5 +24,25 @@ export const host: Host = {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   },
+  // One call into the platform, however many want it.
+  afterTurn(run) {
+    if (turn.push(run) > 1) return;
+    endOfTurn(() => {
+      const due = turn;
+      turn = [];
+      for (const one of due) attempt(one);
+    });
+  },
   random: (length) => crypto.getRandomValues(new Uint8Array(length)),
 };
+
+/** What one throws is the platform's to report, and keeps none of the others back. */
+function attempt(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}

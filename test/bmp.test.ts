@@ -18,7 +18,7 @@ import { ConfigError, readConfig } from "../src/config.ts";
 import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { Socket } from "../src/client/socket.ts";
 import { concat, utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/bmp/bmp_decoder.ts";
+import { BmpDecoder } from "../src/wire/bmp/bmp_decoder.ts";
 import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { answers, BODY, withBmp } from "./kit/bmp.ts";
 import { bytes, text } from "./kit/mux.ts";
@@ -503,7 +503,7 @@ test("a peer that never acks is answered once, and its stream ends in time", () 
       const request = bytes("GET /big HTTP/1.1\r\nhost: x\r\n\r\n");
       peer.socket.write(encode("text", { kind: "create", id: "io_0", payload: request }));
       await peer.until("<::io_0::><::<-io_close->::>");
-      const decoder = new Decoder();
+      const decoder = new BmpDecoder();
       const frames = [...decoder.feed(bytes(peer.got()))].filter(({ last }) => last);
       assertEquals(frames.map(({ head }) => head.kind), ["ack", "data", "close"]);
       assertEquals([server.streams, server.connections], [0, 1]);

@@ -8,7 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
 import { fromHex } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/bmp/bmp_decoder.ts";
+import { BmpDecoder } from "../src/wire/bmp/bmp_decoder.ts";
 import { carriesPayload, type Form, type Kind } from "../src/wire/bmp/bmp_frame.ts";
 import { blazeioClient, withBlazeioServer, withoutBlazeio } from "./kit/blazeio.ts";
 import { answers, BODY, withBmp } from "./kit/bmp.ts";
@@ -104,7 +104,7 @@ class Listener {
   #wake = () => {};
 
   constructor(socket: Socket, form: Form) {
-    const decoder = new Decoder({ form });
+    const decoder = new BmpDecoder({ form });
     let payload = "";
     socket.on("data", (chunk: Uint8Array) => {
       for (const { head, bytes, last } of decoder.feed(chunk)) {

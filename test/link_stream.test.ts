@@ -1,15 +1,15 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Bytes, concat, hex, utf8Bytes } from "../src/wire/bytes.ts";
-import { Decoder } from "../src/wire/websocket/frame_decoder.ts";
+import { FrameDecoder } from "../src/wire/websocket/frame_decoder.ts";
 import { encodeFrame } from "../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 import { Endpoint } from "../src/link/endpoint.ts";
 import type { Accept, Link } from "../src/link/link.ts";
-import { StreamLink } from "../src/link/http/http_link.ts";
+import { HttpLink } from "../src/link/http/http_link.ts";
 import { Downstream } from "../src/link/http/downstream.ts";
 import { ByteRing } from "../src/link/http/byte_ring.ts";
-import { Streams } from "../src/link/http/http_links.ts";
+import { HttpLinks } from "../src/link/http/http_links.ts";
 import { Upstream } from "../src/link/http/upstream.ts";
 import { limits } from "../src/limits.ts";
 import { FakeHost } from "./kit/fake_host.ts";
@@ -274,7 +274,7 @@ test("Endpoint answers a violation with its code and hears no more", () => {
   server.receive(concat(good, encodeFrame(Opcode.text, utf8Bytes("unmasked")), good));
   server.receive(concat(good));
   assertEquals(told, ["ok", [1002, "MASK_MISSING", false]]);
-  const [close] = [...new Decoder("client", roomy).push(concat(...sent))];
+  const [close] = [...new FrameDecoder("client", roomy).push(concat(...sent))];
   assertEquals(close, { type: "close", code: 1002, reason: "MASK_MISSING" });
 });
 
@@ -319,14 +319,14 @@ function stream(changes: Parameters<typeof limits>[0] = {}) {
   const host = new FakeHost();
   const { heard, accept } = listener();
   let gone = 0;
-  const link = new StreamLink("10.0.0.1", accept, limits(changes), host, () => gone++);
+  const link = new HttpLink("10.0.0.1", accept, limits(changes), host, () => gone++);
   return { host, heard, link, gone: () => gone };
 }
 
 const masked = (opcode: Opcode, payload: Uint8Array): Bytes =>
   encodeFrame(opcode, payload, { mask: key });
 
-test("StreamLink reads frames across posts, text as text", () => {
+test("HttpLink reads frames across posts, text as text", () => {
   const { heard, link } = stream();
   const wire = concat(
     masked(Opcode.binary, bytes(1, 2, 3)),
@@ -341,7 +341,7 @@ test("StreamLink reads frames across posts, text as text", () => {
   assertEquals(link.next, 2);
 });
 
-test("StreamLink counts as buffered what was not acknowledged, and says when all was", async () => {
+test("HttpLink counts as buffered what was not acknowledged, and says when all was", async () => {
   const { heard, link } = stream();
   link.send(bytes(1, 2, 3));
   assertEquals(link.buffered, 5);
@@ -354,14 +354,14 @@ test("StreamLink counts as buffered what was not acknowledged, and says when all
   assertEquals([link.buffered, heard.drained], [0, 1]);
 });
 
-test("StreamLink sends something at once into a response that has nothing to say", async () => {
+test("HttpLink sends something at once into a response that has nothing to say", async () => {
   const { link } = stream();
   const reader = link.attach(0, false)!.getReader();
   assertEquals(hex((await reader.read()).value!), "8900");
 });
 
-test("StreamLink waits the grace time for a response, and is lost then", () => {
-  const { host, heard, link, gone } = stream({ streamGraceMs: 1000 });
+test("HttpLink waits the grace time for a response, and is lost then", () => {
+  const { host, heard, link, gone } = stream({ httpGraceMs: 1000 });
   host.pass(999);
   assertEquals(heard.closed, undefined);
   host.pass(1);
@@ -373,8 +373,8 @@ test("StreamLink waits the grace time for a response, and is lost then", () => {
   assertEquals(host.waiting, 0, "timers are called off");
 });
 
-test("StreamLink survives a broken response, and starts the grace time anew each time", async () => {
-  const { host, heard, link } = stream({ streamGraceMs: 1000, idleSeconds: 3600 });
+test("HttpLink survives a broken response, and starts the grace time anew each time", async () => {
+  const { host, heard, link } = stream({ httpGraceMs: 1000, idleSeconds: 3600 });
   for (let i = 0; i < 5; i++) {
     const body = link.attach(0, false)!;
     host.pass(5000);
@@ -386,8 +386,8 @@ test("StreamLink survives a broken response, and starts the grace time anew each
   assertEquals(heard.closed, "1006 nobody has come back for the stream");
 });
 
-test("StreamLink ends its response after its close, and takes the answer", async () => {
-  const { host, heard, link, gone } = stream({ streamGraceMs: 1000 });
+test("HttpLink ends its response after its close, and takes the answer", async () => {
+  const { host, heard, link, gone } = stream({ httpGraceMs: 1000 });
   link.send(bytes(1));
   const reader = link.attach(0, false)!.getReader();
   link.close(4429, "too_fast");
@@ -401,8 +401,8 @@ test("StreamLink ends its response after its close, and takes the answer", async
   assertEquals(gone(), 1);
 });
 
-test("StreamLink answers a close and can be read to its end for the grace time", async () => {
-  const { host, heard, link, gone } = stream({ streamGraceMs: 1000 });
+test("HttpLink answers a close and can be read to its end for the grace time", async () => {
+  const { host, heard, link, gone } = stream({ httpGraceMs: 1000 });
   link.send(bytes(7));
   link.post(0, masked(Opcode.close, bytes(0x03, 0xe8, 0x68, 0x69)));
   assertEquals(heard.closed, "1000 hi");
@@ -414,8 +414,8 @@ test("StreamLink answers a close and can be read to its end for the grace time",
   assertEquals(gone(), 1);
 });
 
-test("StreamLink gives up when too much is not acknowledged, after the session has acted", () => {
-  const { host, heard, link } = stream({ streamKeptBytes: 100 });
+test("HttpLink gives up when too much is not acknowledged, after the session has acted", () => {
+  const { host, heard, link } = stream({ httpKeptBytes: 100 });
   link.send(new Uint8Array(90));
   link.send(new Uint8Array(90));
   assertEquals([link.buffered, heard.closed], [92, undefined]);
@@ -423,11 +423,11 @@ test("StreamLink gives up when too much is not acknowledged, after the session h
   assertEquals([heard.closed, link.lost], ["1006 too many bytes not acknowledged", true]);
 });
 
-test("StreamLink is lost when its client claims what cannot be", () => {
+test("HttpLink is lost when its client claims what cannot be", () => {
   for (
     const claim of [
-      (link: StreamLink) => link.acknowledge(1),
-      (link: StreamLink) => link.attach(1, false) !== undefined,
+      (link: HttpLink) => link.acknowledge(1),
+      (link: HttpLink) => link.attach(1, false) !== undefined,
     ]
   ) {
     const { heard, link, gone, host } = stream();
@@ -438,7 +438,7 @@ test("StreamLink is lost when its client claims what cannot be", () => {
 });
 
 test("StreamLink that has said close can be read for the grace time, unless its client lies", async () => {
-  const { host, heard, link, gone } = stream({ streamGraceMs: 10_000 });
+  const { host, heard, link, gone } = stream({ httpGraceMs: 10_000 });
   link.close(4429, "too_fast");
   host.pass(5_000); // as long as an answer to the close may take
   const reader = link.attach(0, false)!.getReader();
@@ -449,13 +449,13 @@ test("StreamLink that has said close can be read for the grace time, unless its 
 });
 
 test("StreamLink closes with 1009 what is larger than its limit, before it has arrived", () => {
-  const { heard, link } = stream({ streamMessageBytes: 10 });
+  const { heard, link } = stream({ httpMessageBytes: 10 });
   link.post(0, masked(Opcode.binary, new Uint8Array(11)).slice(0, 6));
   assertEquals(heard.closed, "1009 FRAME_TOO_LARGE");
 });
 
-test("StreamLink pings a client that is quiet, and gives it up without an answer", async () => {
-  const { host, heard, link } = stream({ idleSeconds: 10, streamGraceMs: 100_000 });
+test("HttpLink pings a client that is quiet, and gives it up without an answer", async () => {
+  const { host, heard, link } = stream({ idleSeconds: 10, httpGraceMs: 100_000 });
   link.send(bytes(1));
   const reader = link.attach(0, false)!.getReader();
   await reader.read();
@@ -470,11 +470,11 @@ test("StreamLink pings a client that is quiet, and gives it up without an answer
 
 // --- everything that can go wrong on the way ----------------------------------------------------
 
-test("StreamLink loses and repeats nothing over responses that break and posts that go astray", async () => {
+test("HttpLink loses and repeats nothing over responses that break and posts that go astray", async () => {
   const messages = fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 30 });
   const chances = fc.infiniteStream(fc.nat(999));
   const property = fc.asyncProperty(messages, messages, chances, async (up, down, chance) => {
-    const { heard, link } = stream({ streamPostsAhead: 3 });
+    const { heard, link } = stream({ httpPostsAhead: 3 });
     const below = (limit: number): number => chance.next().value! % limit;
     const received: string[] = [];
     const wire: Bytes[] = [];
@@ -522,14 +522,14 @@ test("StreamLink loses and repeats nothing over responses that break and posts t
 
 // --- ids ----------------------------------------------------------------------------------------
 
-test("Streams finds a stream for its owner only, and knows the ids of other instances", () => {
+test("HttpLinks finds a stream for its owner only, and knows the ids of other instances", () => {
   const host = new FakeHost();
-  const streams = new Streams(limits(), host);
-  const other = new Streams(limits(), host);
+  const streams = new HttpLinks(limits(), host);
+  const other = new HttpLinks(limits(), host);
   const { accept } = listener();
   const id = streams.open("home/ann", "10.0.0.1", accept);
   assert(/^[0-9a-f]{12}-[0-9a-f]{32}$/.test(id), id);
-  assert(streams.find(id, "home/ann") instanceof StreamLink);
+  assert(streams.find(id, "home/ann") instanceof HttpLink);
   assertEquals(streams.find(id, "home/bob"), undefined);
   assertEquals(streams.find(`${streams.instance}-${"0".repeat(32)}`, "home/ann"), undefined);
   assertEquals(other.find(id, "home/ann"), "elsewhere");
@@ -540,9 +540,9 @@ test("Streams finds a stream for its owner only, and knows the ids of other inst
   assertEquals([streams.size, host.waiting], [0, 0]);
 });
 
-test("Streams forgets a stream that is over once its grace time has passed", () => {
+test("HttpLinks forgets a stream that is over once its grace time has passed", () => {
   const host = new FakeHost();
-  const streams = new Streams(limits({ streamGraceMs: 1000 }), host);
+  const streams = new HttpLinks(limits({ httpGraceMs: 1000 }), host);
   const { accept } = listener();
   streams.open("home/ann", "10.0.0.1", accept);
   host.pass(1000);

@@ -170,8 +170,8 @@ test("Outbox closes a link that lags before it would drop an operation", () => {
 test("Outbox leaves out samples, counts them, and lets alerts pass", () => {
   const { out, peer } = outbox(100);
   peer.buffered = 90;
-  out.send(new Uint8Array(20), "stream");
-  out.send(new Uint8Array(20), "stream");
+  out.send(new Uint8Array(20), "live");
+  out.send(new Uint8Array(20), "live");
   assertEquals([out.missed, peer.received.length], [2, 0]);
   out.send(new Uint8Array(20), "alert");
   assertEquals([peer.received.length, peer.closedWith], [1, undefined]);

@@ -58,13 +58,13 @@ test("POST /stream opens, and says what a client has to know", async () => {
     assertEquals(said, {
       protocol: "blaze-relay",
       idleSeconds: 30,
-      streamGraceMs: 15_000,
-      streamPostBytes: 262_144,
-      streamPostsAhead: 8,
-      streamPostsAtOnce: 16,
-      streamMessageBytes: 4_194_304,
-      streamFragments: 1_024,
-      streamKeptBytes: 20_971_520,
+      httpGraceMs: 15_000,
+      httpPostBytes: 262_144,
+      httpPostsAhead: 8,
+      httpPostsAtOnce: 16,
+      httpMessageBytes: 4_194_304,
+      httpFragments: 1_024,
+      httpKeptBytes: 20_971_520,
     });
     const byQuery = await fetch(`${relay.url}/stream?to=/echo`, { method: "POST" });
     assertEquals(byQuery.status, 201);
@@ -401,7 +401,7 @@ test("posts are refused beyond the window, beyond their size, and with nonsense 
     assertEquals((await stream.post(0, masked("ok"))).next, 1);
     assertEquals(textOf(await stream.next()), "ok");
     stream.break();
-  }, { limits: { streamPostsAhead: 2, streamPostBytes: 1000 } });
+  }, { limits: { httpPostsAhead: 2, httpPostBytes: 1000 } });
 });
 
 test("a post with a body of unknown length is read up to the limit and no further", async () => {
@@ -460,7 +460,7 @@ test("a stream of another instance is answered with 421, one that nobody has wit
 // --- the end ------------------------------------------------------------------------------------
 
 test("a client that vanishes is noticed, and given up after the grace time", async () => {
-  await withWatchedRelay({ streamGraceMs: 200 }, async (url, closed) => {
+  await withWatchedRelay({ httpGraceMs: 200 }, async (url, closed) => {
     const stream = await LiteralStream.open(url, "/echo");
     await stream.chunk();
     stream.break();
@@ -470,7 +470,7 @@ test("a client that vanishes is noticed, and given up after the grace time", asy
 });
 
 test("a HEAD does not hold a stream", async () => {
-  await withWatchedRelay({ streamGraceMs: 200 }, async (url, closed) => {
+  await withWatchedRelay({ httpGraceMs: 200 }, async (url, closed) => {
     const stream = await LiteralStream.open(url, "/echo");
     assertEquals((await fetch(stream.address, { method: "HEAD" })).status, 405);
     assertEquals(await closed, 1006);

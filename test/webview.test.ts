@@ -9,7 +9,7 @@ import { host } from "../src/host.ts";
 import { limits } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import { LinkRegistry } from "../src/link/registry.ts";
-import { Streams } from "../src/link/http/http_links.ts";
+import { HttpLinks } from "../src/link/http/http_links.ts";
 import { type StreamWriter, WebviewHost } from "../src/link/webview_host.ts";
 import { Metrics } from "../src/metrics/metrics.ts";
 import { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
@@ -157,7 +157,7 @@ test("a desktop program embeds the relay: two pages sync without any network", a
     admission: openAdmission(),
     limits: chosen,
     links: new LinkRegistry(),
-    streams: new Streams(chosen, host),
+    streams: new HttpLinks(chosen, host),
     blaze: new BlazeSessions(channels, chosen, host),
     ecg: new EcgSessions(channels, chosen, host),
     echo: echo(chosen, host),

@@ -1,10 +1,10 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, fromHex, hex, sameBytes, utf8Bytes, WireError } from "../src/wire/bytes.ts";
-import { Decoder, type DecoderOptions, type Piece } from "../src/wire/bmp/bmp_decoder.ts";
+import { BmpDecoder, type BmpDecoderOptions, type Piece } from "../src/wire/bmp/bmp_decoder.ts";
 import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { carriesPayload, type Form, type Kind } from "../src/wire/bmp/bmp_frame.ts";
-import { headerBytes, LIMITS } from "../src/wire/bmp/bmp_limits.ts";
+import { BMP_LIMITS, headerBytes } from "../src/wire/bmp/bmp_limits.ts";
 import { dice, fc, holds, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 
@@ -29,9 +29,9 @@ const latin1 = (bytes: Uint8Array): string =>
 
 /** Feeds chunks, checks the rules that hold for all pieces, and collects whole frames. */
 function decode(
-  decoder: Decoder,
+  decoder: BmpDecoder,
   chunks: Iterable<Uint8Array>,
-  mostHeld = headerBytes(LIMITS),
+  mostHeld = headerBytes(BMP_LIMITS),
 ): Outcome {
   const frames: Whole[] = [];
   let parts: Piece[] = [];
@@ -64,8 +64,8 @@ function decode(
   return { frames };
 }
 
-const decoded = (bytes: Uint8Array, options?: DecoderOptions): Outcome =>
-  decode(new Decoder(options), [bytes]);
+const decoded = (bytes: Uint8Array, options?: BmpDecoderOptions): Outcome =>
+  decode(new BmpDecoder(options), [bytes]);
 
 function* cut(bytes: Uint8Array, size: () => number): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length;) {
@@ -104,7 +104,7 @@ const captures = [
 ];
 
 for (const name of captures) {
-  test(`Decoder and encode agree with the capture ${name}`, () => {
+  test(`BmpDecoder and encode agree with the capture ${name}`, () => {
     const capture = vectors<Capture>(`bmp/${name}.json`);
     const form = capture.dialect;
     for (const dir of ["c>s", "s>c"] as const) {
@@ -130,7 +130,7 @@ for (const name of captures) {
         [`in segments, SEED=${seed}`, () => 1 + next(3000)],
       ];
       for (const [how, size] of cuts) {
-        const decoder = new Decoder();
+        const decoder = new BmpDecoder();
         const { frames, fault } = decode(decoder, cut(bytes, size));
         assertEquals(fault, undefined, how);
         assertEquals(frames, expected, `${dir} ${how}`);
@@ -147,7 +147,7 @@ const faulty: Record<string, string> = {
   "garbage_before_frame": "UNKNOWN_FORM at 0",
 };
 for (const dialect of ["text-2.2.4.5", "binary4-4.5.2"]) {
-  test(`Decoder reads the probes of ${dialect} and what they were answered`, () => {
+  test(`BmpDecoder reads the probes of ${dialect} and what they were answered`, () => {
     const binary = dialect.startsWith("binary");
     const { probes } = vectors<
       { probes: { probe: string; sent: string[]; received: string; receivedFrames: string[] }[] }
@@ -160,7 +160,7 @@ for (const dialect of ["text-2.2.4.5", "binary4-4.5.2"]) {
           : probe === "delimiter_in_id"
           ? `INVALID_UTF8 at ${binary ? 1 : 3}`
           : faulty[probe];
-        const { fault } = decode(new Decoder(), sent.map(fromHex));
+        const { fault } = decode(new BmpDecoder(), sent.map(fromHex));
         assertEquals(fault, expected, probe);
         read++;
       }
@@ -250,9 +250,9 @@ const accepted: [name: string, bytes: string, frames: Whole[]][] = [
 ];
 
 for (const [name, bytes, frames] of accepted) {
-  test(`Decoder reads ${name}`, () => {
+  test(`BmpDecoder reads ${name}`, () => {
     assertEquals(decoded(text(bytes)), { frames });
-    assertEquals(decode(new Decoder(), cut(text(bytes), () => 1)), { frames });
+    assertEquals(decode(new BmpDecoder(), cut(text(bytes), () => 1)), { frames });
   });
 }
 
@@ -298,13 +298,13 @@ const refused: [name: string, bytes: string, fault: string][] = [
 ];
 
 for (const [name, bytes, fault] of refused) {
-  test(`Decoder refuses ${name}`, () => {
+  test(`BmpDecoder refuses ${name}`, () => {
     assertEquals(decoded(text(bytes)).fault, fault);
-    assertEquals(decode(new Decoder(), cut(text(bytes), () => 1)).fault, fault);
+    assertEquals(decode(new BmpDecoder(), cut(text(bytes), () => 1)).fault, fault);
   });
 }
 
-test("Decoder accepts every field at its limit", () => {
+test("BmpDecoder accepts every field at its limit", () => {
   const digits = "5".padStart(16, "0");
   for (
     const { form, bytes, sid } of [
@@ -322,7 +322,7 @@ test("Decoder accepts every field at its limit", () => {
       },
     ]
   ) {
-    const decoder = new Decoder();
+    const decoder = new BmpDecoder();
     const { frames, fault } = decode(decoder, cut(text(bytes), () => 1));
     assertEquals(fault, undefined);
     assertEquals(frames, [whole("data", many("i", 64), "hello", sid)]);
@@ -330,7 +330,7 @@ test("Decoder accepts every field at its limit", () => {
   }
 });
 
-test("Decoder takes other limits", () => {
+test("BmpDecoder takes other limits", () => {
   const bytes = text(`<::${many("i", 5000)}::><::::><::3::>abc`);
   assertEquals(decoded(bytes, { idBytes: 4999 }).fault, "ID_TOO_LONG at 5002");
   assertEquals(
@@ -355,7 +355,7 @@ const samples: Record<Form, Whole[]> = {
 };
 
 for (const form of ["text", "binary3", "binary4"] as const) {
-  test(`Decoder waits for the rest of ${form}, cut at any byte`, () => {
+  test(`BmpDecoder waits for the rest of ${form}, cut at any byte`, () => {
     const frames = samples[form];
     const parts = frames.map((frame) => bytesOf(form, frame));
     const bytes = concat(...parts);
@@ -363,7 +363,7 @@ for (const form of ["text", "binary3", "binary4"] as const) {
     let boundary = parts[0]!.length;
     for (let length = 0; length <= bytes.length; length++) {
       if (length === boundary) boundary += parts[++complete]?.length ?? 0;
-      const decoder = new Decoder();
+      const decoder = new BmpDecoder();
       const first = decode(decoder, [bytes.slice(0, length)]);
       assertEquals(first, { frames: frames.slice(0, complete) }, `${length} bytes`);
       const sum = parts.slice(0, complete).reduce((total, part) => total + part.length, 0);
@@ -377,8 +377,8 @@ for (const form of ["text", "binary3", "binary4"] as const) {
   });
 }
 
-test("Decoder hands payload on as it arrives and says when the frame is whole", () => {
-  const decoder = new Decoder();
+test("BmpDecoder hands payload on as it arrives and says when the frame is whole", () => {
+  const decoder = new BmpDecoder();
   const bytes = encode("binary4", { kind: "data", id: "a", sid: "0", payload: text("hello") });
   const seen: [string, number, boolean][] = [];
   for (
@@ -391,14 +391,14 @@ test("Decoder hands payload on as it arrives and says when the frame is whole", 
   assertEquals(seen, [["h", 0, false], ["el", 1, false], ["lo", 3, true]]);
 });
 
-test("Decoder yields what came before a broken frame, then throws", () => {
+test("BmpDecoder yields what came before a broken frame, then throws", () => {
   const outcome = decoded(text("<::a::><::::><::1::>x<::a::><::::><::2::>yz<::a:>"));
   assertEquals(outcome, { frames: [whole("data", "a", "x"), whole("data", "a", "yz")] });
   const broken = decoded(text("<::a::><::::><::1::>xboom"));
   assertEquals(broken, { frames: [whole("data", "a", "x")], fault: "BAD_MARK at 0" });
 });
 
-test("Decoder told the form does not guess", () => {
+test("BmpDecoder told the form does not guess", () => {
   const binary3 = text("\0a\x01\0\x05\x01\x001\x01\0");
   assertEquals(decoded(binary3, { form: "binary3" }), { frames: [whole("ack", "a")] });
   assertEquals(decoded(binary3).frames, []);
@@ -462,13 +462,13 @@ const streamOf = formOf.chain((form) =>
   })
 );
 
-test("Decoder reads what encode writes, in any cuts", () => {
+test("BmpDecoder reads what encode writes, in any cuts", () => {
   holds(fc.property(streamOf, ({ form, frames, salt }) => {
     const bytes = concat(...frames.map((frame) => bytesOf(form, frame)));
     const next = dice(salt);
     for (const size of [bytes.length, 1, 0]) {
       const chunks = cut(bytes, () => size || 1 + next(50));
-      assertEquals(decode(new Decoder({ form }), chunks), { frames });
+      assertEquals(decode(new BmpDecoder({ form }), chunks), { frames });
     }
   }));
 });
@@ -516,7 +516,7 @@ function naive(form: Form, input: string): Whole[] {
   }
 }
 
-test("Decoder agrees with a naive one, on whole and on damaged streams", () => {
+test("BmpDecoder agrees with a naive one, on whole and on damaged streams", () => {
   const damage = fc.array(
     fc.record({ at: fc.nat(), byte: fc.constantFrom(...text("<:>-09aFg\0\x01\x05\xff")) }),
     { maxLength: 3 },
@@ -534,7 +534,7 @@ test("Decoder agrees with a naive one, on whole and on damaged streams", () => {
         payloadBytes: 1e9,
       };
       const read = (chunks: Iterable<Uint8Array>) =>
-        decode(new Decoder({ form, ...limits }), chunks, headerBytes(limits));
+        decode(new BmpDecoder({ form, ...limits }), chunks, headerBytes(limits));
       const outcome = read([bytes]);
       assertEquals(outcome.frames, naive(form, latin1(bytes)));
       assertEquals(read(cut(bytes, () => 1 + next(9))), outcome);
@@ -543,7 +543,7 @@ test("Decoder agrees with a naive one, on whole and on damaged streams", () => {
   );
 });
 
-test("Decoder ends garbage in frames, in waiting or in a WireError, however it is cut", () => {
+test("BmpDecoder ends garbage in frames, in waiting or in a WireError, however it is cut", () => {
   const token = fc.constantFrom(
     ...["<::", "::>", "<::>", "-io_ack->", "<-io_eof->", "::><::", "\0", "\x01", "\x01\0", "\x06"],
     ...["0", "a", "1F", "00000000", "\xff", "<", ":", ">", "HTTP/1.1", many("x", 70)],
@@ -557,18 +557,18 @@ test("Decoder ends garbage in frames, in waiting or in a WireError, however it i
     fc.property(garbage, fc.nat(), (bytes, salt) => {
       const next = dice(salt);
       const outcome = decoded(bytes);
-      assertEquals(decode(new Decoder(), cut(bytes, () => 1)), outcome);
-      assertEquals(decode(new Decoder(), cut(bytes, () => 1 + next(30))), outcome);
+      assertEquals(decode(new BmpDecoder(), cut(bytes, () => 1)), outcome);
+      assertEquals(decode(new BmpDecoder(), cut(bytes, () => 1 + next(30))), outcome);
     }),
     1000,
   );
 });
 
-test("Decoder never waits for the end of an endless field", () => {
+test("BmpDecoder never waits for the end of an endless field", () => {
   for (const start of ["<::", "<::a::><::", "<::a::><::-", "<::a::><::::><::", "\0", "\0a\x01\0"]) {
     for (const filler of ["x", ":", "0", "-", ">"]) {
-      const bytes = text(start + many(filler, headerBytes(LIMITS)));
-      const { fault } = decode(new Decoder(), cut(bytes, () => 1));
+      const bytes = text(start + many(filler, headerBytes(BMP_LIMITS)));
+      const { fault } = decode(new BmpDecoder(), cut(bytes, () => 1));
       assert(fault, `${start}${filler}… is waiting`);
     }
   }

@@ -3,10 +3,10 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type Bytes, concat, fromHex, hex, sameBytes, WireError } from "../src/wire/bytes.ts";
 import {
+  type BlazeFrame,
   decodeFrame,
   encodeFrame,
   flagsFit,
-  type Frame,
   type FrameErrorCode,
   type FrameStyle,
   FrameType,
@@ -89,7 +89,7 @@ test("FrameType is the table of the seed", () => {
 });
 
 for (const { id, header7, header5, payload, ...fields } of frames) {
-  const frame: Frame = {
+  const frame: BlazeFrame = {
     type: fields.type,
     compressed: fields.compressed,
     encrypted: fields.encrypted,
@@ -109,7 +109,7 @@ for (const { id, header7, header5, payload, ...fields } of frames) {
 for (const vector of sizes) {
   test(`encodeFrame and decodeFrame agree with vector ${vector.id}`, () => {
     const payload = new Uint8Array(vector.payloadLength).fill(parseInt(vector.payloadFill, 16));
-    const frame: Frame = { type: vector.type, compressed: false, encrypted: false, payload };
+    const frame: BlazeFrame = { type: vector.type, compressed: false, encrypted: false, payload };
     const long = encodeFrame(frame);
     const short = encodeFrame(frame, { short: true });
     if (vector.header7) assertEquals(hex(long), vector.header7);

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type Bytes, concat, fromHex, hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { decodeClose, encodeClose, isCloseCode } from "../src/wire/websocket/close_frame.ts";
-import { Connection, type ConnectionState } from "../src/wire/websocket/frame_protocol.ts";
-import { Decoder, type FrameEvent, type Role } from "../src/wire/websocket/frame_decoder.ts";
+import { FrameProtocol, type FrameProtocolState } from "../src/wire/websocket/frame_protocol.ts";
+import { FrameDecoder, type FrameEvent, type Role } from "../src/wire/websocket/frame_decoder.ts";
 import { encodeFrame, encodeHeader } from "../src/wire/websocket/frame_encoder.ts";
 import { Gather } from "../src/wire/websocket/gather.ts";
 import { applyMask } from "../src/wire/websocket/mask.ts";
@@ -12,7 +12,7 @@ import { Opcode } from "../src/wire/websocket/opcode.ts";
 import { Utf8Checker } from "../src/wire/websocket/utf8.ts";
 import {
   FrameError,
-  type Limits,
+  type FrameLimits,
   type Violation,
   violations,
 } from "../src/wire/websocket/violation.ts";
@@ -21,7 +21,7 @@ import { dice, fc, holds, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
 
 const MAX = 1 << 20;
-const roomy: Limits = { maxFrame: MAX, maxMessage: MAX, maxFragments: 1000 };
+const roomy: FrameLimits = { maxFrame: MAX, maxMessage: MAX, maxFragments: 1000 };
 const key = fromHex("37fa213d");
 
 /** An event in a form that compares and prints well. */
@@ -39,7 +39,7 @@ interface Outcome {
 
 /** Feeds chunks (copies: the decoder unmasks in place) and tells what came of it. */
 function fed(role: Role, chunks: Iterable<Uint8Array>, limits = roomy): Outcome {
-  const decoder = new Decoder(role, limits);
+  const decoder = new FrameDecoder(role, limits);
   const events: string[][] = [];
   try {
     for (const chunk of chunks) {
@@ -106,14 +106,14 @@ for (const vector of frames) {
     assertEquals(hex(header), vector.header ?? hex(frame.subarray(0, header.length)));
   });
 
-  test(`Decoder reads vector ${name}`, () => {
+  test(`FrameDecoder reads vector ${name}`, () => {
     const frame = encodeFrame(opcode, payload, { fin, mask });
     // A lone fragment is no event: give it the rest of its message.
     const start = encodeFrame(Opcode.text, new Uint8Array(0), { fin: false, mask });
     const end = encodeFrame(Opcode.continuation, new Uint8Array(0), { mask });
     const parts = [opcode === Opcode.continuation ? start : [], frame, fin ? [] : end];
     const wire = concat(...parts.map((part) => Uint8Array.from(part)));
-    const decoder = new Decoder(mask ? "server" : "client", roomy);
+    const decoder = new FrameDecoder(mask ? "server" : "client", roomy);
     const [event, ...more] = [...decoder.push(wire)];
     assert(event && more.length === 0);
     if (event.type === "close") {
@@ -193,7 +193,7 @@ function conversed(vector: StreamVector, chunks: Iterable<Uint8Array>) {
   const sent: Bytes[] = [];
   const limits = { ...roomy, maxMessage: vector.max_message ?? MAX };
   const send = (frame: Bytes) => void sent.push(frame);
-  const connection = new Connection(
+  const connection = new FrameProtocol(
     vector.receiver === "server"
       ? { role: "server", limits, send }
       : { role: "client", limits, send, key: () => key },
@@ -228,7 +228,7 @@ for (const vector of streams) {
 
   const agrees = (chunks: Iterable<Uint8Array>, how: string): void => {
     const { sent, ...seen } = conversed(vector, chunks);
-    const state: ConnectionState = close === null ? "open" : "closed";
+    const state: FrameProtocolState = close === null ? "open" : "closed";
     assertEquals(seen, { events, state }, how);
     // What was sent is read by the other side, which also proves that it is masked as it should be.
     const other = fed(receiver === "server" ? "client" : "server", [sent]);
@@ -238,7 +238,7 @@ for (const vector of streams) {
     assertEquals(last, close === null ? [] : [["close", `${close}`]], how);
   };
 
-  test(`Connection does as stream vector ${name}, whole, byte by byte and cut`, () => {
+  test(`FrameProtocol does as stream vector ${name}, whole, byte by byte and cut`, () => {
     agrees([wire], "whole");
     agrees(byteByByte(wire), "byte by byte");
     const below = dice();
@@ -246,7 +246,7 @@ for (const vector of streams) {
     for (let i = 0; i < rounds; i++) agrees(cut(wire, below), `cut ${i}, SEED=${seed}`);
   });
 
-  test(`Decoder finds the same fault at the same byte in stream vector ${name}`, () => {
+  test(`FrameDecoder finds the same fault at the same byte in stream vector ${name}`, () => {
     const limits = { ...roomy, maxMessage: vector.max_message ?? MAX };
     const whole = fed(receiver, [wire], limits);
     assertEquals(fed(receiver, byteByByte(wire), limits), whole);
@@ -256,7 +256,7 @@ for (const vector of streams) {
     });
   });
 
-  test(`Decoder reads the beginning of stream vector ${name} up to every byte`, () => {
+  test(`FrameDecoder reads the beginning of stream vector ${name} up to every byte`, () => {
     const limits = { ...roomy, maxMessage: vector.max_message ?? MAX };
     const whole = fed(receiver, [wire], limits);
     const step = Math.max(1, Math.floor(wire.length / 700));
@@ -271,7 +271,7 @@ for (const vector of streams) {
 
 // --- refusals -----------------------------------------------------------------------------------
 
-const tight: Limits = { maxFrame: 200, maxMessage: 300, maxFragments: 3 };
+const tight: FrameLimits = { maxFrame: 200, maxMessage: 300, maxFragments: 3 };
 
 // Read by a client (no mask), so that the bytes can be read here too. The offset is the byte at
 // which the fault is certain.
@@ -315,7 +315,7 @@ const refused: [name: string, hex: string, code: Violation, offset: number][] = 
 ];
 
 for (const [name, wire, code, offset] of refused) {
-  test(`Decoder refuses ${name}`, () => {
+  test(`FrameDecoder refuses ${name}`, () => {
     const fault = { code, offset, closeCode: violations[code] };
     for (const chunks of [[fromHex(wire)], byteByByte(fromHex(wire))]) {
       assertEquals(fed("client", chunks, tight).fault, fault);
@@ -330,7 +330,7 @@ test("every violation is in the table of refusals", () => {
   assertEquals([...met].sort(), Object.keys(violations).sort());
 });
 
-test("Decoder takes a frame, a message and fragments at their limits", () => {
+test("FrameDecoder takes a frame, a message and fragments at their limits", () => {
   const parts = [100, 200].map((length) => new Uint8Array(length));
   const wire = concat(
     encodeFrame(Opcode.binary, parts[0]!, { fin: false }),
@@ -341,7 +341,7 @@ test("Decoder takes a frame, a message and fragments at their limits", () => {
   assertEquals([events.length, fault], [2, undefined]);
 });
 
-test("Decoder lets control frames through a full message", () => {
+test("FrameDecoder lets control frames through a full message", () => {
   const full = encodeFrame(Opcode.binary, new Uint8Array(200), { fin: false });
   const ping = encodeFrame(Opcode.ping, new Uint8Array(125));
   const limits = { maxFrame: 200, maxMessage: 200, maxFragments: 1 };
@@ -350,18 +350,18 @@ test("Decoder lets control frames through a full message", () => {
 
 // --- what the decoder promises about memory and its loop ----------------------------------------
 
-test("Decoder hands out a view of the chunk when a payload lies whole in it", () => {
+test("FrameDecoder hands out a view of the chunk when a payload lies whole in it", () => {
   for (const mask of [undefined, key]) {
     const chunk = encodeFrame(Opcode.binary, Uint8Array.of(1, 2, 3), { mask });
-    const [event] = [...new Decoder(mask ? "server" : "client", roomy).push(chunk)];
+    const [event] = [...new FrameDecoder(mask ? "server" : "client", roomy).push(chunk)];
     assert(event?.type === "message" && event.opcode === "binary");
     assert(event.data.buffer === chunk.buffer);
     assertEquals(event.data, Uint8Array.of(1, 2, 3));
   }
 });
 
-test("Decoder gathers a message that was cut in a buffer of its own size", () => {
-  const decoder = new Decoder("client", roomy);
+test("FrameDecoder gathers a message that was cut in a buffer of its own size", () => {
+  const decoder = new FrameDecoder("client", roomy);
   const chunks = [...byteByByte(fromHex("8203010203"))].map((byte) => concat(byte));
   const [event] = chunks.flatMap((chunk) => [...decoder.push(chunk)]);
   assert(event?.type === "message" && event.opcode === "binary");
@@ -380,15 +380,15 @@ test("Gather holds at most a kilobyte or twice what arrived, whatever was announ
   assertEquals(gather.capacity, 5);
 });
 
-test("Decoder ends when its loop is left early, and ignores what comes then", () => {
-  const decoder = new Decoder("client", roomy);
+test("FrameDecoder ends when its loop is left early, and ignores what comes then", () => {
+  const decoder = new FrameDecoder("client", roomy);
   for (const _ of decoder.push(fromHex("8900" + "8900"))) break;
   assert(decoder.ended);
   assertEquals([...decoder.push(fromHex("8900"))], []);
 });
 
-test("Decoder ignores everything after a violation", () => {
-  const decoder = new Decoder("client", roomy);
+test("FrameDecoder ignores everything after a violation", () => {
+  const decoder = new FrameDecoder("client", roomy);
   assertThrows(() => [...decoder.push(fromHex("8300"))], FrameError);
   assert(decoder.ended);
   assertEquals([...decoder.push(fromHex("8900"))], []);
@@ -402,18 +402,18 @@ function pair() {
   const upstream: Bytes[] = [];
   const downstream: Bytes[] = [];
   const limits = roomy;
-  const client = new Connection({
+  const client = new FrameProtocol({
     role: "client",
     limits,
     key: () => key,
     send: (frame) => void upstream.push(frame),
   });
-  const server = new Connection({
+  const server = new FrameProtocol({
     role: "server",
     limits,
     send: (frame) => void downstream.push(frame),
   });
-  const deliver = (from: Bytes[], to: Connection, name: string) => {
+  const deliver = (from: Bytes[], to: FrameProtocol, name: string) => {
     for (const frame of from.splice(0)) {
       for (const event of to.receive(frame)) log.push([name, ...told(event)]);
     }
@@ -428,7 +428,7 @@ function pair() {
   };
 }
 
-test("Connection carries messages both ways and closes from either side", () => {
+test("FrameProtocol carries messages both ways and closes from either side", () => {
   const { client, server, log, toServer, toClient } = pair();
   client.send("hé");
   toServer();
@@ -450,7 +450,7 @@ test("Connection carries messages both ways and closes from either side", () => 
   ]);
 });
 
-test("Connection sends nothing after its close and yields only the answer to it", () => {
+test("FrameProtocol sends nothing after its close and yields only the answer to it", () => {
   const { client, server, log, downstream, toServer, toClient } = pair();
   client.send("too late");
   client.ping(zero);
@@ -466,7 +466,7 @@ test("Connection sends nothing after its close and yields only the answer to it"
   assertEquals(log, [["client", "close", "1012", ""], ["server", "close", "1012", ""]]);
 });
 
-test("Connection closes once when both sides close at the same time", () => {
+test("FrameProtocol closes once when both sides close at the same time", () => {
   const { client, server, log, toServer, toClient } = pair();
   client.close(1000);
   server.close(1001);
@@ -476,7 +476,7 @@ test("Connection closes once when both sides close at the same time", () => {
   assertEquals(log, [["server", "close", "1000", ""], ["client", "close", "1001", ""]]);
 });
 
-test("Connection answers a violation with its close code and throws it on", () => {
+test("FrameProtocol answers a violation with its close code and throws it on", () => {
   const { client, server, log, toClient } = pair();
   assertThrows(() => [...server.receive(fromHex("8100"))], FrameError, "MASK_MISSING");
   assertEquals(server.state, "closed");
@@ -533,7 +533,7 @@ type Control = { opcode: Opcode; payload: Uint8Array };
 
 const wellFormed = fc.array(message, { maxLength: 6 });
 
-test("Decoder gives back messages however they are fragmented, mixed with pings and cut", () => {
+test("FrameDecoder gives back messages however they are fragmented, mixed with pings and cut", () => {
   holds(fc.property(wellFormed, fc.boolean(), word, (messages, masked, start) => {
     // Lone surrogates cannot be written as UTF-8.
     for (const each of messages) {
@@ -546,7 +546,7 @@ test("Decoder gives back messages however they are fragmented, mixed with pings 
   }));
 });
 
-test("Decoder agrees with a naive one on damaged streams, whole and cut", () => {
+test("FrameDecoder agrees with a naive one on damaged streams, whole and cut", () => {
   const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 3 });
   holds(
     fc.property(wellFormed, fc.boolean(), damage, word, (messages, masked, hits, start) => {
@@ -562,7 +562,7 @@ test("Decoder agrees with a naive one on damaged streams, whole and cut", () => 
   );
 });
 
-test("Decoder agrees with a naive one on noise", () => {
+test("FrameDecoder agrees with a naive one on noise", () => {
   // First bytes that are nearly right, so that noise gets past the header.
   const first = fc.constantFrom(0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a);
   const noisy = fc.array(

@@ -6,7 +6,6 @@
  */
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { setImmediate } from "node:timers";
 import { createServer as createTlsServer } from "node:tls";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -14,7 +13,7 @@ import { host } from "../src/host.ts";
 import { Mux } from "../src/link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../src/link/mux/settings.ts";
 import { socketCarrier } from "../src/link/mux/socket_carrier.ts";
-import type { Stream, StreamEvents } from "../src/link/mux/mux_stream.ts";
+import type { MuxStream, MuxStreamEvents } from "../src/link/mux/mux_stream.ts";
 
 const HELP = `A gateway: BMP in, plain TCP out. Every stream becomes a connection to one target.
 
@@ -67,7 +66,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         role: "server",
         settings,
         carrier,
-        host: { now: host.now, after: host.after, soon: (run) => void setImmediate(run) },
+        clock: host,
         accept: (stream) => bridge(stream, to),
         ended: () => open.delete(mux),
       });
@@ -94,7 +93,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** Joins a stream with a connection of its own. Either end's eof is passed on; a failure ends both. */
-function bridge(stream: Stream, { hostname, port }: Place): StreamEvents {
+function bridge(stream: MuxStream, { hostname, port }: Place): MuxStreamEvents {
   // A database connection may be silent for hours. Acks that do not come still end the stream.
   stream.busy = true;
   const socket = connect({ host: hostname, port, allowHalfOpen: true });

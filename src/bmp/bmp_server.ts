@@ -4,11 +4,10 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { host } from "../host.ts";
 import type { Accept } from "../link/link.ts";
 import { linkCarrier } from "../link/mux/link_carrier.ts";
-import { type Carrier, Mux, type MuxHost } from "../link/mux/mux.ts";
+import { Mux, type MuxCarrier } from "../link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../link/mux/settings.ts";
 import { log } from "../log.ts";
 import type { Handler } from "../runtime/runtime.ts";
@@ -24,13 +23,6 @@ export interface BmpServerOptions {
   /** Silence after which a WebSocket in a stream is pinged. */
   readonly idleSeconds: number;
 }
-
-const muxHost: MuxHost = {
-  now: host.now,
-  after: host.after,
-  // Behind all that this turn of the loop brings: then frames of many streams leave as one write.
-  soon: (run) => void setImmediate(run),
-};
 
 export class BmpServer {
   readonly #settings: MuxSettings;
@@ -53,7 +45,7 @@ export class BmpServer {
   }
 
   /** Takes a connection; `undefined` if there are too many, and the carrier is ended. */
-  connect(carrier: Carrier, address: string): Mux | undefined {
+  connect(carrier: MuxCarrier, address: string): Mux | undefined {
     const { connections, connectionsPerAddress } = this.options;
     let same = 0;
     for (const other of this.#open.values()) if (other === address) same++;
@@ -66,7 +58,7 @@ export class BmpServer {
       role: "server",
       settings: this.#settings,
       carrier,
-      host: muxHost,
+      clock: host,
       apology: APOLOGY,
       accept: (stream) => this.#http.accept(stream, address),
       ended: (fault) => {

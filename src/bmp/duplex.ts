@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
-import type { Stream } from "../link/mux/mux_stream.ts";
+import type { MuxStream } from "../link/mux/mux_stream.ts";
 
 /** Bytes of the first slice: the head of a small request, or of a few tiny ones. */
 const SLICE = 256;
@@ -23,7 +23,7 @@ export class StreamDuplex extends Duplex {
   #written: Done | undefined;
 
   /** `remoteAddress` is what an HTTP server shows as the client's address. */
-  constructor(readonly stream: Stream, readonly remoteAddress: string) {
+  constructor(readonly stream: MuxStream, readonly remoteAddress: string) {
     super({ readableHighWaterMark: 16_384, writableHighWaterMark: 16_384 });
   }
 

@@ -11,7 +11,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Stream, StreamEvents } from "../link/mux/mux_stream.ts";
+import type { MuxStream, MuxStreamEvents } from "../link/mux/mux_stream.ts";
 import { log } from "../log.ts";
 import { concat, utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
@@ -58,7 +58,7 @@ export class HttpStreams {
   }
 
   /** Listens to a stream that a peer at `address` has opened. HTTP attaches with its first bytes. */
-  accept(stream: Stream, address: string): StreamEvents {
+  accept(stream: MuxStream, address: string): MuxStreamEvents {
     let duplex: StreamDuplex | undefined;
     return {
       readable: () => {

@@ -10,14 +10,14 @@
 import type { Link, Message } from "../link/link.ts";
 
 /** What may happen to a message on its way to a slow reader; the reader's outbox has the rules. */
-export type Delivery = "operation" | "stream" | "alert";
+export type Delivery = "operation" | "live" | "alert";
 
-/** What of a live stream a message holds, for those who lose it. */
+/** What a live message holds, for those who lose it. */
 export interface Extent {
-  /** Null for what goes to every stream. */
-  readonly stream: string | null;
-  /** Samples of each lead. */
-  readonly samples: number;
+  /** Whose messages it is one of; null for what goes to everybody. */
+  readonly source: string | null;
+  /** So many of what the source counts. */
+  readonly count: number;
   /** Microseconds since 1970. */
   readonly time: bigint;
   /** It says what later messages mean, so losing it needs a remedy. */

@@ -9,25 +9,17 @@
  * @module
  */
 import type { Bytes } from "../wire/bytes.ts";
-import { Connection, type ConnectionState } from "../wire/websocket/frame_protocol.ts";
-import { FrameError, type Limits } from "../wire/websocket/violation.ts";
+import { FrameProtocol, type FrameProtocolState } from "../wire/websocket/frame_protocol.ts";
+import { FrameError, type FrameLimits } from "../wire/websocket/violation.ts";
+import type { Clock } from "./clock.ts";
 import { closeReason } from "./link.ts";
-
-/** Time and chance. */
-export interface Clock {
-  /** Milliseconds. */
-  now(): number;
-  /** Runs once, later. Answers how to call it off. */
-  after(ms: number, run: () => void): () => void;
-  random(length: number): Bytes;
-}
 
 /** The close code of a connection that ended without a closing handshake (7.1.5). It never travels. */
 export const LOST = 1006;
 
 export interface EndpointOptions {
   readonly role: "server" | "client";
-  readonly limits: Limits;
+  readonly limits: FrameLimits;
   /**
    * Silence of the peer, in milliseconds, after which it counts as gone. Half of it brings a ping; 0
    * means that silence is no fault.
@@ -48,7 +40,7 @@ export interface EndpointEvents {
 }
 
 export class Endpoint {
-  readonly #connection: Connection;
+  readonly #connection: FrameProtocol;
   #heard: number;
   #stopTimer: () => void;
   #over = false;
@@ -56,7 +48,7 @@ export class Endpoint {
   constructor(private readonly options: EndpointOptions, private readonly events: EndpointEvents) {
     const { role, limits, clock } = options;
     const send = (frame: Bytes) => events.write(frame);
-    this.#connection = new Connection(
+    this.#connection = new FrameProtocol(
       role === "server"
         ? { role, limits, send }
         : { role, limits, send, key: keys((length) => clock.random(length)) },
@@ -66,7 +58,7 @@ export class Endpoint {
   }
 
   /** `closed` once the conversation is over, also for a peer that is lost. */
-  get state(): ConnectionState {
+  get state(): FrameProtocolState {
     return this.#over ? "closed" : this.#connection.state;
   }
 

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Clock, Endpoint } from "./endpoint.ts";
+import type { Clock } from "./clock.ts";
+import { Endpoint } from "./endpoint.ts";
 import type { Accept, Link, LinkEvents, Message } from "./link.ts";
 
 /** The stream below. */

@@ -13,7 +13,8 @@
 import { type Bytes, WireError } from "../wire/bytes.ts";
 import { headerLength } from "../wire/websocket/frame_encoder.ts";
 import { unpack } from "../wire/websocket/uint32.ts";
-import { type Clock, Endpoint } from "./endpoint.ts";
+import type { Clock } from "./clock.ts";
+import { Endpoint } from "./endpoint.ts";
 import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
 
 /** A long-lived response of the scheme. */

@@ -1,19 +1,19 @@
 /**
- * What waits for a reader of live streams: the newest wins. What is dropped is counted, stream by
- * stream, and the reader hears of it at the place where it is missing.
+ * What waits for a reader of live messages: the newest wins. What is dropped is counted, source by
+ * source, and the reader hears of it at the place where it is missing.
  *
  * @module
  */
 import type { Extent } from "../channel/channels.ts";
 import type { Message } from "../link/link.ts";
 
-/** What a reader lost of one stream. */
+/** What a reader lost of one source. */
 export interface Gap {
-  /** Null for what goes to every stream. */
-  readonly stream: string | null;
+  /** Null for what goes to everybody. */
+  readonly source: string | null;
   messages: number;
-  /** Samples of each lead. */
-  samples: number;
+  /** Sum of their {@linkcode Extent.count}. */
+  count: number;
   /** Time of the earliest and of the latest message lost, microseconds since 1970. */
   from: bigint;
   to: bigint;
@@ -72,10 +72,10 @@ export class Backlog {
     this.#first = 0;
   }
 
-  /** Takes what was lost of a stream before what waits now. */
-  gapOf(stream: string | null): Gap | undefined {
-    const gap = this.#gaps.get(stream);
-    if (gap) this.#gaps.delete(stream);
+  /** Takes what was lost of a source before what waits now. */
+  gapOf(source: string | null): Gap | undefined {
+    const gap = this.#gaps.get(source);
+    if (gap) this.#gaps.delete(source);
     return gap;
   }
 
@@ -86,26 +86,26 @@ export class Backlog {
     return gaps;
   }
 
-  /** Forgets a stream: the reader wants it no more. */
-  forget(stream: string): void {
+  /** Forgets a source: the reader wants it no more. */
+  forget(source: string): void {
     this.#waiting = this.#waiting.slice(this.#first).filter(({ extent }) =>
-      extent.stream !== stream
+      extent.source !== source
     );
     this.#first = 0;
     this.#bytes = this.#waiting.reduce((sum, { message }) => sum + message.length, 0);
-    this.#gaps.delete(stream);
+    this.#gaps.delete(source);
   }
 
   #lose(): void {
-    const { stream, samples, time, explains = false } = this.next!.extent;
+    const { source, count, time, explains = false } = this.next!.extent;
     this.shift();
-    const gap = this.#gaps.get(stream);
+    const gap = this.#gaps.get(source);
     if (!gap) {
-      this.#gaps.set(stream, { stream, messages: 1, samples, from: time, to: time, explains });
+      this.#gaps.set(source, { source, messages: 1, count, from: time, to: time, explains });
       return;
     }
     gap.messages++;
-    gap.samples += samples;
+    gap.count += count;
     if (time < gap.from) gap.from = time;
     if (time > gap.to) gap.to = time;
     gap.explains ||= explains;

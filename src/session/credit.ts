@@ -9,7 +9,6 @@
  *
  * @module
  */
-import type { Clock } from "./rate.ts";
 
 /** Milliseconds of queue on the way that a reader may have. */
 export const MAX_QUEUE_MS = 200;
@@ -55,7 +54,8 @@ export class Credit {
   #baseAt = 0;
   #steady = 0;
 
-  constructor(private readonly clock: Clock) {}
+  /** `now`: milliseconds on a clock that never runs back. */
+  constructor(private readonly now: () => number) {}
 
   /** Bytes sent and not yet answered. */
   get onWay(): number {
@@ -65,7 +65,7 @@ export class Credit {
   /** Whether the reader answers PINGs at all, as far as one can tell. */
   get deaf(): boolean {
     if (this.#everAnswered) return false;
-    return !this.#begun || this.#asked > -Infinity && this.clock() - this.#asked >= DEAF_MS;
+    return !this.#begun || this.#asked > -Infinity && this.now() - this.#asked >= DEAF_MS;
   }
 
   /** From now on it counts, and asks. */
@@ -83,7 +83,7 @@ export class Credit {
   /** A PING is on its way, and later than one that keeps up would answer. */
   get overdue(): boolean {
     return this.#everAnswered && this.#question !== undefined &&
-      this.clock() - this.#question.at > this.#base + MAX_QUEUE_MS;
+      this.now() - this.#question.at > this.#base + MAX_QUEUE_MS;
   }
 
   get asking(): boolean {
@@ -107,7 +107,7 @@ export class Credit {
   get due(): boolean {
     if (this.#question || this.onWay <= 0 || this.deaf) return false;
     return this.#scarce || this.#looking || 4 * this.onWay >= this.#window ||
-      this.clock() - this.#asked >= ASK_MS;
+      this.now() - this.#asked >= ASK_MS;
   }
 
   /** A PING of so many bytes goes out. `counted`: nothing is on the way that was not counted here. */
@@ -115,7 +115,7 @@ export class Credit {
     this.begin();
     const alone = counted && this.onWay <= 0;
     this.#sent += bytes;
-    this.#asked = this.clock();
+    this.#asked = this.now();
     this.#question = {
       at: this.#asked,
       sent: this.#sent,
@@ -133,7 +133,7 @@ export class Credit {
     this.#everAnswered = true;
     // After an answer that nobody waited for any more the counting starts here.
     this.#answered = late ? this.#sent : question.sent;
-    const now = this.clock();
+    const now = this.now();
     // A clock of whole milliseconds must not make a rate infinite.
     const trip = Math.max(1, now - question.at);
     if (trip <= this.#base || question.alone) {
@@ -155,12 +155,12 @@ export class Credit {
   /** The way is empty, and a PING by itself would show how long it is by now. */
   get curious(): boolean {
     return this.#everAnswered && !this.#question && this.onWay <= 0 &&
-      this.clock() - this.#baseAt > BASE_MS;
+      this.now() - this.#baseAt > BASE_MS;
   }
 
   /** The way has to be emptied for that. */
   get #looking(): boolean {
-    return this.#everAnswered && this.clock() - this.#baseAt > 2 * BASE_MS;
+    return this.#everAnswered && this.now() - this.#baseAt > 2 * BASE_MS;
   }
 
   /** Bytes went out uncounted, and the answer is late: one message at a time until it comes. */

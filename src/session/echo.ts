@@ -14,10 +14,10 @@ import { Bucket } from "./rate.ts";
 export function echo(limits: Limits, host: Host): Accept {
   return (link) => {
     const outbox = new Outbox(link, limits.bufferedBytes);
-    const clock = () => host.now();
+    const now = () => host.now();
     const { messagesPerSecond, bytesPerSecond, burstSeconds } = limits;
-    const messages = new Bucket(messagesPerSecond, burstSeconds * messagesPerSecond, clock);
-    const bytes = new Bucket(bytesPerSecond, burstSeconds * bytesPerSecond, clock);
+    const messages = new Bucket(messagesPerSecond, burstSeconds * messagesPerSecond, now);
+    const bytes = new Bucket(bytesPerSecond, burstSeconds * bytesPerSecond, now);
     return {
       message(message) {
         if (message.length > limits.messageBytes) outbox.close(Close.tooLarge);

@@ -5,7 +5,7 @@
  * | ----------- | ------------------------------------------------------ | ---------------------------- |
  * | `operation` | at once                                                | past the limit: closed, 4431 |
  * | `alert`     | at once, so ahead of all that waits here               | past twice that: closed      |
- * | `stream`    | as far as credit goes; the rest waits here, bounded    | the oldest are left out, and |
+ * | `live`      | as far as credit goes; the rest waits here, bounded    | the oldest are left out, and |
  * |             | in bytes and in time                                   | the reader is told how many  |
  *
  * An operation and an alert are never dropped silently: the device comes back after the close. A
@@ -17,14 +17,13 @@ import type { Delivery, Extent } from "../channel/channels.ts";
 import { Close, type Fault } from "../close.ts";
 import type { Link, Message } from "../link/link.ts";
 import { concat } from "../wire/bytes.ts";
-import { MAX_BATCH } from "../wire/ecg/message_batch.ts";
 import { Backlog, type Gap } from "./backlog.ts";
 import type { Credit } from "./credit.ts";
 
-/** What an outbox needs to serve live streams. */
-export interface Streaming {
+/** What an outbox needs to serve live messages. */
+export interface Live {
   readonly credit: Credit;
-  /** Most bytes of streams that wait. */
+  /** Most bytes that wait. */
   readonly bytes: number;
   /** Most milliseconds that a message waits. */
   readonly ms: number;
@@ -34,12 +33,12 @@ export interface Streaming {
   ping(): Message;
   gap(gap: Gap): Message;
   /** Runs once everything that came in this turn has been handled. */
-  soon(run: () => void): void;
+  afterTurn(run: () => void): void;
   /** Runs after a few milliseconds. Answers how to call it off. */
   after(ms: number, run: () => void): () => void;
 }
 
-/** Bytes in the socket's own buffer at which streams wait here instead. */
+/** Bytes in the socket's own buffer at which live messages wait here instead. */
 const AHEAD = 65_536;
 /** Not every runtime says when that has left, so one looks. */
 const LOOK_MS = 20;
@@ -47,21 +46,24 @@ const LOOK_MS = 20;
 export class Outbox {
   #open = true;
   readonly #backlog: Backlog | undefined;
-  /** Messages of class `stream` that this reader missed. */
+  /** Messages of class `live` that this reader missed. */
   missed = 0;
-  /** The reader takes several messages joined into one; of use where each `send` is a system call. */
-  batches = false;
+  /**
+   * Most bytes that the reader takes joined into one message; of use where each `send` is a system
+   * call. 0: it wants each message by itself.
+   */
+  batchBytes = 0;
   #batch: Message[] = [];
-  #batchBytes = 0;
+  #joined = 0;
   #stopLooking: (() => void) | undefined;
 
   /** `limit`: bytes that may wait for the reader. An alert may go beyond it as far again. */
   constructor(
     readonly link: Link,
     private readonly limit: number,
-    private readonly streaming?: Streaming,
+    private readonly live?: Live,
   ) {
-    this.#backlog = streaming && new Backlog(streaming.bytes, streaming.ms);
+    this.#backlog = live && new Backlog(live.bytes, live.ms);
   }
 
   /** False once the link was closed from here. */
@@ -76,7 +78,7 @@ export class Outbox {
 
   send(message: Message, delivery: Delivery = "operation", extent?: Extent): void {
     if (!this.#open) return;
-    if (delivery === "stream") return this.#stream(message, extent ?? NOTHING);
+    if (delivery === "live") return this.#live(message, extent ?? NOTHING);
     const limit = delivery === "alert" ? 2 * this.limit : this.limit;
     if (this.#waiting + message.length > limit) return this.close(Close.tooSlow);
     this.#pass(message, delivery === "alert");
@@ -85,18 +87,18 @@ export class Outbox {
 
   /** Sends what waits, as far as it may go: after a PONG, a drain or some time. */
   pump(): void {
-    const { streaming } = this;
+    const { live } = this;
     const backlog = this.#backlog;
-    if (!streaming || !backlog || !this.#open) return;
-    backlog.expire(streaming.now());
+    if (!live || !backlog || !this.#open) return;
+    backlog.expire(live.now());
     for (let next = backlog.next; next && this.#takes(next.message); next = backlog.next) {
       this.#look();
       // Before the message it is missing in front of.
-      this.#tell(backlog.gapOf(next.extent.stream));
+      this.#tell(backlog.gapOf(next.extent.source));
       backlog.shift();
       this.#pass(next.message);
     }
-    if (backlog.length === 0 && streaming.credit.takes(0)) {
+    if (backlog.length === 0 && live.credit.takes(0)) {
       for (const gap of backlog.gaps()) this.#tell(gap);
     }
     this.#ask();
@@ -104,17 +106,17 @@ export class Outbox {
 
   /** Sends a PING now, unless one is on its way. `counted`: all that went out went through here. */
   ask(counted = true): void {
-    const { streaming } = this;
-    if (!streaming || streaming.credit.asking || !this.#open) return;
-    const ping = streaming.ping();
+    const { live } = this;
+    if (!live || live.credit.asking || !this.#open) return;
+    const ping = live.ping();
     // First, since a peer in this process answers before `send` returns.
-    streaming.credit.ask(ping.length, counted);
+    live.credit.ask(ping.length, counted);
     this.#write(ping);
   }
 
-  /** Drops what waits of a stream, without a word. */
-  forget(stream: string): void {
-    this.#backlog?.forget(stream);
+  /** Drops what waits of a source, without a word. */
+  forget(source: string): void {
+    this.#backlog?.forget(source);
   }
 
   /** Closes the link; nothing is sent after it. */
@@ -132,10 +134,10 @@ export class Outbox {
     this.#stopLooking = undefined;
   }
 
-  #stream(message: Message, extent: Extent): void {
-    const { streaming } = this;
+  #live(message: Message, extent: Extent): void {
+    const { live } = this;
     const backlog = this.#backlog;
-    if (!streaming || !backlog) {
+    if (!live || !backlog) {
       if (this.link.buffered + message.length <= this.limit) this.link.send(message);
       else this.missed++;
       return;
@@ -145,7 +147,7 @@ export class Outbox {
       this.#pass(message);
       this.#ask();
     } else {
-      backlog.push({ message, extent, at: streaming.now() });
+      backlog.push({ message, extent, at: live.now() });
       this.pump();
     }
   }
@@ -153,12 +155,12 @@ export class Outbox {
   /** Bytes between here and the reader, as far as anybody knows. */
   get #waiting(): number {
     const { buffered } = this.link;
-    const credit = this.streaming?.credit;
+    const credit = this.live?.credit;
     return credit && !credit.deaf ? Math.max(buffered, credit.onWay) : buffered;
   }
 
   #takes(message: Message): boolean {
-    const { credit, after } = this.streaming!;
+    const { credit, after } = this.live!;
     if (this.link.buffered < AHEAD) return credit.takes(message.length);
     this.#stopLooking ??= after(LOOK_MS, () => {
       this.#stopLooking = undefined;
@@ -170,43 +172,43 @@ export class Outbox {
   #tell(gap: Gap | undefined): void {
     if (!gap) return;
     this.missed += gap.messages;
-    this.#pass(this.streaming!.gap(gap));
+    this.#pass(this.live!.gap(gap));
   }
 
   #pass(message: Message, first = false): void {
-    this.streaming?.credit.sent(message.length);
+    this.live?.credit.sent(message.length);
     if (first) this.link.send(message);
     else this.#write(message);
   }
 
   /** Joins what one turn brings, where that saves anything. */
   #write(message: Message): void {
-    const { streaming, link } = this;
-    if (!streaming || !this.batches || link.topics) return link.send(message);
-    if (this.#batchBytes + message.length > MAX_BATCH) this.#flush();
-    if (message.length > MAX_BATCH) return link.send(message);
-    if (this.#batch.length === 0) streaming.soon(() => this.#flush());
+    const { live, link } = this;
+    if (!live || this.batchBytes === 0 || link.topics) return link.send(message);
+    if (this.#joined + message.length > this.batchBytes) this.#flush();
+    if (message.length > this.batchBytes) return link.send(message);
+    if (this.#batch.length === 0) live.afterTurn(() => this.#flush());
     this.#batch.push(message);
-    this.#batchBytes += message.length;
+    this.#joined += message.length;
   }
 
   #flush(): void {
     const batch = this.#batch;
     if (batch.length === 0) return;
     this.#batch = [];
-    this.#batchBytes = 0;
+    this.#joined = 0;
     if (this.#open) this.link.send(batch.length === 1 ? batch[0]! : concat(...batch));
   }
 
   /** A PING ahead of the message, where that shows how long the way is. */
   #look(): void {
-    if (this.streaming?.credit.curious) this.ask();
+    if (this.live?.credit.curious) this.ask();
   }
 
   #ask(): void {
-    if (this.streaming?.credit.due) this.ask();
+    if (this.live?.credit.due) this.ask();
   }
 }
 
 /** Of a message that nobody described. */
-const NOTHING: Extent = { stream: null, samples: 0, time: 0n };
+const NOTHING: Extent = { source: null, count: 0, time: 0n };

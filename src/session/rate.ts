@@ -4,21 +4,18 @@
  * @module
  */
 
-/** Milliseconds on a clock that never runs back. */
-export type Clock = () => number;
-
 export class Bucket {
   #tokens: number;
   #at: number;
 
-  /** `perSecond` of 0 means no limit. */
+  /** `perSecond` of 0 means no limit. `now`: milliseconds on a clock that never runs back. */
   constructor(
     private readonly perSecond: number,
     private readonly burst: number,
-    private readonly clock: Clock,
+    private readonly now: () => number,
   ) {
     this.#tokens = burst;
-    this.#at = clock();
+    this.#at = now();
   }
 
   /** Takes `amount` and answers true, or takes nothing and answers false. */
@@ -26,7 +23,7 @@ export class Bucket {
     if (this.perSecond === 0) return true;
     if (this.#tokens < amount) {
       // The clock is read only when the bucket seems empty: most messages never look at it.
-      const now = this.clock();
+      const now = this.now();
       const refill = (now - this.#at) / 1000 * this.perSecond;
       this.#tokens = Math.min(this.burst, this.#tokens + refill);
       this.#at = now;

@@ -15,9 +15,9 @@ import {
   type Extension,
 } from "../../src/wire/blaze/extension.ts";
 import {
+  type BlazeFrame,
   decodeFrame,
   encodeFrame,
-  type Frame,
   FrameType,
   type Reading,
 } from "../../src/wire/blaze/blaze_frame.ts";
@@ -110,7 +110,7 @@ export class Device extends MemoryPeer {
   }
 
   /** Takes the oldest frame, or throws. */
-  next(): Frame {
+  next(): BlazeFrame {
     const message = this.take();
     if (!message) throw new Error("nothing came");
     return decodeFrame(message, this.reading);

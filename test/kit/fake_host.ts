@@ -24,6 +24,10 @@ export class FakeHost implements Host {
     return () => this.#timers.delete(timer);
   }
 
+  afterTurn(run: () => void): void {
+    this.after(0, run);
+  }
+
   random(length: number): Uint8Array<ArrayBuffer> {
     this.#draws++;
     return new Uint8Array(length).fill(this.#draws);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Bytes } from "../../src/wire/bytes.ts";
-import { Decoder, type FrameEvent } from "../../src/wire/websocket/frame_decoder.ts";
+import { FrameDecoder, type FrameEvent } from "../../src/wire/websocket/frame_decoder.ts";
 import { encodeFrame } from "../../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../../src/wire/websocket/opcode.ts";
 
@@ -12,7 +12,7 @@ const limits = { maxFrame: 1 << 23, maxMessage: 1 << 23, maxFragments: 1000 };
 
 export class LiteralStream {
   received = 0;
-  #decoder = new Decoder("client", limits);
+  #decoder = new FrameDecoder("client", limits);
   #events: FrameEvent[] = [];
   #reader: ReadableStreamDefaultReader<Bytes> | undefined;
   #aborter = new AbortController();

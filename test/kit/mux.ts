@@ -3,12 +3,17 @@
  *
  * @module
  */
-import { Decoder } from "../../src/wire/bmp/bmp_decoder.ts";
+import { BmpDecoder } from "../../src/wire/bmp/bmp_decoder.ts";
 import { encode } from "../../src/wire/bmp/bmp_encoder.ts";
-import { carriesPayload, type Form, type Frame, type Kind } from "../../src/wire/bmp/bmp_frame.ts";
+import {
+  type BmpFrame,
+  carriesPayload,
+  type Form,
+  type Kind,
+} from "../../src/wire/bmp/bmp_frame.ts";
 import { Mux, type MuxFault, type MuxOptions } from "../../src/link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../../src/link/mux/settings.ts";
-import type { Stream, StreamEvents, StreamFault } from "../../src/link/mux/mux_stream.ts";
+import type { MuxStream, MuxStreamEvents, MuxStreamFault } from "../../src/link/mux/mux_stream.ts";
 import { FakeHost } from "./fake_host.ts";
 
 /** A whole frame: `text` is its payload, one character per byte. */
@@ -28,14 +33,14 @@ export const text = (bytes: Uint8Array): string => {
 };
 
 /** What a stream's owner hears and reads. */
-export class Ears implements StreamEvents {
-  stream!: Stream;
+export class Ears implements MuxStreamEvents {
+  stream!: MuxStream;
   /** What was read, if this owner reads at once. */
   got = "";
   ends = 0;
   drains = 0;
   /** One entry for each time it was closed. */
-  closes: (StreamFault | undefined)[] = [];
+  closes: (MuxStreamFault | undefined)[] = [];
   /** What came after the end: must stay empty. */
   late: string[] = [];
 
@@ -51,7 +56,7 @@ export class Ears implements StreamEvents {
     this.drains++;
   }
 
-  closed(fault?: StreamFault): void {
+  closed(fault?: MuxStreamFault): void {
     this.closes.push(fault);
   }
 
@@ -71,8 +76,8 @@ export class End {
   buffered = 0;
   ended: { fault: MuxFault | undefined } | undefined;
   carrierEnds = 0;
-  #soon: (() => void)[] = [];
-  #reading: Decoder;
+  #turn: (() => void)[] = [];
+  #reading: BmpDecoder;
 
   constructor(
     role: "client" | "server",
@@ -84,7 +89,7 @@ export class End {
   ) {
     const { settings, reads = true, ...rest } = options;
     const form = options.form ?? (role === "client" ? "binary4" : undefined);
-    this.#reading = new Decoder(form ? { form } : {});
+    this.#reading = new BmpDecoder(form ? { form } : {});
     const end = () => this.buffered;
     this.mux = new Mux({
       role,
@@ -96,14 +101,14 @@ export class End {
         write: (bytes) => void this.out.push(bytes),
         end: () => void this.carrierEnds++,
       },
-      host: {
+      clock: {
         now: () => host.now(),
         after: (ms, run) => host.after(ms, run),
-        soon: (run) => void this.#soon.push(run),
+        afterTurn: (run) => void this.#turn.push(run),
       },
       ...(role === "server"
         ? {
-          accept: (stream: Stream) => {
+          accept: (stream: MuxStream) => {
             const ears = new Ears(reads);
             ears.stream = stream;
             this.owners.push(ears);
@@ -129,7 +134,7 @@ export class End {
 
   /** Lets what waits for the end of the turn run. */
   settle(): void {
-    for (let run; (run = this.#soon.shift());) run();
+    for (let run; (run = this.#turn.shift());) run();
   }
 
   receive(bytes: Uint8Array): void {
@@ -138,7 +143,7 @@ export class End {
   }
 
   /** A peer's frame. */
-  frame(form: Form, frame: Omit<Frame, "payload"> & { text?: string }): void {
+  frame(form: Form, frame: Omit<BmpFrame, "payload"> & { text?: string }): void {
     const { text: payload, ...head } = frame;
     this.receive(encode(form, payload === undefined ? head : { ...head, payload: bytes(payload) }));
   }
@@ -147,7 +152,7 @@ export class End {
   seen(form?: Form): Seen[] {
     this.settle();
     const frames: Seen[] = [];
-    if (form && !this.#reading.form) this.#reading = new Decoder({ form });
+    if (form && !this.#reading.form) this.#reading = new BmpDecoder({ form });
     const out = this.out;
     this.out = [];
     let payload = "";

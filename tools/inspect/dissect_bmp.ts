@@ -4,7 +4,7 @@
  * @module
  */
 import { WireError } from "../../src/wire/bytes.ts";
-import { Decoder } from "../../src/wire/bmp/bmp_decoder.ts";
+import { BmpDecoder } from "../../src/wire/bmp/bmp_decoder.ts";
 import { carriesPayload, type Head } from "../../src/wire/bmp/bmp_frame.ts";
 import type { Dissector, Row } from "./dissector.ts";
 
@@ -18,7 +18,7 @@ export const bmp: Dissector = {
     const first = bytes[0];
     if (first !== 0x00 && first !== 0x3c) return false;
     try {
-      const decoder = new Decoder();
+      const decoder = new BmpDecoder();
       for (const piece of decoder.feed(bytes)) if (piece.offset === 0) return true;
       return first === 0x3c && bytes[1] === 0x3a && bytes[2] === 0x3a;
     } catch {
@@ -28,7 +28,7 @@ export const bmp: Dissector = {
 
   dissect(bytes) {
     const rows: Row[] = [];
-    const decoder = new Decoder();
+    const decoder = new BmpDecoder();
     let at = 0;
     let open: { head: Head; start: number } | undefined;
     try {

@@ -12,9 +12,9 @@
  * @module
  */
 import { host } from "../../host.ts";
-import { Mux, type MuxFault, type MuxHost } from "../../link/mux/mux.ts";
+import { Mux, type MuxFault } from "../../link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../../link/mux/settings.ts";
-import type { StreamEvents } from "../../link/mux/mux_stream.ts";
+import type { MuxStreamEvents } from "../../link/mux/mux_stream.ts";
 import type { Form } from "../../wire/bmp/bmp_frame.ts";
 import type { SocketOptions } from "../socket.ts";
 import type { Transport } from "../transport/carrier.ts";
@@ -35,8 +35,6 @@ export interface BmpOptions extends SocketOptions {
   readonly form?: Form;
   readonly settings?: Partial<MuxSettings>;
 }
-
-const muxHost: MuxHost = { now: host.now, after: host.after, soon: soonest() };
 
 export class BmpConnection {
   /** Resolves when the connection has ended, with the reason if it was not orderly. */
@@ -63,7 +61,7 @@ export class BmpConnection {
         form,
         settings: { ...MUX, ...options.settings },
         carrier,
-        host: muxHost,
+        clock: host,
         ended: closed.resolve,
       })
     );
@@ -91,7 +89,7 @@ export class BmpConnection {
   }
 
   /** The same without web streams. */
-  open(events: StreamEvents) {
+  open(events: MuxStreamEvents) {
     if (this.#mux.over) throw new BmpClosed("");
     return this.#mux.open(events);
   }
@@ -107,10 +105,4 @@ export class BmpConnection {
   close(): void {
     this.#mux.close();
   }
-}
-
-/** The end of this turn where the platform knows it: frames of many streams then leave together. */
-function soonest(): (run: () => void) => void {
-  const { setImmediate } = globalThis as { setImmediate?: (run: () => void) => unknown };
-  return setImmediate ? (run) => void setImmediate(run) : (run) => queueMicrotask(run);
 }

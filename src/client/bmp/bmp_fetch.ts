@@ -4,7 +4,7 @@
  * @module
  */
 import type { Mux } from "../../link/mux/mux.ts";
-import type { MuxStream, StreamFault } from "../../link/mux/mux_stream.ts";
+import type { MuxStreamFault, MuxStreamState } from "../../link/mux/mux_stream.ts";
 import { concat, utf8Bytes } from "../../wire/bytes.ts";
 import { type HttpEvent, requestHead, type ResponseHead, ResponseParser } from "./http_parser.ts";
 
@@ -17,7 +17,7 @@ const NO_BODY = new Set([101, 204, 205, 304]);
 
 /** A stream with nothing under way. */
 interface Idle {
-  readonly stream: MuxStream;
+  readonly stream: MuxStreamState;
   /** Who listens to it; replaced by each request. */
   readonly ears: Ears;
 }
@@ -141,7 +141,7 @@ class Exchange {
   #sent: (() => void) | undefined;
 
   constructor(
-    private readonly stream: MuxStream,
+    private readonly stream: MuxStreamState,
     private readonly url: URL,
     method: string,
     signal: AbortSignal | undefined,
@@ -196,7 +196,7 @@ class Exchange {
     sent?.();
   }
 
-  closed(fault: StreamFault | undefined): void {
+  closed(fault: MuxStreamFault | undefined): void {
     this.drained();
     if (this.#over) return;
     if (fault !== undefined && fault !== "CLOSED") {
@@ -299,7 +299,7 @@ class Exchange {
   }
 }
 
-const lost = (fault: StreamFault): TypeError =>
+const lost = (fault: MuxStreamFault): TypeError =>
   new TypeError(`the stream ended within the answer: ${fault}`);
 
 /** Header values are bytes, one per character. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { LOST } from "../../link/endpoint.ts";
-import type { MuxStream, StreamEvents } from "../../link/mux/mux_stream.ts";
+import type { MuxStreamEvents, MuxStreamState } from "../../link/mux/mux_stream.ts";
 import { type Bytes, concat, utf8Bytes } from "../../wire/bytes.ts";
 import type { CarrierTarget } from "../transport/carrier.ts";
 import type { OpenPipe, Pipe, PipeEvents } from "../transport/framed_transport.ts";
@@ -19,13 +19,14 @@ const MAX_MESSAGE = 4 * 1024 * 1024;
 const MAX_REASON = 8_192;
 
 /** Opens pipes in streams. */
-export const bmpPipe = (open: (events: StreamEvents) => MuxStream): OpenPipe => (target, events) =>
-  new BmpPipe(open, target, events);
+export const bmpPipe =
+  (open: (events: MuxStreamEvents) => MuxStreamState): OpenPipe => (target, events) =>
+    new BmpPipe(open, target, events);
 
 class BmpPipe implements Pipe {
   readonly #parser = new ResponseParser("GET");
   readonly #key = base64(crypto.getRandomValues(new Uint8Array(16)));
-  #stream: MuxStream | undefined;
+  #stream: MuxStreamState | undefined;
   #state: "asked" | "checking" | "refused" | "open" | "over" = "asked";
   #head: ResponseHead | undefined;
   /** What came before the answer was checked; of a refusal its body. */
@@ -33,7 +34,7 @@ class BmpPipe implements Pipe {
   #earlyBytes = 0;
 
   constructor(
-    open: (events: StreamEvents) => MuxStream,
+    open: (events: MuxStreamEvents) => MuxStreamState,
     private readonly target: CarrierTarget,
     private readonly events: PipeEvents,
   ) {

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import type { MuxStream, StreamEvents, StreamFault } from "../../link/mux/mux_stream.ts";
+import type { MuxStreamEvents, MuxStreamFault, MuxStreamState } from "../../link/mux/mux_stream.ts";
 import type { Bytes } from "../../wire/bytes.ts";
 
 /** A stream ended before it was done; `code` says why. */
 export class BmpStreamError extends Error {
   override readonly name = "BmpStreamError";
 
-  constructor(readonly code: StreamFault) {
+  constructor(readonly code: MuxStreamFault) {
     super(`the stream ended: ${code}`);
   }
 }
@@ -22,11 +22,11 @@ export class BmpStream {
   /** What goes to the server. Closing it says eof; the other direction stays open. */
   readonly writable: WritableStream<Uint8Array>;
   /** Resolves when both directions are over, with the reason unless both had ended. */
-  readonly closed: Promise<StreamFault | undefined>;
-  readonly #stream: MuxStream;
+  readonly closed: Promise<MuxStreamFault | undefined>;
+  readonly #stream: MuxStreamState;
 
-  constructor(open: (events: StreamEvents) => MuxStream) {
-    const closed = Promise.withResolvers<StreamFault | undefined>();
+  constructor(open: (events: MuxStreamEvents) => MuxStreamState) {
+    const closed = Promise.withResolvers<MuxStreamFault | undefined>();
     this.closed = closed.promise;
     let reading: (() => void) | undefined;
     let writing: (() => void) | undefined;
@@ -38,7 +38,7 @@ export class BmpStream {
       writing?.();
       writing = undefined;
     };
-    let fault: StreamFault | undefined;
+    let fault: MuxStreamFault | undefined;
     let over = false;
     const stream = this.#stream = open({
       readable: arrived,

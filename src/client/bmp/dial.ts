@@ -4,13 +4,13 @@
  * @module
  */
 import { linkCarrier } from "../../link/mux/link_carrier.ts";
-import type { Carrier, Mux } from "../../link/mux/mux.ts";
+import type { Mux, MuxCarrier } from "../../link/mux/mux.ts";
 import { subprotocols } from "../../link/subprotocol.ts";
 import { websocketLink } from "../../link/websocket_link.ts";
 import { Socket, type SocketOptions } from "../socket.ts";
 
 /** Makes a carrier and joins it with the connection. Rejects when nobody answers. */
-export type Dial = (connect: (carrier: Carrier) => Mux) => Promise<Mux>;
+export type Dial = (connect: (carrier: MuxCarrier) => Mux) => Promise<Mux>;
 
 /** The connection ended. `code` says why, or is empty when it ended orderly. */
 export class BmpClosed extends Error {

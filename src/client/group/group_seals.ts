@@ -7,7 +7,12 @@
  */
 import { type Bytes, concat, hex, WireError } from "../../wire/bytes.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
-import { encodeFrame, type Frame, FrameType, MAX_PAYLOAD } from "../../wire/blaze/blaze_frame.ts";
+import {
+  type BlazeFrame,
+  encodeFrame,
+  FrameType,
+  MAX_PAYLOAD,
+} from "../../wire/blaze/blaze_frame.ts";
 import { padded, unpad } from "./e2e/padding.ts";
 import { type Purpose, readNonce, Sealer, Sender } from "./e2e/sender.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
@@ -119,7 +124,7 @@ export class Seals {
   }
 
   /** Throws `PLAINTEXT_AFTER_KEY`, `UNKNOWN_SENDER`, `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`. */
-  async openFrame({ type, compressed, encrypted, payload }: Frame): Promise<Opened> {
+  async openFrame({ type, compressed, encrypted, payload }: BlazeFrame): Promise<Opened> {
     if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
     const target = TARGETED.has(type) ? this.group.identity.card.node : undefined;
     return await this.#open(payload, { type, compressed, target });

@@ -19,7 +19,12 @@ import {
 } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, type Frame, FrameType } from "../../wire/blaze/blaze_frame.ts";
+import {
+  type BlazeFrame,
+  decodeFrame,
+  encodeFrame,
+  FrameType,
+} from "../../wire/blaze/blaze_frame.ts";
 import {
   Capability,
   decodeHandshake,
@@ -314,7 +319,7 @@ export class GroupSession implements LinkEvents {
     }
   }
 
-  async #operation(frame: Frame, wireLength: number): Promise<void> {
+  async #operation(frame: BlazeFrame, wireLength: number): Promise<void> {
     const { sender, plaintext } = await this.#open(frame);
     const body = decodeBody(plaintext);
     const card = this.device.group.card(sender.node)!;
@@ -376,7 +381,7 @@ export class GroupSession implements LinkEvents {
     await this.device.saver.flush();
   }
 
-  async #acknowledged(frame: Frame): Promise<void> {
+  async #acknowledged(frame: BlazeFrame): Promise<void> {
     const r = new Reader((await this.#open(frame)).plaintext);
     this.device.acknowledged(r.u64());
     r.end();
@@ -390,7 +395,7 @@ export class GroupSession implements LinkEvents {
     this.device.saver.set("marks", w.finish());
   }
 
-  #open(frame: Frame) {
+  #open(frame: BlazeFrame) {
     return this.#known(() => this.#seals.openFrame(frame));
   }
 

@@ -9,7 +9,12 @@
  */
 import { type Bytes, hex, WireError } from "../../wire/bytes.ts";
 import { encodeFault } from "../../wire/blaze/control.ts";
-import { decodeFrame, encodeFrame, type Frame, FrameType } from "../../wire/blaze/blaze_frame.ts";
+import {
+  type BlazeFrame,
+  decodeFrame,
+  encodeFrame,
+  FrameType,
+} from "../../wire/blaze/blaze_frame.ts";
 import {
   Capability,
   decodeHandshakeAck,
@@ -52,7 +57,7 @@ interface Client {
   /** The application said yes. */
   accepted: boolean;
   /** Operations that came before it said anything. */
-  readonly early: Frame[];
+  readonly early: BlazeFrame[];
 }
 
 export interface SponsorEvents {
@@ -139,7 +144,7 @@ export class Sponsored implements Clients {
     for (const frame of client.early.splice(0)) await this.#take(client, frame);
   }
 
-  async #take(client: Client, frame: Frame): Promise<void> {
+  async #take(client: Client, frame: BlazeFrame): Promise<void> {
     const { type, payload, encrypted, compressed } = frame;
     if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) {
       if (await client.keys.verify(client.ack.challenge, payload)) return;

@@ -71,7 +71,7 @@ export interface SealingDevice {
 export class StreamSeal implements EcgSeal {
   readonly required = true;
   /** Alerts overtake samples, so each count by themselves. */
-  readonly #sealers: { alert?: Sealer; stream?: Sealer } = {};
+  readonly #sealers: { alert?: Sealer; live?: Sealer } = {};
   readonly #openers = new Openers();
   /** Name of the epoch in force when an unknown one was waited for. */
   #waitedIn: string | undefined;
@@ -82,7 +82,7 @@ export class StreamSeal implements EcgSeal {
   async seal(plain: Bytes, header: SealedHeader): Promise<Bytes> {
     await this.device.ready;
     const { bytes, compressed } = await shrink(plain, this.options.compress);
-    const sealer = await this.#sealer(isAlert(header) ? "alert" : "stream");
+    const sealer = await this.#sealer(isAlert(header) ? "alert" : "live");
     const content = padded(bytes, this.options.pad);
     const payload = await sealer.seal(purposeOf(header, compressed), content);
     const { epoch, node, instance } = sealer.sender;
@@ -113,7 +113,7 @@ export class StreamSeal implements EcgSeal {
   }
 
   /** Of the epoch in force. */
-  async #sealer(kind: "alert" | "stream"): Promise<Sealer> {
+  async #sealer(kind: "alert" | "live"): Promise<Sealer> {
     const { epoch, identity, database } = this.device.group()!;
     const kept = this.#sealers[kind];
     if (kept && kept.sender.epoch === epoch && !kept.worn) return kept;

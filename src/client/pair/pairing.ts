@@ -11,9 +11,9 @@ import { type Bytes, sameBytes, WireError } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import {
+  type BlazeFrame,
   decodeFrame,
   encodeFrame,
-  type Frame,
   FrameType,
   MAX_PAYLOAD,
 } from "../../wire/blaze/blaze_frame.ts";
@@ -269,7 +269,10 @@ export class Pairing implements LinkEvents {
     this.events.paired(this.#partner);
   }
 
-  async #open({ type, compressed, encrypted, payload }: Frame, wireLength: number): Promise<void> {
+  async #open(
+    { type, compressed, encrypted, payload }: BlazeFrame,
+    wireLength: number,
+  ): Promise<void> {
     const { keys } = this.#agreed();
     if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
     const plaintext = await expand(await keys.open(payload), compressed);

@@ -5,7 +5,8 @@
  */
 import type { Bytes } from "../../wire/bytes.ts";
 import { host as systemHost } from "../../host.ts";
-import { type Clock, Endpoint, LOST } from "../../link/endpoint.ts";
+import type { Clock } from "../../link/clock.ts";
+import { Endpoint, LOST } from "../../link/endpoint.ts";
 import type { Carrier, CarrierEvents, CarrierTarget, Transport } from "./carrier.ts";
 
 /** A pair of byte streams, in order and without losses. */

@@ -105,12 +105,12 @@ class HttpPipe implements Pipe {
     if (this.#over) return;
     this.#url += `/${opening.id}`;
     this.#posts = new Posts(
-      opening.streamPostBytes,
+      opening.httpPostBytes,
       (number, piece) => this.#post(number, piece),
       (error) => this.#lose(error),
     );
     globalThis.addEventListener?.("pagehide", this.#leave);
-    this.events.opened({ ...opening, maxMessage: opening.streamMessageBytes });
+    this.events.opened({ ...opening, maxMessage: opening.httpMessageBytes });
     await this.#read();
   }
 
@@ -138,7 +138,7 @@ class HttpPipe implements Pipe {
       if (this.#received.count > before || now - begun > HELD_MS) {
         failures = 0;
         since = now;
-      } else if (now - since > this.#opening!.streamGraceMs) {
+      } else if (now - since > this.#opening!.httpGraceMs) {
         throw new Lost(LOST, "the relay cannot be reached");
       } else {
         await this.#pause(failures++);
@@ -184,7 +184,7 @@ class HttpPipe implements Pipe {
       } catch (error) {
         if (error instanceof Lost) throw error;
       }
-      if (performance.now() - since > this.#opening!.streamGraceMs) {
+      if (performance.now() - since > this.#opening!.httpGraceMs) {
         throw new Lost(LOST, "the relay cannot be reached");
       }
       await this.#pause(failures);
@@ -205,7 +205,7 @@ class HttpPipe implements Pipe {
       ...(body && { body }),
       signal: AbortSignal.any([
         this.#abort.signal,
-        AbortSignal.timeout(this.#opening!.streamGraceMs),
+        AbortSignal.timeout(this.#opening!.httpGraceMs),
       ]),
     });
     if (answer.status === 200) {

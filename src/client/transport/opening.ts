@@ -10,9 +10,9 @@ export interface Opening {
   readonly id: string;
   readonly protocol: string;
   readonly idleSeconds: number;
-  readonly streamGraceMs: number;
-  readonly streamPostBytes: number;
-  readonly streamMessageBytes: number;
+  readonly httpGraceMs: number;
+  readonly httpPostBytes: number;
+  readonly httpMessageBytes: number;
 }
 
 /** A stream is over, or was never had. `code` is that of the close. */

@@ -11,17 +11,17 @@ import { Downstream } from "./downstream.ts";
 import { Upstream } from "./upstream.ts";
 
 /** What one stream may cost, and how long it waits. */
-export interface StreamLimits {
+export interface HttpLinkLimits {
   /** Payload bytes of one message, and of one frame. */
-  readonly streamMessageBytes: number;
+  readonly httpMessageBytes: number;
   /** Frames of one message. */
-  readonly streamFragments: number;
+  readonly httpFragments: number;
   /** Pieces that may come before their turn. */
-  readonly streamPostsAhead: number;
+  readonly httpPostsAhead: number;
   /** Milliseconds that a stream waits for a response to carry it. */
-  readonly streamGraceMs: number;
+  readonly httpGraceMs: number;
   /** Unacknowledged bytes at which the stream is given up; sessions act long before. */
-  readonly streamKeptBytes: number;
+  readonly httpKeptBytes: number;
   readonly idleSeconds: number;
 }
 
@@ -31,7 +31,7 @@ const GOING_AWAY = 1001;
 /** Milliseconds that the answer to a close may take. */
 const CLOSE_MS = 5_000;
 
-export class StreamLink implements Link {
+export class HttpLink implements Link {
   readonly #endpoint: Endpoint;
   readonly #downstream: Downstream;
   readonly #upstream: Upstream;
@@ -49,18 +49,18 @@ export class StreamLink implements Link {
   constructor(
     readonly remote: string,
     accept: Accept,
-    private readonly limits: StreamLimits,
+    private readonly limits: HttpLinkLimits,
     private readonly clock: Clock,
     private readonly gone: () => void,
   ) {
-    const most = limits.streamMessageBytes;
-    this.#upstream = new Upstream(limits.streamPostsAhead);
+    const most = limits.httpMessageBytes;
+    this.#upstream = new Upstream(limits.httpPostsAhead);
     this.#downstream = new Downstream(() => {
       if (!this.#over) this.#wait();
     });
     this.#endpoint = new Endpoint({
       role: "server",
-      limits: { maxFrame: most, maxMessage: most, maxFragments: limits.streamFragments },
+      limits: { maxFrame: most, maxMessage: most, maxFragments: limits.httpFragments },
       idleMs: 2_000 * limits.idleSeconds,
       closeMs: CLOSE_MS,
       clock,
@@ -154,7 +154,7 @@ export class StreamLink implements Link {
   }
 
   #write(frame: Bytes): void {
-    if (this.buffered + frame.length <= this.limits.streamKeptBytes) {
+    if (this.buffered + frame.length <= this.limits.httpKeptBytes) {
       this.#downstream.append(frame);
     } else {
       // Not from within the session that is sending: it would hear of its end in the middle.
@@ -165,7 +165,7 @@ export class StreamLink implements Link {
   /** Nothing carries the stream now, or it is over: the grace time runs. */
   #wait(): void {
     this.#stopGrace();
-    this.#stopGrace = this.clock.after(this.limits.streamGraceMs, () => this.cut());
+    this.#stopGrace = this.clock.after(this.limits.httpGraceMs, () => this.cut());
   }
 
   #closed(code: number, reason: string): void {

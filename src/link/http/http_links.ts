@@ -9,24 +9,24 @@
  * @module
  */
 import { hex } from "../../wire/bytes.ts";
-import type { Clock } from "../endpoint.ts";
+import type { Clock } from "../clock.ts";
 import type { Accept } from "../link.ts";
-import { type StreamLimits, StreamLink } from "./http_link.ts";
+import { HttpLink, type HttpLinkLimits } from "./http_link.ts";
 
 interface Entry {
   readonly owner: string;
-  readonly link: StreamLink;
+  readonly link: HttpLink;
 }
 
-export class Streams {
+export class HttpLinks {
   readonly instance: string;
   readonly #byId = new Map<string, Entry>();
 
-  constructor(readonly limits: StreamLimits, private readonly clock: Clock) {
+  constructor(readonly limits: HttpLinkLimits, private readonly clock: Clock) {
     this.instance = hex(clock.random(6));
   }
 
-  /** Streams that can be asked for, those that have just ended among them. */
+  /** HttpLinks that can be asked for, those that have just ended among them. */
   get size(): number {
     return this.#byId.size;
   }
@@ -35,13 +35,13 @@ export class Streams {
   open(owner: string, remote: string, accept: Accept): string {
     const id = `${this.instance}-${hex(this.clock.random(16))}`;
     const gone = () => this.#byId.delete(id);
-    const link = new StreamLink(remote, accept, this.limits, this.clock, gone);
+    const link = new HttpLink(remote, accept, this.limits, this.clock, gone);
     this.#byId.set(id, { owner, link });
     return id;
   }
 
   /** The stream, `elsewhere` when its id names another instance, or `undefined`. */
-  find(id: string, owner: string): StreamLink | "elsewhere" | undefined {
+  find(id: string, owner: string): HttpLink | "elsewhere" | undefined {
     const entry = this.#byId.get(id);
     if (entry) return entry.owner === owner ? entry.link : undefined;
     if (!/^[0-9a-f]{12}-[0-9a-f]{32}$/.test(id)) return undefined;

@@ -6,7 +6,7 @@
  */
 import { Close } from "../../close.ts";
 import type { Link, LinkEvents } from "../link.ts";
-import type { Carrier, Mux } from "./mux.ts";
+import type { Mux, MuxCarrier } from "./mux.ts";
 
 /** How often a link is asked whether it has room: not every runtime says so by itself. */
 const POLL_MS = 5;
@@ -14,7 +14,7 @@ const POLL_MS = 5;
 /** Joins a link with the connection that `connect` makes, if it makes one. */
 export function linkCarrier(
   link: Link,
-  connect: (carrier: Carrier) => Mux | undefined,
+  connect: (carrier: MuxCarrier) => Mux | undefined,
 ): LinkEvents {
   let polling: ReturnType<typeof setTimeout> | undefined;
   const poll = () => {
@@ -22,7 +22,7 @@ export function linkCarrier(
     mux?.drained();
     if (link.buffered > 0) polling = setTimeout(poll, POLL_MS);
   };
-  const carrier: Carrier = {
+  const carrier: MuxCarrier = {
     get buffered() {
       return link.buffered;
     },

@@ -7,17 +7,18 @@
  *
  * @module
  */
+import type { Clock } from "../clock.ts";
 import { WireError } from "../../wire/bytes.ts";
-import { Decoder, type Piece } from "../../wire/bmp/bmp_decoder.ts";
+import { BmpDecoder, type Piece } from "../../wire/bmp/bmp_decoder.ts";
 import { encode } from "../../wire/bmp/bmp_encoder.ts";
 import { carriesPayload, type Form, type Kind } from "../../wire/bmp/bmp_frame.ts";
 import { Batch } from "./write_batch.ts";
 import { type Greeting, greeting, readGreeting } from "./greeting.ts";
 import type { MuxSettings } from "./settings.ts";
-import { type Line, MuxStream, type Stream, type StreamEvents } from "./mux_stream.ts";
+import { type Line, type MuxStream, type MuxStreamEvents, MuxStreamState } from "./mux_stream.ts";
 
 /** What moves the bytes. */
-export interface Carrier {
+export interface MuxCarrier {
   /** Bytes written that have not left this process. */
   readonly buffered: number;
   /** Never blocks; the bytes belong to the carrier from here on. */
@@ -39,23 +40,16 @@ export interface MuxFault {
   readonly message: string;
 }
 
-/** Time and turns, as a connection sees them. */
-export interface MuxHost {
-  now(): number;
-  after(ms: number, run: () => void): () => void;
-  /** Runs once, after what goes on now, so that many frames leave in one write. */
-  soon(run: () => void): void;
-}
-
 export interface MuxOptions {
   readonly role: "client" | "server";
   /** How to write. A server left without learns it from its client. */
   readonly form?: Form;
   readonly settings: MuxSettings;
-  readonly carrier: Carrier;
-  readonly host: MuxHost;
+  readonly carrier: MuxCarrier;
+  /** Frames of one turn leave in one write. */
+  readonly clock: Omit<Clock, "random">;
   /** Takes a stream that the peer opened. Without it none may be. */
-  readonly accept?: (stream: Stream) => StreamEvents;
+  readonly accept?: (stream: MuxStream) => MuxStreamEvents;
   /**
    * Sent on a stream that ends before it said anything: the real client of binary4 never comes back
    * from a close without an answer.
@@ -71,19 +65,19 @@ export class Mux implements Line {
   readonly streamBytes: number;
   readonly #options: MuxOptions;
   readonly #settings: MuxSettings;
-  readonly #decoder: Decoder;
-  readonly #streams = new Map<string, MuxStream>();
+  readonly #decoder: BmpDecoder;
+  readonly #streams = new Map<string, MuxStreamState>();
   readonly #batch: Batch;
   #form: Form | undefined;
   #agreed: Greeting | undefined;
   /** Streams that may send, first come, first served. */
-  #round: MuxStream[] = [];
-  #due: MuxStream[] = [];
+  #round: MuxStreamState[] = [];
+  #due: MuxStreamState[] = [];
   #unread = 0;
   #opened = 0;
   #greeted = false;
   #now: number;
-  #soon = false;
+  #pumping = false;
   #receiving = false;
   #over = false;
   #resets: number;
@@ -92,16 +86,16 @@ export class Mux implements Line {
   #stopClock: () => void = () => {};
 
   constructor(options: MuxOptions) {
-    const { role, form, settings, carrier, host } = options;
+    const { role, form, settings, carrier, clock } = options;
     this.role = role;
     this.#options = options;
     this.#settings = settings;
     this.chunkBytes = settings.chunkBytes;
     this.streamBytes = settings.streamBytes;
     this.#form = form;
-    this.#decoder = new Decoder(form === undefined ? {} : { form });
+    this.#decoder = new BmpDecoder(form === undefined ? {} : { form });
     this.#batch = new Batch((bytes) => carrier.write(bytes));
-    this.#now = this.#vacantSince = this.#resetsAt = host.now();
+    this.#now = this.#vacantSince = this.#resetsAt = clock.now();
     this.#resets = settings.resetsBurst;
     this.#tick();
   }
@@ -138,13 +132,13 @@ export class Mux implements Line {
   }
 
   /** Opens a stream of our own. The peer learns of it with the first bytes, or by `announce`. */
-  open(events: StreamEvents): MuxStream {
+  open(events: MuxStreamEvents): MuxStreamState {
     if (this.#over) throw new Error("the connection is over");
     if (this.#streams.size >= this.#settings.streams) {
       throw new RangeError(`more than ${this.#settings.streams} streams at once`);
     }
-    this.#now = this.#options.host.now();
-    const stream = new MuxStream(`io_${this.#opened++}`, this);
+    this.#now = this.#options.clock.now();
+    const stream = new MuxStreamState(`io_${this.#opened++}`, this);
     stream.events = events;
     this.#streams.set(stream.id, stream);
     return stream;
@@ -153,7 +147,7 @@ export class Mux implements Line {
   /** Bytes of the peer. */
   receive(chunk: Uint8Array): void {
     if (this.#over) return;
-    this.#now = this.#options.host.now();
+    this.#now = this.#options.clock.now();
     this.#receiving = true;
     try {
       for (const piece of this.#decoder.feed(chunk)) {
@@ -194,21 +188,21 @@ export class Mux implements Line {
     return greeting("client", this.#settings);
   }
 
-  frame(stream: MuxStream, kind: Kind, sid: string, payload?: Uint8Array): void {
+  frame(stream: MuxStreamState, kind: Kind, sid: string, payload?: Uint8Array): void {
     if (this.#over || this.#form === undefined) return;
     const { id } = stream;
     this.#batch.add(encode(this.#form, payload ? { kind, id, sid, payload } : { kind, id, sid }));
     this.#later();
   }
 
-  ack(stream: MuxStream, sid: string): void {
+  ack(stream: MuxStreamState, sid: string): void {
     if (!this.#agreed) return this.frame(stream, "ack", sid);
     if (stream.due === undefined) this.#due.push(stream);
     stream.due = sid;
     this.#later();
   }
 
-  ready(stream: MuxStream): void {
+  ready(stream: MuxStreamState): void {
     if (stream.waiting) return;
     stream.waiting = true;
     this.#round.push(stream);
@@ -220,14 +214,14 @@ export class Mux implements Line {
     return this.#unread <= this.#settings.unreadBytes;
   }
 
-  apologise(stream: MuxStream): void {
+  apologise(stream: MuxStreamState): void {
     const { apology } = this.#options;
     if (!apology) return;
     this.frame(stream, "data", "", apology);
     this.frame(stream, "eof", "");
   }
 
-  forget(stream: MuxStream): void {
+  forget(stream: MuxStreamState): void {
     this.#streams.delete(stream.id);
     if (this.#streams.size === 0) this.#vacantSince = this.#now;
   }
@@ -263,7 +257,7 @@ export class Mux implements Line {
     const { accept } = this.#options;
     if (!accept) return;
     const { id, sid } = piece.head;
-    const stream = new MuxStream(id, this);
+    const stream = new MuxStreamState(id, this);
     this.#streams.set(id, stream);
     if (this.#streams.size > this.#settings.streams) {
       this.#reset();
@@ -302,10 +296,10 @@ export class Mux implements Line {
   // --- what goes out ---
 
   #later(): void {
-    if (this.#soon || this.#receiving) return;
-    this.#soon = true;
-    this.#options.host.soon(() => {
-      this.#soon = false;
+    if (this.#pumping || this.#receiving) return;
+    this.#pumping = true;
+    this.#options.clock.afterTurn(() => {
+      this.#pumping = false;
       this.#pump();
     });
   }
@@ -346,8 +340,8 @@ export class Mux implements Line {
   #tick(): void {
     const { idleMs, vacantMs } = this.#settings;
     const every = Math.max(1, Math.min(idleMs, vacantMs) / 4);
-    this.#stopClock = this.#options.host.after(every, () => {
-      this.#now = this.#options.host.now();
+    this.#stopClock = this.#options.clock.after(every, () => {
+      this.#now = this.#options.clock.now();
       for (const stream of this.#streams.values()) {
         if (this.#now - stream.at < idleMs || (stream.busy && !stream.owed)) continue;
         stream.finish("TIMEOUT", true);

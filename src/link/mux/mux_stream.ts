@@ -19,7 +19,7 @@ import { FIRST_FRAME, FIRST_WINDOW, PIECE_COST, STOP_AND_WAIT } from "./settings
  * - `UNREAD`: the peer sent on although nothing of what it had sent was acked.
  * - `CONNECTION_LOST`: the connection below is gone.
  */
-export type StreamFault =
+export type MuxStreamFault =
   | "CLOSED"
   | "ABORTED"
   | "REFUSED"
@@ -28,17 +28,17 @@ export type StreamFault =
   | "CONNECTION_LOST";
 
 /** What the owner of a stream hears. Nothing comes after `closed`. */
-export interface StreamEvents {
+export interface MuxStreamEvents {
   /** There is something to read, or the end. Comes again only after more has arrived. */
   readable(): void;
   /** Everything written has gone to the carrier. */
   drained(): void;
   /** The stream is over. Without a fault both sides had ended. Called exactly once. */
-  closed(fault?: StreamFault): void;
+  closed(fault?: MuxStreamFault): void;
 }
 
 /** A stream, as its owner sees it. Once closed all of it does nothing. */
-export interface Stream {
+export interface MuxStream {
   readonly id: string;
   /** Whether the peer has said eof and all before it is read. */
   readonly ended: boolean;
@@ -69,20 +69,20 @@ export interface Line {
   readonly now: number;
   /** The sid of the first frame of a connection, once; then `undefined`. */
   greet(): string | undefined;
-  frame(stream: MuxStream, kind: Kind, sid: string, payload?: Uint8Array): void;
+  frame(stream: MuxStreamState, kind: Kind, sid: string, payload?: Uint8Array): void;
   /** A frame may be acked. Peers of ours get the latest ack only. */
-  ack(stream: MuxStream, sid: string): void;
+  ack(stream: MuxStreamState, sid: string): void;
   /** The stream wants to send. */
-  ready(stream: MuxStream): void;
+  ready(stream: MuxStreamState): void;
   /** Bytes that wait for a reader, more or fewer. Answers false if that is too many. */
   unread(change: number): boolean;
   /** The stream ends before it said anything. */
-  apologise(stream: MuxStream): void;
+  apologise(stream: MuxStreamState): void;
   /** The stream is over. */
-  forget(stream: MuxStream): void;
+  forget(stream: MuxStreamState): void;
 }
 
-export class MuxStream implements Stream {
+export class MuxStreamState implements MuxStream {
   busy: boolean;
   /** When the stream last did anything; in milliseconds. */
   at: number;
@@ -90,7 +90,7 @@ export class MuxStream implements Stream {
   due: string | undefined;
   /** Whether the connection has the stream in its round. */
   waiting = false;
-  events: StreamEvents | undefined;
+  events: MuxStreamEvents | undefined;
 
   #state: "new" | "open" | "over" = "new";
   #localEnd: "open" | "ending" | "closing" | "ended" = "open";
@@ -261,7 +261,7 @@ export class MuxStream implements Stream {
   }
 
   /** Ends the stream; with `tell` the peer hears of it. */
-  finish(fault: StreamFault | undefined, tell: boolean): void {
+  finish(fault: MuxStreamFault | undefined, tell: boolean): void {
     if (this.over) return;
     const known = this.#state === "open";
     this.#state = "over";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Carrier, Mux } from "./mux.ts";
+import type { Mux, MuxCarrier } from "./mux.ts";
 
 /** The slice of `node:net`'s socket that is used: this file is also loaded where there is none. */
 export interface TcpSocket {
@@ -24,7 +24,7 @@ const KEEP_ALIVE_MS = 30_000;
 /** Joins an open socket with the connection that `connect` makes, if it makes one. */
 export function socketCarrier(
   socket: TcpSocket,
-  connect: (carrier: Carrier) => Mux | undefined,
+  connect: (carrier: MuxCarrier) => Mux | undefined,
 ): void {
   socket.on("error", () => {}); // `close` follows.
   socket.setNoDelay(true);

@@ -100,11 +100,11 @@ class BlazeSession implements LinkEvents {
   ) {
     const { limits, host } = shared;
     const burst = limits.burstSeconds;
-    const clock = () => host.now();
+    const now = () => host.now();
     this.#outbox = new Outbox(link, limits.bufferedBytes);
-    this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, clock);
-    this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, clock);
-    this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, clock);
+    this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, now);
+    this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, now);
+    this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, now);
     this.#giveUpWaiting = host.after(limits.handshakeMs, () => this.#end(Close.noHandshake));
   }
 

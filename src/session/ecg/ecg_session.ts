@@ -13,7 +13,7 @@ import type { Limits } from "../../limits.ts";
 import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
 import { WireError } from "../../wire/bytes.ts";
-import { splitBatch } from "../../wire/ecg/message_batch.ts";
+import { MAX_BATCH, splitBatch } from "../../wire/ecg/message_batch.ts";
 import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { encode, open, type OpenMessage } from "../../wire/ecg/ecg_message.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
@@ -25,8 +25,8 @@ import { Bucket } from "../rate.ts";
 import { EcgFault, field, lastSeconds, names } from "./fault.ts";
 import type { Publication } from "./publication.ts";
 import { Publishing } from "./publishing.ts";
-import type { Form, Room } from "./ecg_stream.ts";
-import { Streams } from "./ecg_streams.ts";
+import type { EcgStream, Form } from "./ecg_stream.ts";
+import { EcgStreams } from "./ecg_streams.ts";
 import { type EcgTerms, StreamNames } from "./terms.ts";
 import { Watching } from "./watching.ts";
 
@@ -52,12 +52,12 @@ export interface EcgMeter {
 
 /** Everything that ECG sessions share. */
 export class EcgSessions {
-  readonly streams: Streams;
+  readonly streams: EcgStreams;
   /** Hears how well payloads were compressed, and what slow readers lost. */
   meter: EcgMeter | undefined;
 
   constructor(channels: Channels, readonly limits: Limits, readonly host: Host) {
-    this.streams = new Streams(channels, limits, host);
+    this.streams = new EcgStreams(channels, limits, host);
   }
 
   /** Serves links on these terms. */
@@ -95,12 +95,12 @@ class EcgSession implements LinkEvents {
   ) {
     const { limits, host, streams } = shared;
     const burst = limits.burstSeconds;
-    const clock = () => host.now();
+    const now = () => host.now();
     this.#watching = new Watching(link, terms.grant.tenant, streams, {
       ping: () => this.#encode(MessageType.PING, null),
-      gap: (gap, room) => {
+      gap: (gap, ecgStream) => {
         shared.meter?.missed(gap.messages);
-        return this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, room));
+        return this.#encode(MessageType.SUBSCRIPTION_ACK, this.#gap(gap, ecgStream));
       },
       sealed: (stream) =>
         this.#encode(MessageType.SUBSCRIPTION_ACK, {
@@ -109,10 +109,10 @@ class EcgSession implements LinkEvents {
           message: "This stream is encrypted, which only version 3 carries.",
         }),
     });
-    this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, clock);
-    this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, clock);
-    this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, clock);
-    this.#warnings = new Bucket(1, 1, clock);
+    this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, now);
+    this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, now);
+    this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, now);
+    this.#warnings = new Bucket(1, 1, now);
     this.#names = new StreamNames(terms.stream, limits.streamNameBytes);
     this.#publishing = new Publishing(terms, this.#names, streams, this.#bytes);
     this.#tell(MessageType.PROTOCOL_NEGOTIATION, {
@@ -220,13 +220,13 @@ class EcgSession implements LinkEvents {
       throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
     }
     let past: readonly Past[] = [];
-    watching.subscribe(stream, this.#form, this.#modern, (room) => {
-      past = this.#past(room, seconds);
+    watching.subscribe(stream, this.#form, this.#modern, (ecgStream) => {
+      past = this.#past(ecgStream, seconds);
       this.#tell(MessageType.SUBSCRIPTION_ACK, {
         stream,
         status: "subscribed",
         ...(seconds > 0 ? { history: past.length } : {}),
-        ...this.#scales(room),
+        ...this.#scales(ecgStream),
       });
     }, () => {
       for (const { message, publication } of past) {
@@ -236,12 +236,14 @@ class EcgSession implements LinkEvents {
   }
 
   /** The last seconds of a stream in the peer's form; they count as bytes that it asked for. */
-  #past(room: Room, seconds: number): Past[] {
+  #past(ecgStream: EcgStream, seconds: number): Past[] {
     if (seconds === 0) return [];
     const { version, packed } = this.#form;
     const { history } = this.shared.streams;
     const past = [];
-    for (const publication of history.last(this.terms.grant.tenant, room.key, 1000 * seconds)) {
+    for (
+      const publication of history.last(this.terms.grant.tenant, ecgStream.key, 1000 * seconds)
+    ) {
       const limit = this.shared.limits.payloadBytes;
       const compress = version !== Version.V1;
       const message = (packed ? publication : publication.unpacked(limit, compress)).as(version);
@@ -250,14 +252,14 @@ class EcgSession implements LinkEvents {
     return past;
   }
 
-  #scales(room: Room | undefined): { scales?: readonly Scale[] } {
-    const scales = this.#form.packed ? room?.scales ?? [] : [];
+  #scales(ecgStream: EcgStream | undefined): { scales?: readonly Scale[] } {
+    const scales = this.#form.packed ? ecgStream?.scales ?? [] : [];
     return scales.length > 0 ? { scales } : {};
   }
 
-  #gap({ stream, messages, samples, from, to, explains }: Gap, room: Room | undefined) {
-    const scales = explains ? this.#scales(room) : {};
-    return { stream, status: "gap", messages, samples, from, to, ...scales };
+  #gap({ source, messages, count, from, to, explains }: Gap, ecgStream: EcgStream | undefined) {
+    const scales = explains ? this.#scales(ecgStream) : {};
+    return { stream: source, status: "gap", messages, samples: count, from, to, ...scales };
   }
 
   #unsubscribe(stream: string): void {
@@ -278,7 +280,7 @@ class EcgSession implements LinkEvents {
     const capabilities = names(payload, "capabilities");
     this.#modern = field(payload, "capabilities") !== undefined;
     this.#batches = capabilities.includes("batch");
-    this.#watching.outbox.batches = this.#batches;
+    this.#watching.outbox.batchBytes = this.#batches ? MAX_BATCH : 0;
     this.#speak({ version, packed: capabilities.includes("packed-signal") });
   }
 

@@ -70,8 +70,8 @@ export const joinForm = (
   alone: boolean,
 ): Membership => channels.join(channelName(form, key), member, alone);
 
-export class Room {
-  /** Sessions that need this room to be remembered. */
+export class EcgStream {
+  /** Sessions that need this stream to be remembered. */
   users = 0;
   readonly #scales = new Map<number, Scale>();
   /** Watchers that would get nothing of an ENCRYPTED message, and do not know why. */

@@ -9,7 +9,7 @@ import { History } from "../../channel/history.ts";
 import type { Host } from "../../host.ts";
 import type { Limits } from "../../limits.ts";
 import type { Publication } from "./publication.ts";
-import { fanOut, Room } from "./ecg_stream.ts";
+import { EcgStream, fanOut } from "./ecg_stream.ts";
 
 /** A watcher that is served without counting, and asked now and then whether it keeps up. */
 export interface Trusted {
@@ -21,13 +21,12 @@ export interface Trusted {
 const ROUND_MS = 250;
 const ASKED_PER_SECOND = 5_000;
 
-export class Streams {
-  readonly #rooms = new Map<string, Room>();
+export class EcgStreams {
+  readonly #rooms = new Map<string, EcgStream>();
   readonly #trusted = new Set<Trusted>();
   readonly history: History<Publication>;
   #publishedSinceRound = false;
   #round: (() => void) | undefined;
-  #soon: (() => void)[] = [];
 
   constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {
     this.history = new History(
@@ -40,35 +39,35 @@ export class Streams {
     );
   }
 
-  /** Streams that somebody watches or explains. */
+  /** EcgStreams that somebody watches or explains. */
   get size(): number {
     return this.#rooms.size;
   }
 
-  /** The room of a stream for one more user, who must release it. */
-  enter(tenant: string, stream: string): Room {
-    const key = roomKey(tenant, stream);
-    let room = this.#rooms.get(key);
-    if (!room) {
-      room = new Room(key, stream, this.channels, this.limits.payloadBytes);
-      this.#rooms.set(key, room);
+  /** A stream for one more user, who must release it. */
+  enter(tenant: string, stream: string): EcgStream {
+    const key = streamKey(tenant, stream);
+    let ecgStream = this.#rooms.get(key);
+    if (!ecgStream) {
+      ecgStream = new EcgStream(key, stream, this.channels, this.limits.payloadBytes);
+      this.#rooms.set(key, ecgStream);
     }
-    room.users++;
-    return room;
+    ecgStream.users++;
+    return ecgStream;
   }
 
-  release(room: Room): void {
-    if (--room.users === 0) this.#rooms.delete(room.key);
+  release(ecgStream: EcgStream): void {
+    if (--ecgStream.users === 0) this.#rooms.delete(ecgStream.key);
   }
 
-  /** The room of a stream, if anybody needs it. */
-  room(tenant: string, stream: string): Room | undefined {
-    return this.#rooms.get(roomKey(tenant, stream));
+  /** A stream, if anybody needs it. */
+  find(tenant: string, stream: string): EcgStream | undefined {
+    return this.#rooms.get(streamKey(tenant, stream));
   }
 
   /** To the watchers of a stream, and into its history. */
   publish(tenant: string, stream: string, publication: Publication, from: Member): void {
-    const key = roomKey(tenant, stream);
+    const key = streamKey(tenant, stream);
     this.history.push(tenant, key, publication, publication.bytes);
     this.#rooms.get(key)?.publish(publication, from);
     this.#published();
@@ -86,17 +85,6 @@ export class Streams {
 
   distrust(watcher: Trusted): void {
     this.#trusted.delete(watcher);
-  }
-
-  /** Runs after this turn, one timer for all. */
-  soon(run: () => void): void {
-    this.#soon.push(run);
-    if (this.#soon.length > 1) return;
-    this.host.after(0, () => {
-      const due = this.#soon;
-      this.#soon = [];
-      for (const run of due) run();
-    });
   }
 
   #published(): void {
@@ -120,4 +108,4 @@ export class Streams {
 }
 
 // A tenant holds no "/", so tenants and streams cannot be taken for each other.
-const roomKey = (tenant: string, stream: string): string => `${tenant}/${stream}`;
+const streamKey = (tenant: string, stream: string): string => `${tenant}/${stream}`;

@@ -28,10 +28,10 @@ export class Publication {
     private readonly opened: OpenMessage,
     private readonly scale: Scale | undefined,
     private readonly now: bigint,
-    { stream, samples, explains }: Omit<Extent, "time">,
+    { source, count, explains }: Omit<Extent, "time">,
   ) {
-    this.delivery = isAlert(opened) ? "alert" : "stream";
-    this.extent = { stream, samples, time: opened.timestamp ?? now, explains: explains ?? false };
+    this.delivery = isAlert(opened) ? "alert" : "live";
+    this.extent = { source, count, time: opened.timestamp ?? now, explains: explains ?? false };
   }
 
   get sealed(): boolean {

@@ -13,8 +13,8 @@ import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Bucket } from "../rate.ts";
 import { EcgFault } from "./fault.ts";
 import { type Contents, contentsOf, Publication } from "./publication.ts";
-import type { Room } from "./ecg_stream.ts";
-import type { Streams } from "./ecg_streams.ts";
+import type { EcgStream } from "./ecg_stream.ts";
+import type { EcgStreams } from "./ecg_streams.ts";
 import type { EcgTerms, StreamNames } from "./terms.ts";
 
 /** Bytes of a float in a list, which is what a packed sample counts as. */
@@ -23,14 +23,14 @@ const FLOAT_BYTES = 9;
 const NO_CONTENTS: Contents = { samples: 0, packedSamples: 0 };
 
 export class Publishing {
-  /** Streams whose scale it brought, the latest last. */
-  readonly #explained = new Set<Room>();
+  /** EcgStreams whose scale it brought, the latest last. */
+  readonly #explained = new Set<EcgStream>();
 
   /** `bytes`: what the link may bring. */
   constructor(
     private readonly terms: EcgTerms,
     private readonly names: StreamNames,
-    private readonly streams: Streams,
+    private readonly streams: EcgStreams,
     private readonly bytes: Bucket,
   ) {}
 
@@ -50,8 +50,8 @@ export class Publishing {
     const scale = this.#scaleOf(stream, contents);
     const { streams } = this;
     const publication = new Publication(message, opened, scale, streams.host.unixMicros(), {
-      stream: broadcast ? null : stream,
-      samples: contents.samples,
+      source: broadcast ? null : stream,
+      count: contents.samples,
       explains: contents.scale !== undefined,
     });
     if (broadcast) streams.broadcast(grant.tenant, publication, from);
@@ -60,7 +60,7 @@ export class Publishing {
 
   /** The link is gone. */
   leave(): void {
-    for (const room of this.#explained) this.streams.release(room);
+    for (const ecgStream of this.#explained) this.streams.release(ecgStream);
     this.#explained.clear();
   }
 
@@ -70,19 +70,19 @@ export class Publishing {
     const { streams } = this;
     const { tenant } = this.terms.grant;
     if (scale) {
-      const room = streams.enter(tenant, stream);
-      room.learn(scale);
-      if (this.#explained.has(room)) streams.release(room);
+      const ecgStream = streams.enter(tenant, stream);
+      ecgStream.learn(scale);
+      if (this.#explained.has(ecgStream)) streams.release(ecgStream);
       // Again, so that it comes last.
-      this.#explained.delete(room);
-      this.#explained.add(room);
+      this.#explained.delete(ecgStream);
+      this.#explained.add(ecgStream);
       const [oldest] = this.#explained;
       if (this.#explained.size > streams.limits.streamsPerLink) {
         this.#explained.delete(oldest!);
         streams.release(oldest!);
       }
     }
-    const known = streams.room(tenant, stream)?.scale(scaleId);
+    const known = streams.find(tenant, stream)?.scale(scaleId);
     if (!known) throw new EcgFault(ErrorCode.MISSING_FIELDS, `scale ${scaleId}`);
     if (known.leads.length !== leads) {
       throw new EcgFault(ErrorCode.INVALID_DATA, `scale ${scaleId} has other leads`);

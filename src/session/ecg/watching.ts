@@ -12,22 +12,22 @@ import type { Link, Message } from "../../link/link.ts";
 import type { Gap } from "../backlog.ts";
 import { Credit, DEAF_MS } from "../credit.ts";
 import { Outbox } from "../outbox.ts";
-import { type Form, joinForm, type Room, type Watcher } from "./ecg_stream.ts";
-import type { Streams, Trusted } from "./ecg_streams.ts";
+import { type EcgStream, type Form, joinForm, type Watcher } from "./ecg_stream.ts";
+import type { EcgStreams, Trusted } from "./ecg_streams.ts";
 
 const GRACE_MS = 1_000;
 
 /** Words that the session finds. */
 export interface Phrases {
   ping(): Message;
-  gap(gap: Gap, room: Room | undefined): Message;
+  gap(gap: Gap, ecgStream: EcgStream | undefined): Message;
   sealed(stream: string): Message;
 }
 
 export class Watching implements Watcher, Trusted {
   readonly outbox: Outbox;
   readonly #credit: Credit;
-  readonly #subscriptions = new Map<string, { room: Room; membership: Membership }>();
+  readonly #subscriptions = new Map<string, { ecgStream: EcgStream; membership: Membership }>();
   #broadcasts: Membership | undefined;
   /** The runtime's topics serve it. */
   #trusted = false;
@@ -37,7 +37,7 @@ export class Watching implements Watcher, Trusted {
   constructor(
     readonly link: Link,
     private readonly tenant: string,
-    private readonly streams: Streams,
+    private readonly streams: EcgStreams,
     private readonly phrases: Phrases,
   ) {
     const { limits, host } = streams;
@@ -54,9 +54,9 @@ export class Watching implements Watcher, Trusted {
         });
         return phrases.ping();
       },
-      soon: (run) => streams.soon(run),
+      afterTurn: (run) => host.afterTurn(run),
       after: (ms, run) => host.after(ms, run),
-      gap: (gap) => phrases.gap(gap, this.#subscriptions.get(gap.stream ?? "")?.room),
+      gap: (gap) => phrases.gap(gap, this.#subscriptions.get(gap.source ?? "")?.ecgStream),
     });
   }
 
@@ -94,17 +94,20 @@ export class Watching implements Watcher, Trusted {
     stream: string,
     form: Form,
     askNow: boolean,
-    answer: (room: Room) => void,
-    past: (room: Room) => void,
+    answer: (ecgStream: EcgStream) => void,
+    past: (ecgStream: EcgStream) => void,
   ): void {
     const known = this.#subscriptions.get(stream);
-    const room = known?.room ?? this.streams.enter(this.tenant, stream);
-    answer(room);
+    const ecgStream = known?.ecgStream ?? this.streams.enter(this.tenant, stream);
+    answer(ecgStream);
     if (askNow) this.outbox.ask();
     else this.#stopGrace ??= this.streams.host.after(GRACE_MS, () => this.#credit.begin());
-    past(room);
+    past(ecgStream);
     if (known) return;
-    this.#subscriptions.set(stream, { room, membership: room.join(this, form, !this.#trusted) });
+    this.#subscriptions.set(stream, {
+      ecgStream,
+      membership: ecgStream.join(this, form, !this.#trusted),
+    });
     this.#joinBroadcasts(form);
   }
 
@@ -113,7 +116,7 @@ export class Watching implements Watcher, Trusted {
     if (!subscription) return;
     this.#subscriptions.delete(stream);
     subscription.membership.leave();
-    this.streams.release(subscription.room);
+    this.streams.release(subscription.ecgStream);
     this.outbox.forget(stream);
     if (this.#subscriptions.size > 0) return;
     this.#broadcasts?.leave();
@@ -124,7 +127,7 @@ export class Watching implements Watcher, Trusted {
   reform(form: Form): void {
     for (const subscription of this.#subscriptions.values()) {
       subscription.membership.leave();
-      subscription.membership = subscription.room.join(this, form, !this.#trusted);
+      subscription.membership = subscription.ecgStream.join(this, form, !this.#trusted);
     }
     if (!this.#broadcasts) return;
     this.#broadcasts.leave();

@@ -60,7 +60,7 @@ export type FrameErrorCode =
   | "RESERVED_BITS";
 
 /** One frame, with its flags read. `payload` is a view of the message. */
-export interface Frame {
+export interface BlazeFrame {
   readonly type: FrameType;
   readonly compressed: boolean;
   readonly encrypted: boolean;
@@ -99,7 +99,7 @@ export const flagsFit = (flags: number, reading: Reading): boolean =>
   reading === "legend" ? (flags & 0x30) === 0 : (flags & 0x60) === 0x40;
 
 /** Reads one frame. Throws {@linkcode FrameErrorCode}; a wrong reserved bit is `RESERVED_BITS`. */
-export function decodeFrame(message: Uint8Array, reading: Reading = "legend"): Frame {
+export function decodeFrame(message: Uint8Array, reading: Reading = "legend"): BlazeFrame {
   const header = headerSize(message);
   const flags = message[2]!;
   if (!flagsFit(flags, reading)) throw new WireError("RESERVED_BITS", 2);

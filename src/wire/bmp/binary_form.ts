@@ -14,7 +14,7 @@
  */
 import { fault, idField, idOctets, lengthField, lengthText, octets } from "./field.ts";
 import type { BmpErrorCode, Form, Head, Kind } from "./bmp_frame.ts";
-import type { Limits } from "./bmp_limits.ts";
+import type { BmpLimits } from "./bmp_limits.ts";
 
 const OPEN = 0x00, CLOSE = 0x01;
 
@@ -48,7 +48,7 @@ export function binaryForm(
   bytes: Uint8Array,
   start: number,
   end: number,
-  limits: Limits,
+  limits: BmpLimits,
 ): Form | undefined {
   const idEnd = closes(bytes, start, end, start, limits.idBytes, "ID_TOO_LONG");
   if (idEnd < 0) return;
@@ -68,7 +68,7 @@ export function readBinaryHead(
   bytes: Uint8Array,
   start: number,
   end: number,
-  limits: Limits,
+  limits: BmpLimits,
   form: Form,
 ): Head | undefined {
   const idEnd = closes(bytes, start, end, start, limits.idBytes, "ID_TOO_LONG");

@@ -6,7 +6,7 @@
 import { binaryForm, readBinaryHead } from "./binary_form.ts";
 import { fault, octets } from "./field.ts";
 import { carriesPayload, type Form, type Head } from "./bmp_frame.ts";
-import { headerBytes, LIMITS, type Limits } from "./bmp_limits.ts";
+import { BMP_LIMITS, type BmpLimits, headerBytes } from "./bmp_limits.ts";
 import { readTextHead } from "./text_form.ts";
 
 /**
@@ -27,8 +27,8 @@ export interface Piece {
   readonly last: boolean;
 }
 
-/** Limits that differ from {@linkcode LIMITS}, and the form if it is known beforehand. */
-export interface DecoderOptions extends Partial<Limits> {
+/** BmpLimits that differ from {@linkcode BMP_LIMITS}, and the form if it is known beforehand. */
+export interface BmpDecoderOptions extends Partial<BmpLimits> {
   /** A client knows what its server speaks. Without it the first bytes of the peer decide. */
   readonly form?: Form;
 }
@@ -36,8 +36,8 @@ export interface DecoderOptions extends Partial<Limits> {
 const NOTHING = new Uint8Array(0);
 
 /** Reads one direction of one connection. Holds at most one unfinished header. */
-export class Decoder {
-  readonly #limits: Limits;
+export class BmpDecoder {
+  readonly #limits: BmpLimits;
   #form: Form | undefined;
   /** The start of a header that was cut, in a buffer for the longest one. */
   #cut: Uint8Array | undefined;
@@ -49,9 +49,9 @@ export class Decoder {
   #acked = "";
   #error: unknown;
 
-  constructor({ form, ...limits }: DecoderOptions = {}) {
+  constructor({ form, ...limits }: BmpDecoderOptions = {}) {
     this.#form = form;
-    this.#limits = { ...LIMITS, ...limits };
+    this.#limits = { ...BMP_LIMITS, ...limits };
   }
 
   /** How the peer writes frames; `undefined` until its first header is there. */

@@ -5,7 +5,7 @@
  */
 import type { Bytes } from "../bytes.ts";
 import { binaryControl, binaryHead } from "./binary_form.ts";
-import { carriesPayload, type Form, type Frame } from "./bmp_frame.ts";
+import { type BmpFrame, carriesPayload, type Form } from "./bmp_frame.ts";
 import { textHead } from "./text_form.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -17,7 +17,7 @@ const NOTHING = new Uint8Array(0);
  *
  * Throws `RangeError` for ids and sids that the form cannot carry and for a heartbeat in text form.
  */
-export function encode(form: Form, { kind, id, sid = "", payload = NOTHING }: Frame): Bytes {
+export function encode(form: Form, { kind, id, sid = "", payload = NOTHING }: BmpFrame): Bytes {
   if (!carriesPayload(kind)) {
     if (form === "text") return join(textHead(kind, id, 0), NOTHING);
     const control = binaryControl(form, kind, sid);

@@ -48,7 +48,7 @@ export interface Head {
 }
 
 /** A frame to write. */
-export interface Frame extends Pick<Head, "kind" | "id"> {
+export interface BmpFrame extends Pick<Head, "kind" | "id"> {
   /** As in {@linkcode Head}; empty if absent, and not written where the form has no place for it. */
   readonly sid?: string;
   /** Not written on `ack`, `eof` and `close`, whose few bytes the form dictates. */

@@ -6,7 +6,7 @@
  */
 
 /** Ceilings for one frame, in bytes. Each is checked before anything is kept. */
-export interface Limits {
+export interface BmpLimits {
   /** Stream id as UTF-8. Blazeio's own are `io_` and a counter. */
   readonly idBytes: number;
   /** Options. The longest that is known has 17. */
@@ -20,7 +20,7 @@ export interface Limits {
 }
 
 /** What holds unless told otherwise. */
-export const LIMITS: Limits = {
+export const BMP_LIMITS: BmpLimits = {
   idBytes: 64,
   optionsBytes: 32,
   sidBytes: 32,
@@ -29,5 +29,5 @@ export const LIMITS: Limits = {
 };
 
 /** Bytes of the longest header within the limits; text spends 18 on its marks, binary4 only 8. */
-export const headerBytes = (limits: Limits): number =>
+export const headerBytes = (limits: BmpLimits): number =>
   18 + limits.idBytes + limits.optionsBytes + limits.sidBytes + limits.lengthDigits;

@@ -5,7 +5,7 @@
  */
 import { utf8Bytes, utf8Text, WireError } from "../bytes.ts";
 import type { BmpErrorCode } from "./bmp_frame.ts";
-import type { Limits } from "./bmp_limits.ts";
+import type { BmpLimits } from "./bmp_limits.ts";
 
 /** An error of this codec. `offset` counts from the first byte of the frame. */
 export const fault = (code: BmpErrorCode, offset: number, detail?: string): WireError =>
@@ -47,7 +47,7 @@ export function lengthField(
   from: number,
   to: number,
   offset: number,
-  limits: Limits,
+  limits: BmpLimits,
 ): number {
   if (from === to) throw fault("BAD_LENGTH", offset, "no digits");
   let length = 0;

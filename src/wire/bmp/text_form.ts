@@ -14,7 +14,7 @@
  */
 import { fault, idField, idOctets, lengthField, lengthText, octets } from "./field.ts";
 import type { BmpErrorCode, Head, Kind } from "./bmp_frame.ts";
-import type { Limits } from "./bmp_limits.ts";
+import type { BmpLimits } from "./bmp_limits.ts";
 
 const COLON = 0x3a, LESS = 0x3c, GREATER = 0x3e, DASH = 0x2d;
 
@@ -80,7 +80,7 @@ export function readTextHead(
   bytes: Uint8Array,
   start: number,
   end: number,
-  limits: Limits,
+  limits: BmpLimits,
 ): Head | undefined {
   if (!opens(bytes, start, end, start)) return;
   const idAt = start + 3;

@@ -19,7 +19,7 @@ export const NO_CODE = 1005;
 export const MAX_REASON = MAX_CONTROL - 2;
 
 /** What a close frame says. */
-export interface Close {
+export interface CloseFrame {
   /** 1000–1003, 1007–1014, 3000–4999, or {@linkcode NO_CODE}. */
   readonly code: number;
   /** For people; often empty. */
@@ -60,7 +60,7 @@ export function encodeClose(code: number, reason = ""): Bytes {
  *
  * Throws {@linkcode FrameError} with `CLOSE_TRUNCATED`, `CLOSE_CODE` or `INVALID_UTF8`.
  */
-export function decodeClose(payload: Uint8Array, offset = 0): Close {
+export function decodeClose(payload: Uint8Array, offset = 0): CloseFrame {
   const [high, low] = payload;
   if (high === undefined) return { code: NO_CODE, reason: "" };
   if (low === undefined) throw new FrameError("CLOSE_TRUNCATED", offset);

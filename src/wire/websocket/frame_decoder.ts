@@ -13,29 +13,29 @@
  * @module
  */
 import type { Bytes } from "../bytes.ts";
-import { type Close, decodeClose } from "./close_frame.ts";
+import { type CloseFrame, decodeClose } from "./close_frame.ts";
 import { Gather } from "./gather.ts";
 import { applyMask } from "./mask.ts";
-import { Joiner, type Message } from "./joiner.ts";
+import { type JoinedMessage, Joiner } from "./joiner.ts";
 import { isControl, MAX_CONTROL, Opcode } from "./opcode.ts";
-import { FrameError, type Limits, type Violation } from "./violation.ts";
+import { FrameError, type FrameLimits, type Violation } from "./violation.ts";
 
 /** Who reads: a server takes masked frames only, a client frames without a mask only (5.1). */
 export type Role = "server" | "client";
 
 /** What arrived. `data` may be a view of the chunk: copy what must outlive it. */
 export type FrameEvent =
-  | Message
+  | JoinedMessage
   | { readonly type: "ping"; readonly data: Bytes }
   | { readonly type: "pong"; readonly data: Bytes }
-  | { readonly type: "close" } & Close;
+  | { readonly type: "close" } & CloseFrame;
 
 type State = "opcode" | "length" | "length16" | "length64" | "mask" | "payload" | "ended";
 
 const none: Bytes = new Uint8Array(0);
 
 /** One direction of one connection. */
-export class Decoder {
+export class FrameDecoder {
   readonly #masked: boolean;
   readonly #message: Joiner;
   #state: State = "opcode";
@@ -55,7 +55,7 @@ export class Decoder {
   readonly #key = new Uint8Array(4);
   readonly #control = new Gather();
 
-  constructor(role: Role, limits: Limits) {
+  constructor(role: Role, limits: FrameLimits) {
     this.#masked = role === "server";
     this.#message = new Joiner(limits);
   }

@@ -8,15 +8,15 @@
  */
 import { type Bytes, utf8Bytes } from "../bytes.ts";
 import { encodeClose, NO_CODE } from "./close_frame.ts";
-import { Decoder, type FrameEvent } from "./frame_decoder.ts";
+import { FrameDecoder, type FrameEvent } from "./frame_decoder.ts";
 import { encodeFrame } from "./frame_encoder.ts";
 import { Opcode } from "./opcode.ts";
-import { FrameError, type Limits } from "./violation.ts";
+import { FrameError, type FrameLimits } from "./violation.ts";
 
 /** Which side this is, what it may be made to keep, and where its frames go. */
-export type ConnectionOptions =
+export type FrameProtocolOptions =
   & {
-    readonly limits: Limits;
+    readonly limits: FrameLimits;
     /** Called with one whole frame, masked if need be. Must not throw. */
     readonly send: (frame: Bytes) => void;
   }
@@ -30,28 +30,28 @@ export type ConnectionOptions =
  * `open`: both may send. `closing`: our close is sent, the peer's is awaited. `closed`: nothing more
  * is sent or read; the stream below may end once the last frame has left.
  */
-export type ConnectionState = "open" | "closing" | "closed";
+export type FrameProtocolState = "open" | "closing" | "closed";
 
 /** One end of a WebSocket connection after its handshake. */
-export class Connection {
-  readonly #decoder: Decoder;
+export class FrameProtocol {
+  readonly #decoder: FrameDecoder;
   readonly #send: (frame: Bytes) => void;
   readonly #key: (() => Uint8Array) | undefined;
-  #state: ConnectionState = "open";
+  #state: FrameProtocolState = "open";
 
-  constructor(options: ConnectionOptions) {
-    this.#decoder = new Decoder(options.role, options.limits);
+  constructor(options: FrameProtocolOptions) {
+    this.#decoder = new FrameDecoder(options.role, options.limits);
     this.#send = options.send;
     this.#key = options.role === "client" ? options.key : undefined;
   }
 
   /** How far the closing handshake (7.1) has come. */
-  get state(): ConnectionState {
+  get state(): FrameProtocolState {
     return this.#state;
   }
 
   /**
-   * Reads a chunk as {@linkcode Decoder.push} does. A ping is answered before it is yielded, a close
+   * Reads a chunk as {@linkcode FrameDecoder.push} does. A ping is answered before it is yielded, a close
    * too: with its own code, or 1000 when it had none. While closing only the close is yielded, as a
    * browser's WebSocket does it.
    *

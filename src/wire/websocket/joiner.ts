@@ -8,23 +8,23 @@ import { type Bytes, utf8Text } from "../bytes.ts";
 import { Gather } from "./gather.ts";
 import { Opcode } from "./opcode.ts";
 import { Utf8Checker } from "./utf8.ts";
-import { FrameError, type Limits } from "./violation.ts";
+import { FrameError, type FrameLimits } from "./violation.ts";
 
 /** A whole message, all its fragments joined. */
-export type Message =
+export type JoinedMessage =
   | { readonly type: "message"; readonly opcode: "text"; readonly data: string }
   | { readonly type: "message"; readonly opcode: "binary"; readonly data: Bytes };
 
 /** The message under way. Offsets are positions in the stream, for the {@linkcode FrameError}s. */
 export class Joiner {
-  readonly #limits: Limits;
+  readonly #limits: FrameLimits;
   /** Text, binary, or 0 between messages. */
   #kind = 0;
   #fragments = 0;
   readonly #bytes = new Gather();
   readonly #utf8 = new Utf8Checker();
 
-  constructor(limits: Limits) {
+  constructor(limits: FrameLimits) {
     this.#limits = limits;
   }
 
@@ -53,7 +53,7 @@ export class Joiner {
    * A piece of its payload, `left` bytes before the end of a frame that is the last one if `fin`.
    * `offset`: the first byte of the piece. Answers the message when this was the end of it.
    */
-  add(piece: Bytes, left: number, fin: boolean, offset: number): Message | undefined {
+  add(piece: Bytes, left: number, fin: boolean, offset: number): JoinedMessage | undefined {
     const done = fin && left === 0;
     const text = this.#kind === Opcode.text;
     if (done && this.#bytes.length === 0) {
@@ -72,7 +72,7 @@ export class Joiner {
     this.#bytes.take();
   }
 
-  #finish(data: string | Bytes): Message {
+  #finish(data: string | Bytes): JoinedMessage {
     this.#kind = 0;
     this.#fragments = 0;
     return typeof data === "string"

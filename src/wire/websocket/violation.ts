@@ -33,11 +33,11 @@ export const violations = {
   CLOSE_CODE: 1002,
   /** A text message or a close reason that is not UTF-8 (8.1). */
   INVALID_UTF8: 1007,
-  /** One frame announces more than {@linkcode Limits.maxFrame} (10.4). */
+  /** One frame announces more than {@linkcode FrameLimits.maxFrame} (10.4). */
   FRAME_TOO_LARGE: 1009,
-  /** The frames of a message add up to more than {@linkcode Limits.maxMessage} (10.4). */
+  /** The frames of a message add up to more than {@linkcode FrameLimits.maxMessage} (10.4). */
   MESSAGE_TOO_LARGE: 1009,
-  /** A message comes in more than {@linkcode Limits.maxFragments} frames (10.4). */
+  /** A message comes in more than {@linkcode FrameLimits.maxFragments} frames (10.4). */
   TOO_MANY_FRAGMENTS: 1009,
 } as const;
 
@@ -45,7 +45,7 @@ export const violations = {
 export type Violation = keyof typeof violations;
 
 /** What one connection may make the reader keep. All are inclusive, all are required. */
-export interface Limits {
+export interface FrameLimits {
   /** Payload bytes of one data frame. Control frames have the RFC's own limit of 125. */
   readonly maxFrame: number;
   /** Payload bytes of one message, all its fragments together. */
