@@ -5,7 +5,8 @@
  * @module
  */
 import type { Bytes } from "../../wire/bytes.ts";
-import { type Clock, Endpoint, LOST } from "../endpoint.ts";
+import type { Clock } from "../clock.ts";
+import { Endpoint, LOST } from "../endpoint.ts";
 import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "../link.ts";
 import { Downstream } from "./downstream.ts";
 import { Upstream } from "./upstream.ts";
