@@ -4,7 +4,7 @@
  * @module
  */
 import { startRelay } from "../main.ts";
-import { BlazeClient, type BlazeGroup, Uuid } from "../src/client/mod.ts";
+import { BlazeGroup, Uuid } from "../src/client/mod.ts";
 import { encodeBody } from "../src/client/group/e2e/operation_body.ts";
 import { signChange } from "../src/client/group/e2e/change.ts";
 import { drawSecret, Epoch } from "../src/client/group/e2e/epoch.ts";
@@ -95,7 +95,7 @@ export async function group(): Promise<void> {
   );
 
   const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" });
-  const devices: BlazeGroup[] = [BlazeClient.create({ url: relay.url, database: "bugs" })];
+  const devices: BlazeGroup[] = [BlazeGroup.create({ url: relay.url, database: "bugs" })];
   await devices[0]!.ready;
   for (let i = 0; i < 1_000; i++) {
     await devices[0]!.collection("bugs").insert({ ...bug, priority: i });
@@ -103,7 +103,7 @@ export async function group(): Promise<void> {
   const secretText = (await devices[0]!.secret())!;
   for (let i = 1; i <= 10; i++) {
     began = performance.now();
-    const device = BlazeClient.open({ url: relay.url, secret: secretText });
+    const device = BlazeGroup.open({ url: relay.url, secret: secretText });
     devices.push(device);
     await device.ready;
     const joined = performance.now() - began;

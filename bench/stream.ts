@@ -15,7 +15,7 @@ const PINGS = 500;
 const BURST = 50_000;
 /** Messages under way at once. */
 const WINDOW = 1_000;
-const transports = ["websocket", "stream"] as const;
+const transports = ["websocket", "http"] as const;
 type Transport = typeof transports[number];
 
 /** Runs everything. Answers false when a frame came out other than it went in. */

@@ -65,6 +65,25 @@ test("imports go along the arrows only", () => {
   assertEquals(wrong, []);
 });
 
+test("inside the client, pairs know no groups, and neither knows what carries it", () => {
+  const above: [string, string][] = [
+    ["pair", "group"],
+    ["ecg", "pair"],
+    ["ecg", "group"],
+    ["bmp", "pair"],
+    ["transport", "pair"],
+    ["transport", "group"],
+    ["transport", "ecg"],
+  ];
+  const wrong = above.flatMap(([room, other]) =>
+    list(`src/client/${room}`).flatMap((file) =>
+      own(file).filter((target) => target.startsWith(`src/client/${other}/`))
+        .map((target) => `${file} imports ${target}`)
+    )
+  );
+  assertEquals(wrong, []);
+});
+
 test("imports make no circle", () => {
   const open = new Set<string>();
   const done = new Set<string>();

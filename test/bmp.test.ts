@@ -11,7 +11,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Relay, startRelay } from "../main.ts";
-import { BlazeClient } from "../src/client/pair/pair_client.ts";
+import { BlazePair } from "../src/client/pair/pair_client.ts";
 import { BmpConnection, type BmpOptions } from "../src/client/bmp/bmp_connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
 import { ConfigError, readConfig } from "../src/config.ts";
@@ -316,7 +316,7 @@ test("openStream gives two web streams", () =>
 test("a WebSocket runs in a stream, over TCP, over another WebSocket, and over an HTTP stream", () =>
   withRelay(async (relay) => {
     const url = `${relay.url}/bmp`;
-    const stream = { url, transport: "stream" } as const;
+    const stream = { url, transport: "http" } as const;
     for (const options of [{ dial: local(relay.bmpPort!) }, { url }, stream]) {
       await withClient(options, async (bmp) => {
         const socket = new Socket("ws://relay/echo", ["blaze-relay"], { transport: bmp.transport });
@@ -348,7 +348,7 @@ test("two hundred databases sync through one TCP connection", () =>
       const url = "ws://relay";
       const pairs = Array.from({ length: 100 }, (_, n) =>
         [0, 1].map(() =>
-          BlazeClient.open({ url, database: `db-${n}`, transport: bmp.transport })
+          BlazePair.open({ url, database: `db-${n}`, transport: bmp.transport })
         ));
       try {
         await Promise.all(pairs.flat().map((client) => client.ready));

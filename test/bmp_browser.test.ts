@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { BlazeClient } from "../src/client/mod.ts";
+import { BlazePair } from "../src/client/mod.ts";
 import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -21,10 +21,10 @@ test("a page fetches and pairs through one BMP connection over /bmp", needsBrows
       withBrowser(async (browser) => {
         const page = await browser.newPage();
         await page.goto(address);
-        const device = BlazeClient.open({ url, database: "bugs" });
+        const device = BlazePair.open({ url, database: "bugs" });
         const arrivals = device[Symbol.asyncIterator]();
         const inPage = page.evaluate(async (url) => {
-          const { BlazeClient, BmpConnection } = await import("/blaze.js" as string);
+          const { BlazePair, BmpConnection } = await import("/blaze.js" as string);
           const bmp = await BmpConnection.open({ url: `${url}/bmp` });
           const status = await (await bmp.fetch("/health")).json();
           const lengths = await Promise.all(
@@ -32,7 +32,7 @@ test("a page fetches and pairs through one BMP connection over /bmp", needsBrows
               (await (await bmp.fetch("/limits")).text()).length),
           );
           const options = { url: "ws://relay", database: "bugs", transport: bmp.transport };
-          const device = BlazeClient.open(options);
+          const device = BlazePair.open(options);
           const loop = device[Symbol.asyncIterator]();
           const { code } = await device.ready;
           await device.collection("bugs").insert({ title: "from the page" });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { BlazeClient, EcgClient } from "../src/client/mod.ts";
+import { BlazePair, EcgClient } from "../src/client/mod.ts";
 import { root } from "../tools/runtimes.ts";
 import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -38,11 +38,11 @@ test(
         withBrowser(async (browser) => {
           const page = await browser.newPage();
           await page.goto(address);
-          const device = BlazeClient.open({ url, database: "bugs", compress: "always" });
+          const device = BlazePair.open({ url, database: "bugs", compress: "always" });
           const arrivals = device[Symbol.asyncIterator]();
           const inPage = page.evaluate(async (url) => {
-            const { BlazeClient } = await import("/blaze.js" as string);
-            const device = BlazeClient.open({ url, database: "bugs", compress: "always" });
+            const { BlazePair } = await import("/blaze.js" as string);
+            const device = BlazePair.open({ url, database: "bugs", compress: "always" });
             const loop = device[Symbol.asyncIterator]();
             const { code } = await device.ready;
             await device.collection("bugs").insert({ title: "from the page ".repeat(20) });

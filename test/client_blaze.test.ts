@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Pairing, type Partner } from "../src/client/pair/pairing.ts";
-import { BlazeClient, type BlazeStatus, ConnectionClosed, Uuid } from "../src/client/mod.ts";
+import { BlazePair, ConnectionClosed, type PairStatus, Uuid } from "../src/client/mod.ts";
 import { MemoryPeer } from "../src/link/memory_link.ts";
 import type { Message } from "../src/link/link.ts";
 import { sameBytes, utf8Bytes } from "../src/wire/bytes.ts";
@@ -348,11 +348,11 @@ test("no two frames have the same nonce, and none holds the text", () => {
 
 // -- The client against a real relay
 
-test("BlazeClient syncs inserts, updates and deletes, both ways", () =>
+test("BlazePair syncs inserts, updates and deletes, both ways", () =>
   withRelay(async ({ url }) => {
     const [a, b] = [
-      BlazeClient.open({ url, database: "bugs" }),
-      BlazeClient.open({ url, database: "bugs" }),
+      BlazePair.open({ url, database: "bugs" }),
+      BlazePair.open({ url, database: "bugs" }),
     ];
     const [toA, toB] = [a[Symbol.asyncIterator](), b[Symbol.asyncIterator]()];
     const { id } = await a.collection("bugs").insert({ title: "Crash", priority: 5 });
@@ -372,17 +372,17 @@ test("BlazeClient syncs inserts, updates and deletes, both ways", () =>
     assertEquals((await toB.next()).done, true);
   }));
 
-test("BlazeClient comes back by itself when its partner does", () =>
+test("BlazePair comes back by itself when its partner does", () =>
   withRelay(async ({ url }) => {
     const backoff = { first: 1, most: 5 };
     const node = Uuid.parse(crypto.randomUUID());
-    const b = BlazeClient.open({ url, database: "bugs", backoff });
-    const first = BlazeClient.open({ url, database: "bugs", node, backoff });
+    const b = BlazePair.open({ url, database: "bugs", backoff });
+    const first = BlazePair.open({ url, database: "bugs", node, backoff });
     const code = (await b.ready).code;
-    const statuses: BlazeStatus["kind"][] = [];
+    const statuses: PairStatus["kind"][] = [];
     b.onStatus(({ kind }) => statuses.push(kind));
     first.close();
-    const again = BlazeClient.open({ url, database: "bugs", node, backoff });
+    const again = BlazePair.open({ url, database: "bugs", node, backoff });
     const arrivals = b[Symbol.asyncIterator]();
     // Said while nobody was there: it waits for the key.
     await again.collection("bugs").insert({ title: "back" });
@@ -393,9 +393,9 @@ test("BlazeClient comes back by itself when its partner does", () =>
     b.close();
   }));
 
-test("BlazeClient and a literal client understand each other, with thirty digits", () =>
+test("BlazePair and a literal client understand each other, with thirty digits", () =>
   withRelay(async ({ url }) => {
-    const device = BlazeClient.open({ url, database: "bugs" });
+    const device = BlazePair.open({ url, database: "bugs" });
     const arrivals = device[Symbol.asyncIterator]();
     const literal = new LiteralClient("bugs");
     const link = await TestSocket.connect({ url }, "/sync/bugs");
@@ -415,33 +415,33 @@ test("BlazeClient and a literal client understand each other, with thirty digits
     link.close();
   }));
 
-test("BlazeClient ends when a token is refused, and says what to do", () =>
+test("BlazePair ends when a token is refused, and says what to do", () =>
   withRelay(async ({ url }) => {
-    const device = BlazeClient.open({ url, database: "bugs", token: "wrong-token-wrong-token" });
+    const device = BlazePair.open({ url, database: "bugs", token: "wrong-token-wrong-token" });
     const error = await assertRejects(() => device.ready, ConnectionClosed, "not valid");
     assertEquals(error.code, 4401);
     await assertRejects(() => device.collection("bugs").insert({}), ConnectionClosed);
   }, { token: "correct-horse-battery" }));
 
-test("BlazeClient ends with its signal, and its loops with it", () =>
+test("BlazePair ends with its signal, and its loops with it", () =>
   withRelay(async ({ url }) => {
     const controller = new AbortController();
-    const device = BlazeClient.open({ url, database: "bugs", signal: controller.signal });
+    const device = BlazePair.open({ url, database: "bugs", signal: controller.signal });
     const loop = device[Symbol.asyncIterator]();
     const waiting = loop.next();
     controller.abort();
     assertEquals((await waiting).done, true);
     await assertRejects(() => device.ready, ConnectionClosed);
     device.close();
-    const late = BlazeClient.open({ url, database: "bugs", signal: AbortSignal.abort() });
+    const late = BlazePair.open({ url, database: "bugs", signal: AbortSignal.abort() });
     await assertRejects(() => late.ready, ConnectionClosed);
   }));
 
-test("BlazeClient refuses names that no database can have, before it connects", () => {
+test("BlazePair refuses names that no database can have, before it connects", () => {
   for (const database of ["", "a:b", "x".repeat(128)]) {
     let thrown: unknown;
     try {
-      BlazeClient.open({ url: "ws://127.0.0.1:9", database });
+      BlazePair.open({ url: "ws://127.0.0.1:9", database });
     } catch (error) {
       thrown = error;
     }

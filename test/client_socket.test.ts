@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { BlazeClient, EcgClient } from "../src/client/mod.ts";
+import { BlazePair, EcgClient } from "../src/client/mod.ts";
 import { Socket, type SocketOptions } from "../src/client/socket.ts";
 import type { Carrier, CarrierEvents, Transport } from "../src/client/transport/carrier.ts";
 import { fallbackTransport } from "../src/client/transport/fallback_transport.ts";
@@ -22,7 +22,7 @@ import { FakeHost } from "./kit/fake_host.ts";
 import { dice, seed } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
 
-const kinds = ["websocket", "stream"] as const;
+const kinds = ["websocket", "http"] as const;
 
 const once = <K extends keyof WebSocketEventMap>(
   socket: WebSocket,
@@ -159,7 +159,7 @@ for (const transport of kinds) {
 
 test("Socket gives every message of a chunk a turn of its own", async () => {
   await withRelay(async (relay) => {
-    const socket = await echo(relay.url, { transport: "stream" });
+    const socket = await echo(relay.url, { transport: "http" });
     for (let i = 0; i < 10; i++) socket.send(Uint8Array.of(i));
     for (let i = 0; i < 10; i++) {
       assertEquals(new Uint8Array((await once(socket, "message")).data), Uint8Array.of(i));
@@ -177,7 +177,7 @@ test("Socket refuses addresses as a WebSocket does", () => {
 test("Socket is told by a stream why it was refused", async () => {
   await withRelay(async (relay) => {
     const socket = new Socket(`${relay.url}/echo`, subprotocols("not-the-token-at-all"), {
-      transport: "stream",
+      transport: "http",
     });
     const { code, reason } = await once(socket, "close");
     assertEquals([code, reason], [4401, "This token is not valid."]);
@@ -198,7 +198,7 @@ for (const [name, spoil] of Object.entries(obstacles)) {
       const second = await echo(url, options);
       await close(second);
       assertEquals(requests.filter((line) => line.startsWith("GET /echo")).length, 1);
-      assertEquals(options.memory.get(new URL(url.replace("http", "ws")).origin), "stream");
+      assertEquals(options.memory.get(new URL(url.replace("http", "ws")).origin), "http");
     });
   });
 }
@@ -235,7 +235,7 @@ test("Socket works through a proxy that holds responses back until they are whol
   await withRelay(async (relay) => {
     const between = await bufferingProxy(relay.url);
     try {
-      const socket = await echo(between.url, { transport: "stream", patienceMs: 200 });
+      const socket = await echo(between.url, { transport: "http", patienceMs: 200 });
       for (let i = 0; i < 5; i++) await converse(socket, [new Uint8Array(1000).fill(i)]);
       assertEquals((await close(socket)).code, 1000);
       const asked = between.requests.filter((line) => line.startsWith("GET")).length;
@@ -335,7 +335,7 @@ function fallback(memory: TransportMemory = inMemory()) {
   const open = () =>
     fallbackTransport({
       websocket: websocket.transport,
-      stream: stream.transport,
+      http: stream.transport,
       memory,
       upgradeMs: 60_000,
       cutMs: 60_000,
@@ -361,7 +361,7 @@ test("fallbackTransport tells one end when both fail, and remembers neither", ()
 
 test("fallbackTransport goes back to WebSocket when the stream it remembers fails", () => {
   const memory = inMemory();
-  memory.set("ws://relay", "stream");
+  memory.set("ws://relay", "http");
   const { websocket, stream, told, open } = fallback(memory);
   open();
   assertEquals(websocket.events.length, 0);
@@ -373,7 +373,7 @@ test("fallbackTransport goes back to WebSocket when the stream it remembers fail
 
 test("fallbackTransport takes the relay's own refusal for an answer", () => {
   const memory = inMemory();
-  memory.set("ws://relay", "stream");
+  memory.set("ws://relay", "http");
   const { websocket, stream, told, open } = fallback(memory);
   open();
   stream.events[0]!.closed(4401, "", false);
@@ -383,7 +383,7 @@ test("fallbackTransport takes the relay's own refusal for an answer", () => {
 
 test("fallbackTransport suspects a proxy only where a WebSocket ended unasked and unheard", () => {
   const ends: [name: string, how: (events: CarrierEvents, carrier: Carrier) => void, string][] = [
-    ["cut", (events) => events.closed(1006, "", false), "stream"],
+    ["cut", (events) => events.closed(1006, "", false), "http"],
     ["closed by the relay", (events) => events.closed(1012, "", true), "websocket"],
     ["cut after a message", (events) => {
       events.message("x");
@@ -407,11 +407,11 @@ test("fallbackTransport suspects a proxy only where a WebSocket ended unasked an
 test("inMemory gives WebSockets another chance after ten minutes, however often streams worked", () => {
   let now = 0;
   const memory = inMemory(() => now);
-  memory.set("ws://a", "stream");
+  memory.set("ws://a", "http");
   memory.set("ws://b", "websocket");
   now = 599_000;
-  memory.set("ws://a", "stream");
-  assertEquals([memory.get("ws://a"), memory.get("ws://b")], ["stream", "websocket"]);
+  memory.set("ws://a", "http");
+  assertEquals([memory.get("ws://a"), memory.get("ws://b")], ["http", "websocket"]);
   now = 600_001;
   assertEquals([memory.get("ws://a"), memory.get("ws://b")], [undefined, "websocket"]);
 });
@@ -463,7 +463,7 @@ test("Socket loses and repeats nothing through a proxy that cuts connections all
     // The opening itself is not repeated; only a stream that is open is looked after.
     let socket: Socket | undefined;
     while (!socket) {
-      const attempt = new Socket(`${url}/echo`, [], { transport: "stream" });
+      const attempt = new Socket(`${url}/echo`, [], { transport: "http" });
       attempt.binaryType = "arraybuffer";
       await Promise.race([once(attempt, "open"), once(attempt, "close")]);
       if (attempt.readyState === Socket.OPEN) socket = attempt;
@@ -480,10 +480,10 @@ test("Socket loses and repeats nothing through a proxy that cuts connections all
   });
 });
 
-test("BlazeClient syncs through a proxy that drops upgrades, with nothing said about transports", async () => {
+test("BlazePair syncs through a proxy that drops upgrades, with nothing said about transports", async () => {
   await withProxy(dropsUpgrades, async ({ url }) => {
     const options = { url, database: "bugs", memory: inMemory() };
-    const [ann, bob] = [BlazeClient.open(options), BlazeClient.open(options)];
+    const [ann, bob] = [BlazePair.open(options), BlazePair.open(options)];
     try {
       const [a, b] = await Promise.all([ann.ready, bob.ready]);
       assertEquals(a.code, b.code);
@@ -500,7 +500,7 @@ test("BlazeClient syncs through a proxy that drops upgrades, with nothing said a
 
 test("EcgClient watches over a stream what a monitor publishes over a WebSocket, and back", async () => {
   await withRelay(async ({ url }) => {
-    for (const [from, to] of [["websocket", "stream"], ["stream", "websocket"]] as const) {
+    for (const [from, to] of [["websocket", "http"], ["http", "websocket"]] as const) {
       const watcher = EcgClient.open({ url, stream: "bed-3", transport: to });
       const monitor = EcgClient.open({ url, stream: "bed-3", transport: from });
       const messages = await watcher.watch();

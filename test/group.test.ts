@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { BlazeClient, memoryStorage, Uuid, WireError } from "../src/client/mod.ts";
+import { BlazeGroup, memoryStorage, Uuid, WireError } from "../src/client/mod.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 import {
@@ -287,7 +287,7 @@ test("two devices join by comparing six digits", () =>
       const codes: string[] = [];
       const confirm = (code: string) => codes.push(code) > 0;
       const [joined] = await Promise.all([
-        BlazeClient.join({ url: relay.url, name: "new", confirm }),
+        BlazeGroup.join({ url: relay.url, name: "new", confirm }),
         a.client.admit({ confirm }),
       ]);
       const b = kit.add(joined);
@@ -309,7 +309,7 @@ for (const who of ["the new device", "the device of the group"]) {
         const fresh = backedUp();
         const says = (name: string) => () => who !== name;
         const results = await Promise.allSettled([
-          BlazeClient.join({
+          BlazeGroup.join({
             url: relay.url,
             storage: fresh.storage,
             confirm: says("the new device"),

@@ -3,7 +3,7 @@
  */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { BlazeClient, memoryStorage } from "../src/client/mod.ts";
+import { BlazePair, memoryStorage } from "../src/client/mod.ts";
 import { drawKeyPair } from "../src/client/pair/pair_keys.ts";
 import { concat, hex } from "../src/wire/bytes.ts";
 import { encodeFault } from "../src/wire/blaze/control.ts";
@@ -380,7 +380,7 @@ test("hostile relay poses as a literal client and people say no: it gets nothing
         const sponsor = ({ code }: { code: string }) => codes.push(code) < 0;
         const { devices: [a] } = await group(kit, hostile.url, 1, { sponsor });
         await insert(a!, "secret of the group");
-        const literal = BlazeClient.open({
+        const literal = BlazePair.open({
           url: hostile.url,
           database: hostile.victims[0]!.handshake!.database,
         });

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { BlazeClient, EcgClient, Version } from "../src/client/mod.ts";
+import { BlazePair, EcgClient, Version } from "../src/client/mod.ts";
 import { recording } from "../tools/demo/demo_recording.ts";
 import { bunCommand, denoCommand, root, script } from "../tools/runtimes.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
@@ -36,8 +36,8 @@ for (const { name, command } of runtimes) {
     () =>
       withRelayProcess(name, async ({ url }) => {
         const [a, b] = [
-          BlazeClient.open({ url, database: "bugs" }),
-          BlazeClient.open({ url, database: "bugs" }),
+          BlazePair.open({ url, database: "bugs" }),
+          BlazePair.open({ url, database: "bugs" }),
         ];
         const arrivals = b[Symbol.asyncIterator]();
         for (let i = 0; i < 20; i++) {

@@ -112,7 +112,7 @@ const native: Start = async (accept) => {
 const overHttp: Start = async (accept) => {
   const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { wrap: () => accept });
   return {
-    client: new Socket(`${relay.url}/echo`, [], { transport: "stream" }),
+    client: new Socket(`${relay.url}/echo`, [], { transport: "http" }),
     stop: () => relay.stop(),
   };
 };

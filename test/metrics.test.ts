@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { BlazeClient, EcgClient, MessageType } from "../src/client/mod.ts";
+import { BlazePair, EcgClient, MessageType } from "../src/client/mod.ts";
 import type { Accept, Link, LinkEvents, Message, Topics } from "../src/link/link.ts";
 import { MemoryPeer } from "../src/link/memory_link.ts";
 import { Histogram } from "../src/metrics/histogram.ts";
@@ -237,8 +237,8 @@ test("the relay counts what passes, and shows it to whoever may use it", () =>
     await monitor.publish(payload, { acknowledged: true });
     for (const loop of loops) await loop.next();
     await monitor.publish({ no: "signal" }, { acknowledged: true }).catch(() => {});
-    const blaze = BlazeClient.open({ url, database: "bugs", token });
-    const other = BlazeClient.open({ url, database: "bugs", token });
+    const blaze = BlazePair.open({ url, database: "bugs", token });
+    const other = BlazePair.open({ url, database: "bugs", token });
     await Promise.all([blaze.ready, other.ready]);
 
     const answer = await ask("/metrics.json", { authorization: `Bearer ${token}` });

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { type Relay, startRelay } from "../main.ts";
-import { BlazeClient, type ConnectOptions, EcgClient } from "../src/client/mod.ts";
+import { BlazePair, type ConnectOptions, EcgClient } from "../src/client/mod.ts";
 import type { Limits } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import { recording } from "../tools/demo/demo_recording.ts";
@@ -51,7 +51,7 @@ const call = (page: Page, name: string, argument?: unknown): Promise<unknown> =>
 async function syncAndDraw(page: Page, relay: Relay, options: ConnectOptions): Promise<void> {
   const { token } = options;
   const here = { url: relay.url, ...(token === undefined ? {} : { token }) };
-  const device = BlazeClient.open({ ...here, database: "bugs" });
+  const device = BlazePair.open({ ...here, database: "bugs" });
   const monitor = EcgClient.open({ ...here, stream: "bed-3" });
   try {
     const incoming = device[Symbol.asyncIterator]();
@@ -143,7 +143,7 @@ async function withEnd(
       withBrowser(async (browser) => {
         const page = await browser.newPage();
         await page.goto(site);
-        await call(page, "watch", { url: relay.url, transport: "stream", token });
+        await call(page, "watch", { url: relay.url, transport: "http", token });
         await run(page, ended.promise);
         const { links } = await (await fetch(`${relay.url}/ready`)).json();
         assertEquals(links, 0);

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openAdmission } from "../src/admission.ts";
 import { Channels } from "../src/channel/channels.ts";
-import { BlazeClient } from "../src/client/mod.ts";
+import { BlazePair } from "../src/client/mod.ts";
 import { Socket } from "../src/client/socket.ts";
 import { webview, type WebviewMessage } from "../src/client/transport/webview_transport.ts";
 import { host } from "../src/host.ts";
@@ -188,8 +188,8 @@ test("a desktop program embeds the relay: two pages sync without any network", a
     });
   };
   const [ann, bob] = [page(), page()].map((transport) =>
-    BlazeClient.open({ url: "ws://localhost", database: "bugs", transport })
-  ) as [BlazeClient, BlazeClient];
+    BlazePair.open({ url: "ws://localhost", database: "bugs", transport })
+  ) as [BlazePair, BlazePair];
   const incoming = bob[Symbol.asyncIterator]();
   const [a, b] = await Promise.all([ann.ready, bob.ready]);
   assertEquals(a.code, b.code);

@@ -7,11 +7,11 @@
 import process from "node:process";
 import { startRelay } from "../main.ts";
 import {
-  BlazeClient,
-  type Collection,
+  BlazePair,
   EcgClient,
   type FieldsInput,
-  type Incoming,
+  type PairCollection,
+  type PairIncoming,
   type Sent,
   Version,
 } from "../src/client/mod.ts";
@@ -68,8 +68,8 @@ function watched(accept: Accept): Accept {
 
 async function sync(): Promise<void> {
   console.log(bold("\nTwo devices, one database, end to end encrypted\n"));
-  const phone = BlazeClient.open({ url: relay.url, database: "bugs" });
-  const laptop = BlazeClient.open({ url: relay.url, database: "bugs" });
+  const phone = BlazePair.open({ url: relay.url, database: "bugs" });
+  const laptop = BlazePair.open({ url: relay.url, database: "bugs" });
   const [seenByPhone, seenByLaptop] = await Promise.all([phone.ready, laptop.ready]);
   console.log(
     `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}   `,
@@ -106,14 +106,14 @@ async function step(
   sender: string,
   kind: string,
   changes: FieldsInput,
-  act: (bugs: Collection) => Promise<Sent>,
-  device: BlazeClient,
+  act: (bugs: PairCollection) => Promise<Sent>,
+  device: BlazePair,
   receiver: string,
-  arrivals: AsyncIterator<Incoming>,
+  arrivals: AsyncIterator<PairIncoming>,
 ): Promise<void> {
   const since = performance.now();
   const { plainLength, wireLength } = await act(device.collection("bugs"));
-  const { operation } = (await arrivals.next()).value as Incoming;
+  const { operation } = (await arrivals.next()).value as PairIncoming;
   const took = performance.now() - since;
   const wire = seen.at(-1)!;
   const line = (who: string, what: string, note: string) =>

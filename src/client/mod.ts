@@ -4,11 +4,11 @@
  * @module
  */
 export {
-  BlazeClient,
-  type BlazeOptions,
-  type BlazeStatus,
-  type Collection,
-  type Incoming,
+  BlazePair,
+  type PairCollection,
+  type PairIncoming,
+  type PairOptions,
+  type PairStatus,
   type Sent,
 } from "./pair/pair_client.ts";
 export {

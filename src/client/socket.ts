@@ -23,7 +23,7 @@ export interface SocketOptions extends HttpPipeOptions {
    * `auto` (unless told otherwise) tries a WebSocket and falls back to the stream; `websocket` and
    * `stream` do that and nothing else. Or a transport of another kind, such as `webview()`.
    */
-  readonly transport?: "auto" | "websocket" | "stream" | Transport;
+  readonly transport?: "auto" | "websocket" | "http" | Transport;
   /** Where `auto` remembers what worked. */
   readonly memory?: TransportMemory;
   /** Milliseconds that an upgrade may take before `auto` tries the stream. */
@@ -209,12 +209,12 @@ export class Socket extends EventTarget implements WebSocket {
 function transportOf(options: SocketOptions): Transport {
   const { transport = "auto" } = options;
   if (typeof transport === "function") return transport;
-  const stream = framedTransport(httpPipe(options));
-  if (transport === "stream") return stream;
+  const http = framedTransport(httpPipe(options));
+  if (transport === "http") return http;
   const websocket = nativeTransport;
   if (transport === "websocket") return websocket;
   const { memory = sharedMemory, upgradeMs = 5_000, cutMs = 5_000 } = options;
-  return fallbackTransport({ websocket, stream, memory, upgradeMs, cutMs });
+  return fallbackTransport({ websocket, http, memory, upgradeMs, cutMs });
 }
 
 const sizeOf = (data: ArrayBufferLike | Blob | ArrayBufferView): number =>

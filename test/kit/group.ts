@@ -5,8 +5,7 @@
  */
 import { assert } from "@std/assert";
 import {
-  BlazeClient,
-  type BlazeGroup,
+  BlazeGroup,
   type GroupIncoming,
   type GroupOptions,
   type GroupStatus,
@@ -46,8 +45,8 @@ export async function withDevices(run: (kit: DeviceKit) => Promise<void>): Promi
   };
   try {
     await run({
-      create: (options) => add(BlazeClient.create({ ...quick, ...options })),
-      open: (options) => add(BlazeClient.open({ ...quick, ...options })),
+      create: (options) => add(BlazeGroup.create({ ...quick, ...options })),
+      open: (options) => add(BlazeGroup.open({ ...quick, ...options })),
       add,
     });
   } finally {

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { BlazeClient } from "../../src/client/mod.ts";
+import { BlazePair } from "../../src/client/mod.ts";
 import { Socket } from "../../src/client/socket.ts";
 import { inMemory } from "../../src/client/transport/transport_memory.ts";
 import { needsNginx, withNginx } from "../kit/nginx.ts";
@@ -29,8 +29,8 @@ for (const [way, lines] of Object.entries(ways)) {
     await withRelay(async (relay) => {
       await withNginx(relay.url, lines, async (url) => {
         const options = { database: "bugs", memory: inMemory(), patienceMs: 500 };
-        const ann = BlazeClient.open({ ...options, url });
-        const bob = BlazeClient.open({ ...options, url: relay.url, memory: inMemory() });
+        const ann = BlazePair.open({ ...options, url });
+        const bob = BlazePair.open({ ...options, url: relay.url, memory: inMemory() });
         try {
           const [a, b] = await Promise.all([ann.ready, bob.ready]);
           assertEquals(a.code, b.code);
@@ -44,7 +44,7 @@ for (const [way, lines] of Object.entries(ways)) {
             assertEquals(up.value.operation.changes.title, `a${i}`);
             assertEquals(down.value.operation.changes.title, `b${i}`);
           }
-          assertEquals(options.memory.get(url.replace("http", "ws")), "stream");
+          assertEquals(options.memory.get(url.replace("http", "ws")), "http");
         } finally {
           ann.close();
           bob.close();
@@ -56,7 +56,7 @@ for (const [way, lines] of Object.entries(ways)) {
   test(`large messages pass nginx ${way}`, needsNginx, async () => {
     await withRelay(async (relay) => {
       await withNginx(relay.url, lines, async (url) => {
-        const socket = new Socket(`${url}/echo`, [], { transport: "stream", patienceMs: 500 });
+        const socket = new Socket(`${url}/echo`, [], { transport: "http", patienceMs: 500 });
         socket.binaryType = "arraybuffer";
         await new Promise((resolve) => socket.onopen = resolve);
         const message = new Uint8Array(1_000_000).map((_, i) => i * i);

@@ -4,7 +4,7 @@
  * ```ts
  * const bmp = await BmpConnection.open({ url: "ws://127.0.0.1:8080/bmp" });
  * const answer = await bmp.fetch("/health");
- * const device = BlazeClient.open({ url: "ws://relay", database: "bugs", transport: bmp.transport });
+ * const device = BlazePair.open({ url: "ws://relay", database: "bugs", transport: bmp.transport });
  * ```
  *
  * In browsers the bytes travel over a WebSocket; `tcp.ts` brings TCP where there is `node:net`.
@@ -98,7 +98,7 @@ export class BmpConnection {
   fetch = (input: RequestInfo | URL, init?: RequestInit): Promise<Response> =>
     this.#exchanges.fetch(input, init);
 
-  /** Carries WebSockets, each in a stream: what `BlazeClient`, `EcgClient` and `Socket` take. */
+  /** Carries WebSockets, each in a stream: what `BlazePair`, `EcgClient` and `Socket` take. */
   readonly transport: Transport = framedTransport(bmpPipe((events) => this.open(events)));
 
   /** Ends all streams and the connection. */

@@ -3,10 +3,10 @@
  * can read none of it.
  *
  * ```ts
- * const laptop = BlazeClient.create({ url: "ws://127.0.0.1:8080", database: "bugs" });
+ * const laptop = BlazeGroup.create({ url: "ws://127.0.0.1:8080", database: "bugs" });
  * const secret = await laptop.secret(); // show it as a QR code
  *
- * const phone = BlazeClient.open({ url: "ws://127.0.0.1:8080", secret });
+ * const phone = BlazeGroup.open({ url: "ws://127.0.0.1:8080", secret });
  * await phone.collection("bugs").insert({ title: "Crash on start", priority: 5 });
  * for await (const { operation } of laptop) console.log(operation.kind, operation.changes);
  * ```

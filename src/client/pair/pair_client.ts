@@ -2,7 +2,7 @@
  * The Blaze client: a device that keeps a database in sync with another one, end to end encrypted.
  *
  * ```ts
- * const device = BlazeClient.open({ url: "ws://127.0.0.1:8080", database: "bugs" });
+ * const device = BlazePair.open({ url: "ws://127.0.0.1:8080", database: "bugs" });
  * const partner = await device.ready; // show partner.code on both screens
  * const id = await device.collection("bugs").insert({ title: "Crash on start", priority: 5 });
  * for await (const { operation } of device) console.log(operation.kind, operation.changes);
@@ -23,17 +23,11 @@ import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
-import {
-  BlazeGroup,
-  type GroupOptions,
-  type JoinOptions,
-  type NewGroupOptions,
-} from "../group/group_client.ts";
 import { hashNode } from "../blaze/node_hash.ts";
 import { type PairFault, Pairing, type Partner } from "./pairing.ts";
 import type { Compress } from "../blaze/zstd.ts";
 
-export interface BlazeOptions extends ConnectOptions {
+export interface PairOptions extends ConnectOptions {
   readonly database: string;
   /** Who this device is, the same over reconnects. Drawn when not given. */
   readonly node?: Uuid;
@@ -44,7 +38,7 @@ export interface BlazeOptions extends ConnectOptions {
 }
 
 /** An operation of the partner's. */
-export interface Incoming {
+export interface PairIncoming {
   readonly operation: Operation;
   readonly sender: Partner;
   /** Bytes of its frame on the wire. */
@@ -65,7 +59,7 @@ export interface Sent {
  * - `offline`: the link is gone; another attempt follows by itself.
  * - `fault`: something came that is not as it should be. It was left out.
  */
-export type BlazeStatus =
+export type PairStatus =
   | { readonly kind: "paired"; readonly partner: Partner }
   | {
     readonly kind: "offline";
@@ -76,18 +70,18 @@ export type BlazeStatus =
   | { readonly kind: "fault"; readonly fault: PairFault };
 
 /** Records of one kind. */
-export interface Collection {
+export interface PairCollection {
   insert(fields: FieldsInput, id?: Uuid): Promise<Sent>;
   update(id: Uuid, changes: FieldsInput): Promise<Sent>;
   delete(id: Uuid): Promise<Sent>;
 }
 
-export class BlazeClient implements AsyncIterable<Incoming> {
+export class BlazePair implements AsyncIterable<PairIncoming> {
   readonly node: Uuid;
-  readonly #options: BlazeOptions;
+  readonly #options: PairOptions;
   readonly #connection: Connection;
-  readonly #loops = new Set<Queue<Incoming>>();
-  readonly #listeners = new Set<(status: BlazeStatus) => void>();
+  readonly #loops = new Set<Queue<PairIncoming>>();
+  readonly #listeners = new Set<(status: PairStatus) => void>();
   #pairing: Pairing | undefined;
   #partner: Partner | undefined;
   #ready!: PromiseWithResolvers<Partner>;
@@ -95,7 +89,7 @@ export class BlazeClient implements AsyncIterable<Incoming> {
   #counter = 0n;
   #nodeHash: Promise<number>;
 
-  private constructor(options: BlazeOptions) {
+  private constructor(options: PairOptions) {
     checkDatabase(options.database);
     this.#options = options;
     this.node = options.node ?? Uuid.parse(crypto.randomUUID());
@@ -112,24 +106,9 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     });
   }
 
-  /**
-   * Connects, and goes on connecting until closed. With a `database`: as one of a pair; throws for a name
-   * no database can have. With a `secret` or a `storage`: as a device of a group.
-   */
-  static open(options: BlazeOptions): BlazeClient;
-  static open(options: GroupOptions): BlazeGroup;
-  static open(options: BlazeOptions | GroupOptions): BlazeClient | BlazeGroup {
-    return "database" in options ? new BlazeClient(options) : BlazeGroup.open(options);
-  }
-
-  /** Makes a group of devices, with this one in it. */
-  static create(options: NewGroupOptions): BlazeGroup {
-    return BlazeGroup.create(options);
-  }
-
-  /** Joins a group by comparing six digits with a device of it that calls `admit`. */
-  static join(options: Omit<GroupOptions, "secret"> & JoinOptions): Promise<BlazeGroup> {
-    return BlazeGroup.join(options);
+  /** Connects, and goes on connecting until closed. Throws for a name that no database can have. */
+  static open(options: PairOptions): BlazePair {
+    return new BlazePair(options);
   }
 
   /** The partner, once there is a key. Rejects when the client ends before. */
@@ -138,7 +117,7 @@ export class BlazeClient implements AsyncIterable<Incoming> {
   }
 
   /** Records of one kind, to be changed. What is done before there is a key waits for it. */
-  collection(name: string): Collection {
+  collection(name: string): PairCollection {
     return {
       insert: (fields, id = Uuid.parse(crypto.randomUUID())) =>
         this.#send("insert", name, id, fields),
@@ -147,15 +126,15 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     };
   }
 
-  /** Hears of every {@linkcode BlazeStatus}. Answers how to stop. */
-  onStatus(listener: (status: BlazeStatus) => void): () => void {
+  /** Hears of every {@linkcode PairStatus}. Answers how to stop. */
+  onStatus(listener: (status: PairStatus) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /** Operations of the partner, from now on. Ends when the client is closed. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Incoming> {
-    const loop = new Queue<Incoming>(
+  [Symbol.asyncIterator](): AsyncIterableIterator<PairIncoming> {
+    const loop = new Queue<PairIncoming>(
       this.#options.queue ?? 10_000,
       () => this.#loops.delete(loop),
     );
@@ -227,7 +206,7 @@ export class BlazeClient implements AsyncIterable<Incoming> {
     this.#ready.promise.catch(() => {});
   }
 
-  #tell(status: BlazeStatus): void {
+  #tell(status: PairStatus): void {
     for (const listener of this.#listeners) listener(status);
   }
 

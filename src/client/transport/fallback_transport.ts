@@ -1,9 +1,9 @@
 /**
  * One transport made of two: what worked last time first, then the other.
  *
- * A WebSocket that is refused, or that neither opens nor fails in time, is followed by the stream at
+ * A WebSocket that is refused, or that neither opens nor fails in time, is followed by HTTP at
  * once. One that is cut soon after it opened cannot be replaced behind its owner's back, since nobody
- * knows what arrived; it ends, and the next connection begins with the stream.
+ * knows what arrived; it ends, and the next connection begins with HTTP.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { TransportMemory, TransportName } from "./transport_memory.ts";
 
 export interface FallbackOptions {
   readonly websocket: Transport;
-  readonly stream: Transport;
+  readonly http: Transport;
   readonly memory: TransportMemory;
   /** Milliseconds that an upgrade may take. */
   readonly upgradeMs: number;
@@ -41,7 +41,7 @@ export const fallbackTransport = (options: FallbackOptions): Transport => (targe
       failed = true;
       // What the relay itself says is an answer, and the other transport would get the same.
       if (last || code >= 4000) events.closed(code, reason, false);
-      else attempt(name === "websocket" ? "stream" : "websocket", true);
+      else attempt(name === "websocket" ? "http" : "websocket", true);
     };
     const own: CarrierEvents = {
       opened(protocol) {
@@ -60,7 +60,7 @@ export const fallbackTransport = (options: FallbackOptions): Transport => (targe
         if (!open) return next(code, reason);
         const soon = performance.now() - since < options.cutMs;
         if (name === "websocket" && code === LOST && soon && !heard && !closing) {
-          memory.set(origin, "stream");
+          memory.set(origin, "http");
         }
         events.closed(code, reason, clean);
       },

@@ -4,7 +4,7 @@
  * @module
  */
 
-export type TransportName = "websocket" | "stream";
+export type TransportName = "websocket" | "http";
 
 /** Bring your own to keep it elsewhere, in a page's `sessionStorage` for one. */
 export interface TransportMemory {
@@ -22,7 +22,7 @@ export function inMemory(now: () => number = () => performance.now()): Transport
   return {
     get(origin) {
       const entry = known.get(origin);
-      if (entry?.worked === "stream" && now() - entry.at > FORGET_MS) known.delete(origin);
+      if (entry?.worked === "http" && now() - entry.at > FORGET_MS) known.delete(origin);
       return known.get(origin)?.worked;
     },
     set(origin, worked) {
