@@ -1,6 +1,10 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { startRelay } from "../main.ts";
+import { BmpServer } from "../src/bmp/bmp_server.ts";
+import { listenBmp } from "../src/bmp/listen.ts";
+import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
+import { tcp } from "../src/client/bmp/tcp.ts";
 import { Socket } from "../src/client/socket.ts";
 import { webview } from "../src/client/transport/webview_transport.ts";
 import { host } from "../src/host.ts";
@@ -140,6 +144,26 @@ const inWebview: Start = (accept) => {
   });
 };
 
+/** A WebSocket in a stream of a BMP connection, over TCP. */
+const inBmp: Start = async (accept) => {
+  const bmp = new BmpServer(
+    { connections: 1, connectionsPerAddress: 1, httpStreams: 1, idleSeconds: 30 },
+    (_, peer) => peer.upgrade(accept),
+  );
+  const server = await listenBmp({ hostname: "127.0.0.1", port: 0 }, bmp);
+  const dial = tcp({ hostname: "127.0.0.1", port: server.port });
+  const connection = await BmpConnection.open({ dial });
+  return {
+    client: new Socket("ws://localhost/echo", [], { transport: connection.transport }),
+    async stop() {
+      connection.close();
+      await connection.closed;
+      bmp.close();
+      await server.stop();
+    },
+  };
+};
+
 /** `near` is the end that `side` names. */
 const socket = (start: Start, name: string, side: "server" | "client"): Carrier => ({
   name: `${name}, ${side} side`,
@@ -187,6 +211,7 @@ const starts = {
   [`${runtime.name}'s WebSocket`]: native,
   "a stream": overHttp,
   "a webview": inWebview,
+  "a BMP stream": inBmp,
 };
 const servers = Object.entries(starts).map(([name, start]) => socket(start, name, "server"));
 const clients = Object.entries(starts).map(([name, start]) => socket(start, name, "client"));
@@ -247,3 +272,29 @@ for (const carrier of [memory, ...servers]) {
       assertEquals(await near.until(1), ["text"]);
     }));
 }
+
+for (const [name, start] of Object.entries(starts)) {
+  test(`a link over ${name} that is closed while it is accepted hears of it`, async () => {
+    const server = Promise.withResolvers<Ear>();
+    const { client, stop } = await start((link) => {
+      const ear = new Ear(link);
+      link.close(4400, "not today");
+      server.resolve(ear);
+      return ear;
+    });
+    const closed = new Promise<number>((resolve) => client.onclose = ({ code }) => resolve(code));
+    assertEquals(await closed, 4400);
+    assertEquals(await (await server.promise).until(1), ["closed 4400 not today"]);
+    await stop();
+  });
+}
+
+test("a link over memory that is closed while it is accepted hears of it", () => {
+  let near: Ear | undefined;
+  const peer = new MemoryPeer((link) => {
+    link.close(4400, "not today");
+    return near = new Ear(link);
+  });
+  assertEquals(peer.closedWith, { code: 4400, reason: "not today" });
+  assertEquals(near!.heard, ["closed 4400 not today"]);
+});

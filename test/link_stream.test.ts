@@ -343,7 +343,7 @@ test("HttpLink reads frames across posts, text as text", () => {
 
 test("HttpLink counts as buffered what was not acknowledged, and says when all was", async () => {
   const { heard, link } = stream();
-  link.send(bytes(1, 2, 3));
+  heard.link.send(bytes(1, 2, 3));
   assertEquals(link.buffered, 5);
   const reader = link.attach(0, false)!.getReader();
   assertEquals((await reader.read()).value!.length, 5);
@@ -367,8 +367,8 @@ test("HttpLink waits the grace time for a response, and is lost then", () => {
   host.pass(1);
   assertEquals(heard.closed, "1006 nobody has come back for the stream");
   assertEquals(gone(), 1);
-  link.send(bytes(1));
-  link.close(1000, "");
+  heard.link.send(bytes(1));
+  heard.link.close(1000, "");
   assertEquals(link.buffered, 0);
   assertEquals(host.waiting, 0, "timers are called off");
 });
@@ -388,9 +388,9 @@ test("HttpLink survives a broken response, and starts the grace time anew each t
 
 test("HttpLink ends its response after its close, and takes the answer", async () => {
   const { host, heard, link, gone } = stream({ httpGraceMs: 1000 });
-  link.send(bytes(1));
+  heard.link.send(bytes(1));
   const reader = link.attach(0, false)!.getReader();
-  link.close(4429, "too_fast");
+  heard.link.close(4429, "too_fast");
   const { value } = await reader.read();
   assertEquals(hex(value!.slice(0, 7)), "820101880a114d");
   assertEquals((await reader.read()).done, true);
@@ -403,7 +403,7 @@ test("HttpLink ends its response after its close, and takes the answer", async (
 
 test("HttpLink answers a close and can be read to its end for the grace time", async () => {
   const { host, heard, link, gone } = stream({ httpGraceMs: 1000 });
-  link.send(bytes(7));
+  heard.link.send(bytes(7));
   link.post(0, masked(Opcode.close, bytes(0x03, 0xe8, 0x68, 0x69)));
   assertEquals(heard.closed, "1000 hi");
   host.pass(900);
@@ -416,8 +416,8 @@ test("HttpLink answers a close and can be read to its end for the grace time", a
 
 test("HttpLink gives up when too much is not acknowledged, after the session has acted", () => {
   const { host, heard, link } = stream({ httpKeptBytes: 100 });
-  link.send(new Uint8Array(90));
-  link.send(new Uint8Array(90));
+  heard.link.send(new Uint8Array(90));
+  heard.link.send(new Uint8Array(90));
   assertEquals([link.buffered, heard.closed], [92, undefined]);
   host.pass(0);
   assertEquals([heard.closed, link.lost], ["1006 too many bytes not acknowledged", true]);
@@ -439,7 +439,7 @@ test("HttpLink is lost when its client claims what cannot be", () => {
 
 test("StreamLink that has said close can be read for the grace time, unless its client lies", async () => {
   const { host, heard, link, gone } = stream({ httpGraceMs: 10_000 });
-  link.close(4429, "too_fast");
+  heard.link.close(4429, "too_fast");
   host.pass(5_000); // as long as an answer to the close may take
   const reader = link.attach(0, false)!.getReader();
   assertEquals(hex((await reader.read()).value!), "880a114d" + hex(utf8Bytes("too_fast")));
@@ -456,7 +456,7 @@ test("StreamLink closes with 1009 what is larger than its limit, before it has a
 
 test("HttpLink pings a client that is quiet, and gives it up without an answer", async () => {
   const { host, heard, link } = stream({ idleSeconds: 10, httpGraceMs: 100_000 });
-  link.send(bytes(1));
+  heard.link.send(bytes(1));
   const reader = link.attach(0, false)!.getReader();
   await reader.read();
   host.pass(10_000);
@@ -502,7 +502,7 @@ test("HttpLink loses and repeats nothing over responses that break and posts tha
 
     // Downstream: responses that break anywhere, of which the client knows some bytes less.
     let position = 0;
-    for (const message of down) link.send(message);
+    for (const message of down) heard.link.send(message);
     const end = down.reduce((sum, { length }) => sum + length + (length < 126 ? 2 : 4), 0);
     for (let tries = 0; position < end && tries < 1000; tries++) {
       const reader = link.attach(position, below(2) === 0)!.getReader();

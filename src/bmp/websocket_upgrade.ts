@@ -15,6 +15,10 @@ import type { StreamDuplex } from "./duplex.ts";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = /^[A-Za-z0-9+/]{22}==$/;
 
+/** As with the runtimes' own sockets: above the relay's limit, so that its answer is heard. */
+const MAX_MESSAGE = 4 * 1024 * 1024;
+const LIMITS = { maxFrame: MAX_MESSAGE, maxMessage: MAX_MESSAGE, maxFragments: 65_536 };
+
 /** The peer of one upgrade request. */
 export class Upgrade implements Peer {
   /** Whether the answer is sent. */
@@ -61,8 +65,7 @@ export class Upgrade implements Peer {
         end: () => void duplex.end(),
       },
       accept,
-      2_000 * this.idleSeconds,
-      host,
+      { limits: LIMITS, idleMs: 2_000 * this.idleSeconds, clock: host },
     );
     if (this.head.length > 0) link.receive(new Uint8Array(this.head));
     duplex.on("data", (chunk: Uint8Array) => link.receive(new Uint8Array(chunk)));

@@ -1,48 +1,61 @@
 /**
- * A link that carries its messages as RFC 6455 frames over one stream of bytes.
+ * A link that carries its messages as RFC 6455 frames: the relay's end, over whatever moves bytes. What
+ * every link owes its session besides frames (see `link.ts`) is kept here, once for all that have them.
  *
  * @module
  */
 import type { Clock } from "./clock.ts";
-import { Endpoint } from "./endpoint.ts";
-import type { Accept, Link, LinkEvents, Message } from "./link.ts";
+import { Endpoint, type EndpointOptions } from "./endpoint.ts";
+import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "./link.ts";
 
 /** The stream below. */
-export interface ByteStream {
+export interface FrameStream {
   readonly remote: string;
   /** Bytes written that have not left this process. */
   readonly buffered: number;
-  write(bytes: Message): void;
-  /** Ends the stream once what was written has left. */
-  end(): void;
+  /** One whole frame. Must not throw. */
+  write(frame: Message): void;
+  /** Our close frame was the last one; the peer's is awaited. */
+  closing?(): void;
+  /** A pong came. */
+  pong?(data: Message): void;
+  /** The conversation is over, with this close code: ends the stream once what was written has left. */
+  end(code: number): void;
 }
 
-/** As with the runtimes' own sockets: above the relay's limit, so that its answer is heard. */
-const MAX_MESSAGE = 4 * 1024 * 1024;
-const LIMITS = { maxFrame: MAX_MESSAGE, maxMessage: MAX_MESSAGE, maxFragments: 65_536 };
+export interface FramedOptions {
+  readonly limits: EndpointOptions["limits"];
+  /** Silence after which the peer counts as gone, in milliseconds. Half of it brings a ping. */
+  readonly idleMs: number;
+  readonly clock: Clock;
+}
+
 /** Milliseconds that the answer to a close may take. */
 const CLOSE_MS = 5_000;
 
-/** The relay's end. Bytes of the stream come in through `receive`. */
+/** Bytes of the stream come in through `receive`. */
 export class FramedLink implements Link {
   readonly #endpoint: Endpoint;
-  readonly #events: LinkEvents;
+  /** Missing until the session is there. */
+  #events: LinkEvents | undefined;
+  /** How it ended, from the moment that the session is told. */
+  #closedWith: readonly [code: number, reason: string] | undefined;
 
-  /** `idleMs`: silence after which the peer counts as gone. Half of it brings a ping. */
-  constructor(private readonly stream: ByteStream, accept: Accept, idleMs: number, clock: Clock) {
-    this.#endpoint = new Endpoint(
-      { role: "server", limits: LIMITS, idleMs, closeMs: CLOSE_MS, clock },
-      {
-        write: (frame) => stream.write(frame),
-        message: (data) =>
-          typeof data === "string" ? this.#events.text() : this.#events.message(data),
-        closed: (code, reason) => {
-          stream.end();
-          this.#events.closed(code, reason);
-        },
+  constructor(private readonly stream: FrameStream, accept: Accept, options: FramedOptions) {
+    const events = (): LinkEvents | undefined => this.#closedWith ? undefined : this.#events;
+    this.#endpoint = new Endpoint({ role: "server", closeMs: CLOSE_MS, ...options }, {
+      write: (frame) => stream.write(frame),
+      message: (data) => typeof data === "string" ? events()?.text() : events()?.message(data),
+      pong: (data) => stream.pong?.(data),
+      closed: (code, reason) => {
+        stream.end(code);
+        this.#tell(code, reason);
       },
-    );
-    this.#events = accept(this);
+    });
+    const accepted = accept(this);
+    this.#events = accepted;
+    // Whoever closes while accepting hears of it as soon as there is somebody to hear.
+    if (this.#closedWith) accepted.closed(...this.#closedWith);
   }
 
   get remote(): string {
@@ -58,7 +71,10 @@ export class FramedLink implements Link {
   }
 
   close(code: number, reason: string): void {
+    if (this.#closedWith) return;
     this.#endpoint.close(code, reason);
+    this.stream.closing?.();
+    this.#tell(code, closeReason(reason));
   }
 
   /** Bytes of the stream, cut anywhere; they are the link's from here on. */
@@ -66,13 +82,30 @@ export class FramedLink implements Link {
     this.#endpoint.receive(chunk);
   }
 
+  /** A sign of life that is no frame. */
+  heard(): void {
+    this.#endpoint.heard();
+  }
+
+  /** Asks for a sign of life, with at most 125 bytes. */
+  ping(data: Uint8Array): void {
+    this.#endpoint.ping(data);
+  }
+
   /** What was written has left. */
   drained(): void {
-    if (this.#endpoint.state !== "closed") this.#events.drained();
+    if (!this.#closedWith) this.#events?.drained();
   }
 
   /** The stream is gone. */
-  lost(): void {
-    this.#endpoint.lost();
+  lost(reason?: string, code?: number): void {
+    this.#endpoint.lost(reason, code);
+  }
+
+  /** Once: the end of the closing handshake follows a close from here. */
+  #tell(code: number, reason: string): void {
+    if (this.#closedWith) return;
+    this.#closedWith = [code, reason];
+    this.#events?.closed(code, reason);
   }
 }

@@ -19,7 +19,8 @@ export interface Link {
   send(message: Message): void;
   /**
    * Starts the closing handshake, and tells the session before it returns: a peer that does not read
-   * would keep it waiting. The reason is cut to the 123 bytes that a close frame holds.
+   * would keep it waiting. Called while the link is being accepted, it tells right after. The reason is
+   * cut to the 123 bytes that a close frame holds.
    */
   close(code: number, reason: string): void;
 }

@@ -14,7 +14,8 @@ export class MemoryPeer {
   closedWith: { code: number; reason: string } | undefined;
   /** What the session sees as buffered: set it to play a slow reader. */
   buffered = 0;
-  readonly #events: LinkEvents;
+  /** Missing until the session is there. */
+  readonly #events: LinkEvents | undefined;
 
   constructor(accept: Accept, remote = "memory") {
     // deno-lint-ignore no-this-alias
@@ -29,21 +30,23 @@ export class MemoryPeer {
       },
       close: (code, reason) => peer.#close(code, reason),
     };
-    this.#events = accept(link);
+    const events = accept(link);
+    this.#events = events;
+    if (this.closedWith) events.closed(this.closedWith.code, this.closedWith.reason);
   }
 
   send(message: Message): void {
-    if (!this.closedWith) this.#events.message(message);
+    if (!this.closedWith) this.#events?.message(message);
   }
 
   sendText(): void {
-    if (!this.closedWith) this.#events.text();
+    if (!this.closedWith) this.#events?.text();
   }
 
   /** The slow reader has caught up. */
   drain(): void {
     this.buffered = 0;
-    if (!this.closedWith) this.#events.drained();
+    if (!this.closedWith) this.#events?.drained();
   }
 
   /** Leaves, cleanly or as somebody whose network is gone. */
@@ -59,6 +62,6 @@ export class MemoryPeer {
   #close(code: number, reason: string): void {
     if (this.closedWith) return;
     this.closedWith = { code, reason };
-    this.#events.closed(code, reason);
+    this.#events?.closed(code, reason);
   }
 }

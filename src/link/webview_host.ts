@@ -14,8 +14,8 @@ import { type Bytes, WireError } from "../wire/bytes.ts";
 import { headerLength } from "../wire/websocket/frame_encoder.ts";
 import { unpack } from "../wire/websocket/uint32.ts";
 import type { Clock } from "./clock.ts";
-import { Endpoint } from "./endpoint.ts";
-import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
+import { FramedLink } from "./framed_link.ts";
+import type { Accept } from "./link.ts";
 
 /** A long-lived response of the scheme. */
 export interface StreamWriter {
@@ -42,7 +42,6 @@ const LIMITS: WebviewLimits = {
   idleMs: 60_000,
   maxStreams: 64,
 };
-const CLOSE_MS = 5_000;
 
 /** One connection, as the host sees it. */
 export interface WebviewConnection {
@@ -53,14 +52,9 @@ export interface WebviewConnection {
   lost(): void;
 }
 
-interface Stream {
-  readonly endpoint: Endpoint;
-  close(code: number, reason: string): void;
-}
-
 /** One page. */
 export class WebviewHost {
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new Map<number, FramedLink>();
   readonly #limits: WebviewLimits;
 
   constructor(private readonly clock: Clock, limits: Partial<WebviewLimits> = {}) {
@@ -85,52 +79,36 @@ export class WebviewHost {
     pong?: (data: Bytes) => void,
   ): WebviewConnection {
     const stream = Number(new URL(url).searchParams.get("stream") ?? 0);
-    this.#streams.get(stream)?.endpoint.lost("the page asks anew");
+    this.#streams.get(stream)?.lost("the page asks anew");
     const { maxMessage, maxFragments, idleMs, maxStreams } = this.#limits;
     if (this.#streams.size >= maxStreams) {
       throw new RangeError(`a page has at most ${maxStreams} connections`);
     }
-    const endpoint = new Endpoint({
-      role: "server",
-      limits: { maxFrame: maxMessage, maxMessage, maxFragments },
-      idleMs,
-      closeMs: CLOSE_MS,
-      clock: this.clock,
-    }, {
-      write: (frame) => void writer.write(frame),
-      message: (data) => typeof data === "string" ? events.text() : events.message(data),
-      ...(pong && { pong }),
-      closed: (code, reason) => {
-        this.#streams.delete(stream);
-        writer.finish();
-        tell(code, reason);
+    const link = new FramedLink(
+      {
+        remote: "webview",
+        get buffered() {
+          return writer.buffered ?? 0;
+        },
+        write: (frame) => void writer.write(frame),
+        ...(pong && { pong }),
+        end: () => {
+          this.#streams.delete(stream);
+          writer.finish();
+        },
       },
-    });
-    // Once: the end of the handshake follows a close from here.
-    let told = false;
-    const tell = (code: number, reason: string): void => {
-      if (told) return;
-      told = true;
-      events.closed(code, reason);
-    };
-    const close = (code: number, reason = ""): void => {
-      endpoint.close(code, reason);
-      tell(code, closeReason(reason));
-    };
-    this.#streams.set(stream, { endpoint, close });
-    const link: Link = {
-      remote: "webview",
-      get buffered() {
-        return writer.buffered ?? 0;
+      accept,
+      {
+        limits: { maxFrame: maxMessage, maxMessage, maxFragments },
+        idleMs,
+        clock: this.clock,
       },
-      send: (message) => endpoint.send(message),
-      close,
-    };
-    const events: LinkEvents = accept(link);
+    );
+    this.#streams.set(stream, link);
     return {
-      ping: (data) => endpoint.ping(data),
-      close,
-      lost: () => endpoint.lost("the page is gone"),
+      ping: (data) => link.ping(data),
+      close: (code, reason = "") => link.close(code, reason),
+      lost: () => link.lost("the page is gone"),
     };
   }
 
@@ -144,7 +122,7 @@ export class WebviewHost {
     if (!found) return false;
     const { maxMessage } = this.#limits;
     try {
-      found.endpoint.receive(unpack(message, maxMessage + headerLength(maxMessage, true)));
+      found.receive(unpack(message, maxMessage + headerLength(maxMessage, true)));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       found.close(error.code === "TOO_LARGE" ? 1009 : 1002, error.code);
@@ -154,6 +132,6 @@ export class WebviewHost {
 
   /** The page is gone, and all of its connections. */
   lost(): void {
-    for (const { endpoint } of [...this.#streams.values()]) endpoint.lost("the page is gone");
+    for (const link of [...this.#streams.values()]) link.lost("the page is gone");
   }
 }

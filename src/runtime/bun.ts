@@ -32,7 +32,9 @@ interface Socket {
 interface Data {
   readonly accept: Accept;
   readonly remote: string;
-  events?: LinkEvents | undefined;
+  events?: LinkEvents;
+  /** How it ended, from the moment that the session is told. */
+  closedWith?: readonly [code: number, reason: string];
 }
 
 interface BunServer {
@@ -106,15 +108,20 @@ export const bun: Runtime = {
         sendPings: true,
         perMessageDeflate: false,
         open(socket) {
+          const { data } = socket;
           socket.binaryType = "uint8array";
-          socket.data.events = socket.data.accept(new BunLink(socket));
+          data.events = data.accept(new BunLink(socket));
+          // Whoever closes while accepting hears of it as soon as there is somebody to hear.
+          if (data.closedWith) data.events.closed(...data.closedWith);
         },
-        message({ data: { events } }, message) {
+        message({ data: { events, closedWith } }, message) {
+          if (closedWith) return;
           if (typeof message === "string") events?.text();
           else events?.message(message);
         },
         drain(socket) {
-          if (socket.getBufferedAmount() === 0) socket.data.events?.drained();
+          const { events, closedWith } = socket.data;
+          if (!closedWith && socket.getBufferedAmount() === 0) events?.drained();
         },
         close: ({ data }, code, reason) => closed(data, code, reason),
       },
@@ -129,9 +136,9 @@ export const bun: Runtime = {
 
 /** Once only: a socket's own event follows a close from here. */
 function closed(data: Data, code: number, reason: string): void {
-  const { events } = data;
-  data.events = undefined;
-  events?.closed(code, reason);
+  if (data.closedWith) return;
+  data.closedWith = [code, reason];
+  data.events?.closed(code, reason);
 }
 
 class BunLink implements Link, Topics {

@@ -43,6 +43,7 @@ export const PROFILE = PAIRED | Capability.group | Capability.sequence;
 export class Lab {
   readonly host = new FakeHost();
   readonly channels = new Channels();
+  readonly grant = everything;
   readonly sessions: BlazeSessions;
 
   constructor(changes: Partial<Limits> = {}) {

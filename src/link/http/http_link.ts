@@ -6,8 +6,9 @@
  */
 import type { Bytes } from "../../wire/bytes.ts";
 import type { Clock } from "../clock.ts";
-import { Endpoint, LOST } from "../endpoint.ts";
-import { type Accept, closeReason, type Link, type LinkEvents, type Message } from "../link.ts";
+import { LOST } from "../endpoint.ts";
+import { FramedLink } from "../framed_link.ts";
+import type { Accept } from "../link.ts";
 import { Downstream } from "./downstream.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -29,26 +30,23 @@ export interface HttpLinkLimits {
 /** The close code of a page that is left (RFC 6455, 7.4.1). */
 const GOING_AWAY = 1001;
 
-/** Milliseconds that the answer to a close may take. */
-const CLOSE_MS = 5_000;
-
-export class HttpLink implements Link {
-  readonly #endpoint: Endpoint;
+export class HttpLink {
+  /** What the session holds. */
+  readonly #link: FramedLink;
   readonly #downstream: Downstream;
   readonly #upstream: Upstream;
-  readonly #events: LinkEvents;
   #stopGrace: () => void = () => {};
   /** The stream has ended. */
   #over = false;
-  /** The session has heard of it. */
-  #told = false;
+  /** Our close is on its way. */
+  #closing = false;
   #lost = false;
   /** Requests that bring a piece at this moment. */
   posting = 0;
 
   /** `gone` is called when nobody can ask for anything here any more. */
   constructor(
-    readonly remote: string,
+    remote: string,
     accept: Accept,
     private readonly limits: HttpLinkLimits,
     private readonly clock: Clock,
@@ -59,35 +57,35 @@ export class HttpLink implements Link {
     this.#downstream = new Downstream(() => {
       if (!this.#over) this.#wait();
     });
-    this.#endpoint = new Endpoint({
-      role: "server",
-      limits: { maxFrame: most, maxMessage: most, maxFragments: limits.httpFragments },
-      idleMs: 2_000 * limits.idleSeconds,
-      closeMs: CLOSE_MS,
-      clock,
-    }, {
-      write: (frame) => this.#write(frame),
-      message: (data) =>
-        typeof data === "string" ? this.#events.text() : this.#events.message(data),
-      closed: (code, reason) => this.#closed(code, reason),
-    });
-    this.#events = accept(this);
+    // deno-lint-ignore no-this-alias
+    const stream = this;
+    this.#link = new FramedLink(
+      {
+        remote,
+        get buffered() {
+          return stream.buffered;
+        },
+        write: (frame) => this.#write(frame),
+        closing: () => {
+          this.#closing = true;
+          // No frame follows ours, so the response that brings it has nothing to wait for.
+          this.#downstream.end();
+        },
+        end: (code) => this.#ended(code),
+      },
+      accept,
+      {
+        limits: { maxFrame: most, maxMessage: most, maxFragments: limits.httpFragments },
+        idleMs: 2_000 * limits.idleSeconds,
+        clock,
+      },
+    );
     this.#wait();
   }
 
+  /** Bytes that the client has not acknowledged. */
   get buffered(): number {
     return this.#downstream.buffered;
-  }
-
-  send(message: Message): void {
-    this.#endpoint.send(message);
-  }
-
-  close(code: number, reason: string): void {
-    this.#endpoint.close(code, reason);
-    // No frame follows ours, so the response that brings it has nothing to wait for.
-    this.#downstream.end();
-    this.#tell(code, closeReason(reason));
   }
 
   /** The number of the piece that is waited for. */
@@ -107,8 +105,8 @@ export class HttpLink implements Link {
 
   /** A piece came. */
   post(number: number, piece: Bytes): void {
-    this.#endpoint.heard();
-    for (const turn of this.#upstream.take(number, piece)) this.#endpoint.receive(turn);
+    this.#link.heard();
+    for (const turn of this.#upstream.take(number, piece)) this.#link.receive(turn);
   }
 
   /** The client has so many bytes. Answers false when that cannot be; the stream is lost then. */
@@ -118,8 +116,8 @@ export class HttpLink implements Link {
       this.cut("more bytes acknowledged than were sent");
       return false;
     }
-    this.#endpoint.heard();
-    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
+    this.#link.heard();
+    if (before > 0 && this.buffered === 0) this.#link.drained();
     return true;
   }
 
@@ -134,12 +132,12 @@ export class HttpLink implements Link {
       if (!this.#downstream.done) this.cut("asked for bytes that are gone");
       return undefined;
     }
-    this.#endpoint.heard();
+    this.#link.heard();
     if (!this.#over) this.#stopGrace();
-    if (before > 0 && this.buffered === 0 && !this.#told) this.#events.drained();
+    if (before > 0 && this.buffered === 0) this.#link.drained();
     // Something to see at once: it tells the client that no proxy keeps the response back. A short
     // response would end with it, and the next one too.
-    if (this.buffered === 0 && !poll) this.#endpoint.ping(new Uint8Array(0));
+    if (this.buffered === 0 && !poll) this.#link.ping(new Uint8Array(0));
     return body;
   }
 
@@ -150,7 +148,7 @@ export class HttpLink implements Link {
 
   /** Ends everything at once. */
   cut(reason = "nobody has come back for the stream", code = LOST): void {
-    this.#endpoint.lost(reason, code);
+    this.#link.lost(reason, code);
     this.#forget();
   }
 
@@ -169,10 +167,10 @@ export class HttpLink implements Link {
     this.#stopGrace = this.clock.after(this.limits.httpGraceMs, () => this.cut());
   }
 
-  #closed(code: number, reason: string): void {
+  #ended(code: number): void {
     this.#over = true;
     this.#upstream.clear();
-    if (code === LOST && !this.#told) {
+    if (code === LOST && !this.#closing) {
       // Bytes without a close at their end are of no use: whoever asks shall know at once.
       this.#forget();
     } else {
@@ -180,7 +178,6 @@ export class HttpLink implements Link {
       this.#downstream.end();
       this.#wait();
     }
-    this.#tell(code, reason);
   }
 
   #forget(): void {
@@ -189,12 +186,5 @@ export class HttpLink implements Link {
     this.#downstream.cut();
     this.#stopGrace();
     this.gone();
-  }
-
-  /** Once: the end of the handshake follows a close from here. */
-  #tell(code: number, reason: string): void {
-    if (this.#told) return;
-    this.#told = true;
-    this.#events.closed(code, reason);
   }
 }

@@ -73,7 +73,7 @@ export class BlazeSessions {
 
   /** Forgets a room that nobody is in. */
   release(room: Room): void {
-    if (room.size === 0) this.#rooms.delete(room.name);
+    if (room.size === 0 && this.#rooms.get(room.name) === room) this.#rooms.delete(room.name);
   }
 }
 

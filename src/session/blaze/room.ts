@@ -17,10 +17,11 @@ import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";
 
 export class Room {
-  /** In the order they came; by node id. */
-  readonly #profiles = new Map<string, BlazeMember>();
-  readonly #paired = new Map<string, BlazeMember>();
-  readonly #memberships = new Map<BlazeMember, Membership>();
+  /** Everybody here, in the order they came. */
+  readonly #profiles = new Map<BlazeMember, Membership>();
+  readonly #paired = new Set<BlazeMember>();
+  /** Who answers to a node id: the latest that came with it. */
+  readonly #byNode = new Map<string, BlazeMember>();
 
   constructor(
     readonly name: string,
@@ -35,22 +36,22 @@ export class Room {
 
   /** The member with this node id, if it is here. */
   member(node: string): BlazeMember | undefined {
-    return this.#profiles.get(node) ?? this.#paired.get(node);
+    return this.#byNode.get(node);
   }
 
   join(member: BlazeMember): void {
+    this.#byNode.set(member.node, member);
     if (member.profile) this.#joinProfile(member);
     else this.#joinPaired(member);
   }
 
   leave(member: BlazeMember): void {
-    if (this.member(member.node) !== member) return;
     if (member.profile) this.#leaveProfile(member);
     else this.#leavePaired(member);
   }
 
   drained(member: BlazeMember): void {
-    this.#memberships.get(member)?.drained();
+    this.#profiles.get(member)?.drained();
   }
 
   /** A frame of a profile member, to the others. */
@@ -62,17 +63,16 @@ export class Room {
   publishTagged(message: Uint8Array<ArrayBuffer>, tag: Uint8Array, from: BlazeMember): void {
     const key = hex(tag);
     let filtered = false;
-    for (const member of this.#profiles.values()) filtered ||= member.tags !== undefined;
+    for (const member of this.#profiles.keys()) filtered ||= member.tags !== undefined;
     if (!filtered) return this.publish(message, from);
-    for (const member of this.#profiles.values()) {
+    for (const member of this.#profiles.keys()) {
       if (member !== from && member.tags?.has(key) !== false) member.deliver(message);
     }
   }
 
   #joinProfile(member: BlazeMember): void {
-    const others = [...this.#profiles.values()];
-    this.#profiles.set(member.node, member);
-    this.#memberships.set(member, this.channels.join(this.name, member));
+    const others = [...this.#profiles.keys()];
+    this.#profiles.set(member, this.channels.join(this.name, member));
     const joined = {
       subtype: "joined",
       node: member.handshake.node,
@@ -81,18 +81,22 @@ export class Room {
     const shown = this.#profiles.size <= this.membersShown;
     if (shown) {
       for (const other of others) member.deliver(other.handshakeMessage);
+      // It may have had no room for them, and be gone: then nobody needs to hear of it.
+      if (!this.#profiles.has(member)) return;
       this.publish(member.handshakeMessage, member);
     } else {
       this.#announce(joined, member);
     }
     member.extend(joined);
-    for (const client of this.#paired.values()) if (!client.partner) this.#pair(client, member);
+    for (const client of this.#paired) {
+      if (!client.partner && this.#profiles.has(member)) this.#pair(client, member);
+    }
   }
 
   #joinPaired(member: BlazeMember): void {
-    const waiting = [...this.#paired.values()].find((other) => !other.partner);
-    this.#paired.set(member.node, member);
-    const sponsor = this.#profiles.values().next().value ?? waiting;
+    const waiting = [...this.#paired].find((other) => !other.partner);
+    this.#paired.add(member);
+    const sponsor = this.#profiles.keys().next().value ?? waiting;
     if (sponsor) this.#pair(member, sponsor);
   }
 
@@ -106,10 +110,13 @@ export class Room {
   }
 
   #leaveProfile(member: BlazeMember): void {
-    this.#profiles.delete(member.node);
-    this.#memberships.get(member)?.leave();
-    this.#memberships.delete(member);
+    const membership = this.#profiles.get(member);
+    if (!membership) return;
+    this.#profiles.delete(member);
+    membership.leave();
+    const gone = this.#forget(member);
     for (const client of member.sponsored) this.#dismiss(client);
+    if (!gone) return;
     this.#announce({
       subtype: "left",
       node: member.handshake.node,
@@ -118,8 +125,9 @@ export class Room {
   }
 
   #leavePaired(member: BlazeMember): void {
-    this.#paired.delete(member.node);
-    const partner = member.partner;
+    if (!this.#paired.delete(member)) return;
+    this.#forget(member);
+    const { partner } = member;
     if (!partner) return;
     if (!partner.profile) return this.#dismiss(partner);
     partner.sponsored.delete(member);
@@ -132,10 +140,16 @@ export class Room {
 
   /** Sends a paired client away, to come back and be introduced to somebody else. */
   #dismiss(client: BlazeMember): void {
-    this.#paired.delete(client.node);
+    this.#paired.delete(client);
+    this.#forget(client);
     client.partner = undefined;
     client.tell(FrameType.disconnect);
     client.outbox.close(Close.partnerLeft);
+  }
+
+  /** Whether nobody answers to its node id any more. */
+  #forget(member: BlazeMember): boolean {
+    return this.#byNode.get(member.node) === member && this.#byNode.delete(member.node);
   }
 
   /** A word of the relay's own to the profile members. */
