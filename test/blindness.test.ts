@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type DeviceStorage, memoryStorage } from "../src/client/mod.ts";
 import { derive } from "../src/client/group/e2e/derive.ts";
-import { Admission } from "../src/client/group/e2e/admission_key.ts";
+import { AdmissionKey } from "../src/client/group/e2e/admission_key.ts";
 import { blindName, groupId, parseSecret } from "../src/client/group/e2e/secret.ts";
 import { fromHex, hex, Reader, utf8Bytes, Writer } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
@@ -65,7 +65,7 @@ async function secretsOf(storage: DeviceStorage, nodes: string[]): Promise<[stri
   const secrets: [string, Uint8Array][] = [
     ["channel constant", constant],
     ["admission key", admission],
-    ["admission psk", (await Admission.of(admission, false, 0)).psk],
+    ["admission psk", (await AdmissionKey.of(admission, false, 0)).psk],
     // PKCS #8 holds the 32 bytes of a P-256 key at offset 36.
     ["signing key", keys.bytes(keys.u16()).slice(36, 68)],
     ["wrapping key", keys.bytes(keys.u16()).slice(36, 68)],

@@ -1,7 +1,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   answer,
   decodePart,
@@ -9,15 +9,17 @@ import {
   encodeRequest,
   placeOf,
 } from "../src/client/group/snapshot.ts";
-import { History, readVector, writeVector } from "../src/client/group/vector_clock.ts";
+import { readVector, VectorClock, writeVector } from "../src/client/group/vector_clock.ts";
 import { decodeState, encodeState } from "../src/client/group/record_state.ts";
 import { type RecordState, Replica, seen } from "../src/client/group/replica.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
-import { hex, Reader, utf8Bytes, WireError, Writer } from "../src/wire/bytes.ts";
+import { hex, Reader, utf8Bytes, Writer } from "../src/wire/bytes.ts";
 import { type Operation, operationKinds } from "../src/wire/blaze/operation.ts";
 import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
+import { refusalNow } from "./kit/refusal.ts";
+import { faultOf } from "../src/client/client_error.ts";
 
 const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];
 
@@ -109,9 +111,9 @@ test("Replica: a delete wins over what it knew, and an insert brings a record ba
   assertEquals(one("insert", 8n, { c: 3 }), { kind: "insert", changes: { b: 2, c: 3 } });
 });
 
-test("History: gaps are seen, closed in any order, and each operation is taken once", () => {
+test("VectorClock: gaps are seen, closed in any order, and each operation is taken once", () => {
   holds(fc.property(fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }), (order) => {
-    const history = new History();
+    const history = new VectorClock();
     const [node] = nodes as [string];
     for (const n of order) {
       const counter = BigInt(10 * n);
@@ -126,10 +128,9 @@ test("History: gaps are seen, closed in any order, and each operation is taken o
   }));
 });
 
-test("History refuses a counter that would use the clock up", () => {
-  const history = new History();
-  const error = assertThrows(() => history.note(nodes[0]!, 2n ** 60n, 0n), WireError);
-  assertEquals(error.code, "BAD_COUNTER");
+test("VectorClock refuses a counter that would use the clock up", () => {
+  const history = new VectorClock();
+  assertEquals(refusalNow(() => history.note(nodes[0]!, 2n ** 60n, 0n)), "BAD_COUNTER");
   assertEquals(history.clock, 0n);
 });
 
@@ -145,11 +146,11 @@ test("decodeState reads what encodeState wrote, and refuses every truncation", (
   const bytes = encodeState(sample());
   assertEquals(hex(encodeState(decodeState(bytes))), hex(bytes));
   for (let length = 0; length < bytes.length; length++) {
-    assertThrows(() => decodeState(bytes.subarray(0, length)), WireError);
+    refusalNow(() => decodeState(bytes.subarray(0, length)));
   }
 });
 
-test("decodeState, decodePart, decodeRequest and readVector answer or throw a WireError", () => {
+test("decodeState, decodePart, decodeRequest and readVector answer or refuse", () => {
   const readers = [
     decodeState,
     decodePart,
@@ -161,7 +162,7 @@ test("decodeState, decodePart, decodeRequest and readVector answer or throw a Wi
       try {
         read(bytes);
       } catch (error) {
-        assert(error instanceof WireError);
+        faultOf(error);
       }
     }
   }));
@@ -169,7 +170,7 @@ test("decodeState, decodePart, decodeRequest and readVector answer or throw a Wi
 
 test("readVector refuses more nodes than a group could have", () => {
   const bytes = new Writer(2).u16(1_001).finish();
-  assertEquals(assertThrows(() => readVector(new Reader(bytes)), WireError).code, "COUNT_LIMIT");
+  assertEquals(refusalNow(() => readVector(new Reader(bytes))), "COUNT_LIMIT");
   const vector = new Map([[nodes[0]!, 5n]]);
   assertEquals(readVector(new Reader(writeVector(new Writer(64), vector).finish())), vector);
 });

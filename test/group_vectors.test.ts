@@ -12,7 +12,7 @@ import {
 } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Admission } from "../src/client/group/e2e/admission_key.ts";
+import { AdmissionKey } from "../src/client/group/e2e/admission_key.ts";
 import { decodeBody, encodeBody } from "../src/client/group/e2e/operation_body.ts";
 import { decodeChange } from "../src/client/group/e2e/change.ts";
 import { Epoch } from "../src/client/group/e2e/epoch.ts";
@@ -176,7 +176,7 @@ test("bx1 vectors: our own code agrees", async () => {
   assertEquals(await parseSecret(v.secret.text), secret);
   assertEquals(await blindName(secret), v.secret.channel);
   assertEquals(hex(await groupId(secret)), v.secret.groupId);
-  assertEquals(hex((await Admission.of(secret.admission, false, 0)).id), v.secret.admissionId);
+  assertEquals(hex((await AdmissionKey.of(secret.admission, false, 0)).id), v.secret.admissionId);
   assertEquals(hex((await readCard(new Reader(fromHex(phone.card)))).node), phone.node);
 
   const chain = await roster();

@@ -27,7 +27,7 @@ export { type ClientRequest, type Sponsor } from "./group/sponsor.ts";
 export { type Confirm } from "./group/introduction.ts";
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
 export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
-export { type PairFault, type Partner } from "./pair/pairing.ts";
+export { type Partner } from "./pair/pairing.ts";
 export { type Compress } from "./blaze/zstd.ts";
 export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/ecg_client.ts";
 export {
@@ -60,6 +60,7 @@ export {
 } from "../wire/blaze/blaze_record.ts";
 export { type Operation, type OperationKind } from "../wire/blaze/operation.ts";
 export { WireError } from "../wire/bytes.ts";
+export { ClientError, type ClientErrorCode, type Fault } from "./client_error.ts";
 export { Socket, type SocketOptions } from "./socket.ts";
 export { type TransportMemory, type TransportName } from "./transport/transport_memory.ts";
 export {

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes } from "../../wire/bytes.ts";
+import { ClientError } from "../client_error.ts";
 
 /** Changes to make together; `undefined` removes. */
 export type Changes = ReadonlyMap<string, Bytes | undefined>;
@@ -64,7 +65,7 @@ export class Saver {
       await this.storage.save(changes);
     } catch (error) {
       this.#dirty = new Map([...changes, ...this.#dirty]);
-      throw new WireError("STORAGE_FAILED", 0, String(error));
+      throw new ClientError("STORAGE_FAILED", String(error));
     }
   }
 

@@ -26,7 +26,7 @@ import {
   type PublishOptions,
   readGap,
 } from "./messages.ts";
-import { Seals } from "./ordered_seals.ts";
+import { OrderedSeals } from "./ordered_seals.ts";
 
 export type { EcgGap, EcgMessage, EcgPeer, EcgSeal, PublishOptions } from "./messages.ts";
 export { EcgRefused } from "./messages.ts";
@@ -57,14 +57,14 @@ export class EcgConversation implements LinkEvents {
   /** Time of the last PONG, by the relay. */
   #remote: bigint | null = null;
   #gap: EcgGap | undefined;
-  readonly #seals: Seals | undefined;
+  readonly #seals: OrderedSeals | undefined;
 
   constructor(
     private readonly link: Link,
     private readonly options: ConversationOptions,
     private readonly events: ConversationEvents,
   ) {
-    this.#seals = options.seal && new Seals(options.stream, options.seal);
+    this.#seals = options.seal && new OrderedSeals(options.stream, options.seal);
   }
 
   /** Throws before the hello. */

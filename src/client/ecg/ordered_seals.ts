@@ -4,19 +4,20 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes } from "../../wire/bytes.ts";
 import { Flag } from "../../wire/ecg/codes.ts";
 import type { Message } from "../../wire/ecg/ecg_message.ts";
 import { readPayload } from "../../wire/ecg/payload.ts";
+import { ClientError } from "../client_error.ts";
 import type { EcgSeal, SealedHeader } from "./messages.ts";
 
-export class Seals {
+export class OrderedSeals {
   #sealing: Promise<void> = Promise.resolve();
   #opening: Promise<void> | undefined;
 
   constructor(private readonly stream: string, private readonly seal: EcgSeal) {}
 
-  /** Seals after everything that was given before, and hands it to `send`. */
+  /** OrderedSeals after everything that was given before, and hands it to `send`. */
   send(
     plain: Bytes,
     header: Omit<SealedHeader, "stream">,
@@ -37,7 +38,7 @@ export class Seals {
   ): void {
     const sealed = (message.flags & Flag.ENCRYPTED) !== 0;
     if (!sealed && this.seal.required) {
-      return refuse(new WireError("NOT_SEALED", 2, "it came in the clear"));
+      return refuse(new ClientError("NOT_SEALED", "it came in the clear"));
     }
     if (!sealed && !this.#opening) return deliver(message);
     const turn = (this.#opening ?? Promise.resolve()).then(async () => {

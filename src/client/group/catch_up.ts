@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex, WireError } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex } from "../../wire/bytes.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
+import { ClientError } from "../client_error.ts";
 import { random } from "./e2e/derive.ts";
 import {
   answer,
@@ -19,7 +20,7 @@ import type { Device } from "./device.ts";
 import type { Vector } from "./vector_clock.ts";
 import type { Post } from "./post.ts";
 import type { RecordState } from "./replica.ts";
-import type { Opened, Seals } from "./group_seals.ts";
+import type { GroupSeals, Opened } from "./group_seals.ts";
 
 /** A request for records without an answer is given up after so long. */
 const ANSWER_MS = 5_000;
@@ -52,7 +53,7 @@ export class CatchUp {
   constructor(
     private readonly device: Device,
     private readonly post: Post,
-    private readonly seals: Seals,
+    private readonly seals: GroupSeals,
     /** Members that are here, and what they said they have. */
     private readonly present: Map<string, Vector>,
     private readonly collections: readonly string[],
@@ -84,7 +85,7 @@ export class CatchUp {
     const part = decodePart(plaintext);
     const asked = this.#asked.get(part.id);
     if (!asked || hex(asked.node) !== hex(sender.node)) {
-      throw new WireError("NOT_ASKED", 0, "an answer to no question of ours");
+      throw new ClientError("NOT_ASKED", "an answer to no question of ours");
     }
     asked.vector ??= part.vector;
     if (asked.query) asked.found.push(...part.states);
@@ -107,7 +108,7 @@ export class CatchUp {
   close(): void {
     for (const { giveUp, query } of this.#asked.values()) {
       giveUp();
-      query?.reject(new WireError("OFFLINE", 0, "the link is gone"));
+      query?.reject(new ClientError("OFFLINE", "the link is gone"));
     }
   }
 
@@ -156,7 +157,7 @@ export class CatchUp {
   async #giveUp(asked: Asked, why: string): Promise<void> {
     asked.giveUp();
     this.#asked.delete(asked.id);
-    asked.query?.reject(new WireError("NO_ANSWER", 0, why));
+    asked.query?.reject(new ClientError("NO_ANSWER", why));
     if (this.present.has(hex(asked.node))) this.present.set(hex(asked.node), NOTHING);
     await this.#askNext();
   }

@@ -13,16 +13,17 @@
  *
  * @module
  */
-import { type Bytes, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
+import { type Bytes, hex, Reader, Writer } from "../../wire/bytes.ts";
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import type { FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { decodeBody, encodeBody } from "./e2e/operation_body.ts";
 import { encodeRecord } from "../../wire/blaze/blaze_record.ts";
+import { ClientError } from "../client_error.ts";
 import type { Body } from "./e2e/operation_body.ts";
 import { hashNode } from "../blaze/node_hash.ts";
 import type { Saver } from "../blaze/storage.ts";
 import type { Group } from "./group_state.ts";
-import { History, readVector, type Vector, writeVector } from "./vector_clock.ts";
+import { readVector, type Vector, VectorClock, writeVector } from "./vector_clock.ts";
 import { decodeState, encodeState } from "./record_state.ts";
 import { type Effect, type RecordState, Replica, stamps } from "./replica.ts";
 
@@ -45,7 +46,7 @@ export interface DeviceOptions {
 
 export class Device {
   readonly replica = new Replica();
-  readonly history = new History();
+  readonly history = new VectorClock();
   readonly #pending = new Map<bigint, Pending>();
   readonly node: string;
   #hash = 0;
@@ -120,7 +121,7 @@ export class Device {
     // Refuses what the format cannot carry, before anything is changed.
     const bytes = await encodeBody({ operation: draft, previous: 0n, origin }, this.group.id);
     if (bytes.length > MAX_OPERATION) {
-      throw new WireError("TOO_LARGE", 0, `an operation has at most ${MAX_OPERATION} bytes`);
+      throw new ClientError("TOO_LARGE", `an operation has at most ${MAX_OPERATION} bytes`);
     }
     const { operation } = decodeBody(bytes);
     const stamp = this.history.next(this.node);

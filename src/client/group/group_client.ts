@@ -15,9 +15,10 @@
  */
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { type Bytes, fromHex, hex, Reader, sameBytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, Reader, sameBytes } from "../../wire/bytes.ts";
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
+import { ClientError, type Fault } from "../client_error.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
@@ -27,7 +28,7 @@ import { drawGroupSecret, parseSecret } from "./e2e/secret.ts";
 import { Device } from "./device.ts";
 import { Group } from "./group_state.ts";
 import { Openers } from "./openers.ts";
-import { GroupSession, type Sender } from "./group_session.ts";
+import { type Author, GroupSession } from "./group_session.ts";
 import { type Sponsor, Sponsored } from "./sponsor.ts";
 import { StreamSeal } from "./stream_seal.ts";
 import { visible } from "./replica.ts";
@@ -74,7 +75,7 @@ export interface NewGroupOptions extends Common {
 export interface GroupIncoming {
   /** What changed for whoever looks at the record. */
   readonly operation: Operation;
-  readonly sender: Sender;
+  readonly sender: Author;
   /** It came with others when catching up; then only the record counts, not who changed it. */
   readonly backlog: boolean;
   /** Bytes of its frame on the wire; 0 with a backlog. */
@@ -115,7 +116,7 @@ export type GroupStatus =
   | { readonly kind: "removed" }
   | {
     readonly kind: "fault";
-    readonly fault: { readonly code: string; readonly message: string };
+    readonly fault: Fault;
   };
 
 /** What became of an operation: it is stored, and on its way. */
@@ -340,19 +341,19 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const options = this.#options;
     const kept = saved.get("group");
     if ("database" in options) {
-      if (kept) throw new WireError("GROUP_EXISTS", 0, "the storage holds a group; open it");
+      if (kept) throw new ClientError("GROUP_EXISTS", "the storage holds a group; open it");
       const policy = options.signed ? Policy.signOperations : 0;
       return await Group.create(drawGroupSecret(options.database), identity, saver, policy);
     }
     const group = kept && await Group.restore(kept, identity, saver);
     const secret = options.secret === undefined ? undefined : await parseSecret(options.secret);
     if (!secret) {
-      if (!group) throw new WireError("NO_GROUP", 0, "the storage holds no group: bring a secret");
+      if (!group) throw new ClientError("NO_GROUP", "the storage holds no group: bring a secret");
       return group;
     }
     if (!group) return await Group.joining(secret, identity, saver);
     const same = group.database === secret.database && sameBytes(group.constant, secret.constant);
-    if (!same) throw new WireError("OTHER_GROUP", 0, "the storage holds another group");
+    if (!same) throw new ClientError("OTHER_GROUP", "the storage holds another group");
     return group.roster ? group : await Group.joining(secret, identity, saver);
   }
 
@@ -374,7 +375,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       removed: () => {
         this.#tell({ kind: "removed" });
         // First, since a connection that is closed has a reason of its own.
-        this.#end(new WireError("REMOVED", 0, "another device has removed this one"));
+        this.#end(new ClientError("REMOVED", "another device has removed this one"));
         this.#connection?.close();
       },
       lost: () => {
@@ -432,7 +433,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   async #query(collection: string): Promise<StoredRecord[]> {
     const session = this.#session;
-    if (!session) throw new WireError("OFFLINE", 0, "there is no link");
+    if (!session) throw new ClientError("OFFLINE", "there is no link");
     const states = (await session.query(collection)).filter(visible);
     return states.map(({ id, fields }) => ({
       id,

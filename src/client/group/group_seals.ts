@@ -1,5 +1,5 @@
 /**
- * Seals and opens what passes over one link: compress, pad, seal, and back.
+ * GroupSeals and opens what passes over one link: compress, pad, seal, and back.
  *
  * Sealed Extensions between two devices: subtype, u8 1 if compressed else 0, sealed payload.
  *
@@ -13,6 +13,7 @@ import {
   FrameType,
   MAX_PAYLOAD,
 } from "../../wire/blaze/blaze_frame.ts";
+import { ClientError } from "../client_error.ts";
 import { padded, unpad } from "./e2e/padding.ts";
 import { type Purpose, readNonce, Sealer, Sender } from "./e2e/sender.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
@@ -44,7 +45,7 @@ export interface Opened {
   readonly plaintext: Bytes;
 }
 
-export class Seals {
+export class GroupSeals {
   /** What is for everybody, and what is for one device: each counts by itself. */
   #broadcast: Sealer | undefined;
   #direct: Sealer | undefined;
@@ -88,7 +89,7 @@ export class Seals {
   async openAnnounce(sender: Sender, sealed: Uint8Array): Promise<Uint8Array> {
     const opener = this.openers.of(sender);
     if (readNonce(sealed).hint !== hex(sender.hint)) {
-      throw new WireError("AUTH_FAILED", 0, "the nonce does not begin with the sender's hint");
+      throw new ClientError("AUTH_FAILED", "the nonce does not begin with the sender's hint");
     }
     const plaintext = unpad(await opener.open(sealed, ANNOUNCE));
     this.openers.keep(opener);
@@ -125,7 +126,7 @@ export class Seals {
 
   /** Throws `PLAINTEXT_AFTER_KEY`, `UNKNOWN_SENDER`, `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`. */
   async openFrame({ type, compressed, encrypted, payload }: BlazeFrame): Promise<Opened> {
-    if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
+    if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
     const target = TARGETED.has(type) ? this.group.identity.card.node : undefined;
     return await this.#open(payload, { type, compressed, target });
   }
@@ -140,10 +141,10 @@ export class Seals {
 
   async #open(payload: Uint8Array, purpose: Purpose): Promise<Opened> {
     const opener = this.openers.get(readNonce(payload).hint);
-    if (!opener) throw new WireError("UNKNOWN_SENDER", 0, "sealed by an instance not announced");
+    if (!opener) throw new ClientError("UNKNOWN_SENDER", "sealed by an instance not announced");
     const { sender } = opener;
     if (!this.group.has(sender.node)) {
-      throw new WireError("NOT_A_MEMBER", 0, "sealed by a device that was removed");
+      throw new ClientError("NOT_A_MEMBER", "sealed by a device that was removed");
     }
     const opened = unpad(await opener.open(payload, purpose));
     return { sender, plaintext: await expand(opened.slice(), purpose.compressed) };
@@ -151,11 +152,11 @@ export class Seals {
 }
 
 function ready(sealer: Sealer | undefined): Sealer {
-  if (!sealer) throw new WireError("NO_KEY", 0, "the device is not in the group yet");
+  if (!sealer) throw new ClientError("NO_KEY", "the device is not in the group yet");
   return sealer;
 }
 
 function fitting(payload: Bytes): Bytes {
-  if (payload.length > MAX_PAYLOAD) throw new WireError("TOO_LARGE", 0, "at most 1 MiB sealed");
+  if (payload.length > MAX_PAYLOAD) throw new ClientError("TOO_LARGE", "at most 1 MiB sealed");
   return payload;
 }

@@ -34,6 +34,7 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import type { Operation } from "../../wire/blaze/operation.ts";
+import { ClientError } from "../client_error.ts";
 import { type Body, bodySigned, decodeBody, encodeBody } from "./e2e/operation_body.ts";
 import type { Action } from "./e2e/change.ts";
 import type { Card } from "./e2e/identity.ts";
@@ -46,7 +47,7 @@ import { Keeper } from "./keeper.ts";
 import type { Openers } from "./openers.ts";
 import { Post } from "./post.ts";
 import type { Effect, RecordState } from "./replica.ts";
-import { type SealOptions, Seals } from "./group_seals.ts";
+import { GroupSeals, type SealOptions } from "./group_seals.ts";
 
 /** Largest batch that we take, as TLV 4 says. */
 const MAX_BATCH = 256 * 1024;
@@ -62,7 +63,7 @@ export interface SessionOptions extends SealOptions {
 }
 
 /** Where an operation came from. */
-export interface Sender {
+export interface Author {
   /** 16 bytes. */
   readonly node: Bytes;
   /** Name of the device. */
@@ -74,7 +75,7 @@ export interface Sender {
 }
 
 export interface SessionEvents {
-  operation(operation: Operation, sender: Sender, backlog: boolean, wireLength: number): void;
+  operation(operation: Operation, sender: Author, backlog: boolean, wireLength: number): void;
   /** The device is in the group, in this epoch. */
   entered(number: number): void;
   presence(node: string, online: boolean): void;
@@ -95,7 +96,7 @@ export interface Clients {
 
 export class GroupSession implements LinkEvents {
   readonly post: Post;
-  readonly #seals: Seals;
+  readonly #seals: GroupSeals;
   readonly #keeper: Keeper;
   readonly #catchUp: CatchUp;
   readonly #ackDue = new Set<string>();
@@ -115,7 +116,7 @@ export class GroupSession implements LinkEvents {
     private readonly events: SessionEvents,
   ) {
     this.post = new Post(link, host, (code, message) => events.fault(code, message));
-    this.#seals = new Seals(device.group, openers, options);
+    this.#seals = new GroupSeals(device.group, openers, options);
     this.#keeper = new Keeper(device, this.post, this.#seals, options.collections, {
       entered: (number) => {
         events.entered(number);
@@ -158,14 +159,14 @@ export class GroupSession implements LinkEvents {
     const done = Promise.withResolvers<void>();
     const made = this.post.run(() => this.#keeper.change(action).then(done.resolve, done.reject));
     // Nothing is done once the link is gone.
-    void made.then(() => done.reject(new WireError("OFFLINE", 0, "the link is gone")));
+    void made.then(() => done.reject(new ClientError("OFFLINE", "the link is gone")));
     return done.promise;
   }
 
   /** Asks somebody who is here for records. Throws `NOBODY_HERE`, `NO_ANSWER`. */
   async query(collection: string): Promise<RecordState[]> {
     const [node] = this.#keeper.present.keys();
-    if (node === undefined) throw new WireError("NOBODY_HERE", 0, "no other device is online");
+    if (node === undefined) throw new ClientError("NOBODY_HERE", "no other device is online");
     return await this.#catchUp.query(fromHex(node), collection);
   }
 
@@ -333,11 +334,11 @@ export class GroupSession implements LinkEvents {
     await this.#tell(body.operation, effect, who, false, wireLength);
   }
 
-  async #judge(body: Body, card: Card): Promise<Sender["verified"]> {
+  async #judge(body: Body, card: Card): Promise<Author["verified"]> {
     const { id, roster } = this.device.group;
     if (await bodySigned(body, id, card)) return "signature";
-    if (body.signature) throw new WireError("BAD_SIGNATURE", 0, "not signed by its sender");
-    if (roster!.signsOperations) throw new WireError("UNSIGNED", 0, "this group signs operations");
+    if (body.signature) throw new ClientError("BAD_SIGNATURE", "not signed by its sender");
+    if (roster!.signsOperations) throw new ClientError("UNSIGNED", "this group signs operations");
     return "membership";
   }
 
@@ -354,7 +355,7 @@ export class GroupSession implements LinkEvents {
   async #tell(
     operation: Operation,
     effect: Effect,
-    sender: Sender,
+    sender: Author,
     backlog: boolean,
     wireLength: number,
   ): Promise<void> {
@@ -408,7 +409,7 @@ export class GroupSession implements LinkEvents {
     try {
       return await open();
     } catch (error) {
-      const unknown = error instanceof WireError && error.code === "UNKNOWN_SENDER";
+      const unknown = error instanceof ClientError && error.code === "UNKNOWN_SENDER";
       if (unknown && this.device.group.roster) this.#keeper.ask();
       throw error;
     }

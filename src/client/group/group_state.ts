@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex, sameBytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type Value } from "../../wire/blaze/blaze_record.ts";
-import { Admission } from "./e2e/admission_key.ts";
+import { ClientError } from "../client_error.ts";
+import { AdmissionKey } from "./e2e/admission_key.ts";
 import {
   type Action,
   decodeChange,
@@ -57,7 +58,7 @@ export class Group {
   #roster: Roster | undefined;
   /** By name, oldest first. */
   readonly #epochs = new Map<string, Epoch>();
-  readonly #admissions = new Map<string, Admission>();
+  readonly #admissions = new Map<string, AdmissionKey>();
   /** Nodes that used an invitation, by its name. */
   readonly #used = new Map<string, string>();
   #joining: Joining | undefined;
@@ -192,7 +193,7 @@ export class Group {
       if (once && expires < now) this.#admissions.delete(name);
     }
     if (this.#admissions.size >= MAX_ADMISSIONS) {
-      throw new WireError("TOO_MANY", 0, `at most ${MAX_ADMISSIONS} open invitations`);
+      throw new ClientError("TOO_MANY", `at most ${MAX_ADMISSIONS} open invitations`);
     }
     const secret = drawGroupSecret(this.database, this.constant);
     await this.#admit(secret.admission, true, expires);
@@ -201,26 +202,26 @@ export class Group {
   }
 
   /** Whoever brings this key: it may have expired, or be used up. */
-  admissionNamed(name: string): Admission | undefined {
+  admissionNamed(name: string): AdmissionKey | undefined {
     return this.#admissions.get(name);
   }
 
   /** Whether an admission lets this node in: it has not expired, or let in another device. */
-  admits({ name, once, expires }: Admission, node: string): boolean {
+  admits({ name, once, expires }: AdmissionKey, node: string): boolean {
     if (!this.#admissions.has(name) || (once && expires < Date.now())) return false;
     if (!this.has(fromHex(node)) && this.formerCard(fromHex(node))) return false;
     const usedBy = this.#used.get(name);
     return usedBy === undefined || usedBy === node;
   }
 
-  use(admission: Admission, node: string): void {
+  use(admission: AdmissionKey, node: string): void {
     if (admission.once) this.#used.set(admission.name, node);
     this.#save();
   }
 
   /** A request to be let in. The answer to the latest one is taken. */
   async request(): Promise<Bytes> {
-    const own = await Admission.of(this.parts.secret.admission, false, 0);
+    const own = await AdmissionKey.of(this.parts.secret.admission, false, 0);
     const { request, salt } = await own.seal(this.identity.card);
     this.#joining = { admission: own, salt };
     return request;
@@ -228,7 +229,7 @@ export class Group {
 
   /** Adds, removes or rotates: makes a change and its epoch, and is in it from now on. */
   async change(action: Action): Promise<SignedChange> {
-    if (!this.#roster) throw new WireError("NOT_A_MEMBER", 0, "the device is not in the group yet");
+    if (!this.#roster) throw new ClientError("NOT_A_MEMBER", "the device is not in the group yet");
     return await this.#make(action);
   }
 
@@ -237,7 +238,7 @@ export class Group {
     const joining = this.#joining;
     const unwrapped = await unwrapPackage(body, this.id, this.identity, joining);
     const fresh = body[0] === 1;
-    if (!this.#roster && !fresh) throw new WireError("NOT_FOR_US", 0, "we are joining");
+    if (!this.#roster && !fresh) throw new ClientError("NOT_FOR_US", "we are joining");
     const candidate = await this.#candidate(unwrapped);
     const mine = this.#roster;
     const came = (kind: Adoption["kind"]): Adoption => ({ kind, roster: candidate });
@@ -313,17 +314,17 @@ export class Group {
 
   async #candidate({ changes }: EpochPackage): Promise<Roster> {
     const [first] = changes;
-    if (!first) throw new WireError("BAD_CHAIN", 0, "a package without changes");
+    if (!first) throw new ClientError("BAD_CHAIN", "a package without changes");
     const mine = this.#roster;
     if (first.number === 1) {
       if (!mine) return await Roster.of(this.id, changes);
       const shared = mine.shared({ changes });
-      if (shared === 0) throw new WireError("BAD_CHAIN", 0, "the chain of another group");
+      if (shared === 0) throw new ClientError("BAD_CHAIN", "the chain of another group");
       // What both share was checked before.
       return await (await mine.back(shared)).with(changes.slice(shared));
     }
     if (!mine || first.number - 1 > mine.changes.length) {
-      throw new WireError("BAD_CHAIN", 0, "changes between are missing");
+      throw new ClientError("BAD_CHAIN", "changes between are missing");
     }
     return await (await mine.back(first.number - 1)).with(changes);
   }
@@ -343,8 +344,8 @@ export class Group {
     }
   }
 
-  async #admit(key: Uint8Array, once: boolean, expires: number): Promise<Admission> {
-    const admission = await Admission.of(key, once, expires);
+  async #admit(key: Uint8Array, once: boolean, expires: number): Promise<AdmissionKey> {
+    const admission = await AdmissionKey.of(key, once, expires);
     this.#admissions.set(admission.name, admission);
     return admission;
   }

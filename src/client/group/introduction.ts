@@ -8,9 +8,9 @@
  * @module
  */
 import type { Link } from "../../link/link.ts";
-import { WireError } from "../../wire/bytes.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord, type FieldsInput } from "../../wire/blaze/blaze_record.ts";
+import { ClientError, type ClientErrorCode } from "../client_error.ts";
 import { Connection, type ConnectOptions } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
 import { Pairing } from "../pair/pairing.ts";
@@ -120,7 +120,7 @@ class Meeting {
     }
   }
 
-  #fail(code: string, message: string): void {
-    this.done.reject(new WireError(code, 0, message));
+  #fail(code: ClientErrorCode, message: string): void {
+    this.done.reject(new ClientError(code, message));
   }
 }

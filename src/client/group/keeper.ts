@@ -11,14 +11,14 @@ import {
   Reader,
   sameBytes,
   utf8Bytes,
-  WireError,
   Writer,
 } from "../../wire/bytes.ts";
 import { encodeTags } from "../../wire/blaze/control.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { type Handshake, NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
-import type { Admission } from "./e2e/admission_key.ts";
+import { ClientError } from "../client_error.ts";
+import type { AdmissionKey } from "./e2e/admission_key.ts";
 import { decodeJoinRequest, type JoinRequest } from "./e2e/admission_key.ts";
 import { type Action, EPOCH_ID_LENGTH } from "./e2e/change.ts";
 import type { Card } from "./e2e/identity.ts";
@@ -27,7 +27,7 @@ import { INSTANCE_LENGTH, Sender } from "./e2e/sender.ts";
 import type { Device } from "./device.ts";
 import { encodeVector, readVector, type Vector } from "./vector_clock.ts";
 import type { Post } from "./post.ts";
-import type { Seals } from "./group_seals.ts";
+import type { GroupSeals } from "./group_seals.ts";
 
 /** A device that waits to be let in asks again after so long. */
 const ASK_AGAIN_MS = 1_000;
@@ -56,7 +56,7 @@ export class Keeper {
   constructor(
     private readonly device: Device,
     private readonly post: Post,
-    private readonly seals: Seals,
+    private readonly seals: GroupSeals,
     private readonly collections: readonly string[] | undefined,
     private readonly events: KeeperEvents,
   ) {}
@@ -80,7 +80,7 @@ export class Keeper {
     const epoch = group.epochNamed(claim.epoch);
     if (!epoch) return await this.#differs(handshake.node, claim);
     if (!await claimHolds(claim, handshake, epoch)) {
-      throw new WireError("NOT_A_MEMBER", 0, `the Handshake of ${node} is not as a member made it`);
+      throw new ClientError("NOT_A_MEMBER", `the Handshake of ${node} is not as a member made it`);
     }
     if (!group.has(handshake.node)) return await this.#farewell(handshake.node);
     this.#arrived(node);
@@ -207,11 +207,11 @@ export class Keeper {
     });
   }
 
-  async #admit(admission: Admission, card: Card, { salt }: JoinRequest): Promise<void> {
+  async #admit(admission: AdmissionKey, card: Card, { salt }: JoinRequest): Promise<void> {
     const { group } = this.device;
     const node = hex(card.node);
     if (!group.admits(admission, node)) {
-      throw new WireError("NOT_ADMITTED", 0, "the invitation was used, or has expired");
+      throw new ClientError("NOT_ADMITTED", "the invitation was used, or has expired");
     }
     this.post.here.add(node);
     if (!group.has(card.node)) {
@@ -284,7 +284,7 @@ export class Keeper {
     const card = group.card(node);
     if (!card) {
       await this.#farewell(node);
-      throw new WireError("NOT_A_MEMBER", 8, "an announce of a device that is not in the group");
+      throw new ClientError("NOT_A_MEMBER", "an announce of a device that is not in the group");
     }
     if (number < group.roster.tip.number) await this.#sendPackage(card, { number, epoch: name });
     const epoch = group.epochNamed(name);

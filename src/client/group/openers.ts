@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { hex, WireError } from "../../wire/bytes.ts";
+import { hex } from "../../wire/bytes.ts";
+import { ClientError } from "../client_error.ts";
 import { Opener, Sender } from "./e2e/sender.ts";
 
 /** Instances of one device that are listened to; beyond, the oldest is forgotten. */
@@ -38,7 +39,7 @@ export class Openers {
     if (known) {
       const same = hex(known.sender.instance) === instance && known.sender.epoch === sender.epoch &&
         hex(known.sender.node) === hex(sender.node);
-      if (!same) throw new WireError("HINT_TAKEN", 0, "another instance has this hint");
+      if (!same) throw new ClientError("HINT_TAKEN", "another instance has this hint");
       return known;
     }
     return new Opener(sender, this.#marks.get(markKey(sender)));

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { faultOf } from "../client_error.ts";
 import type { Host } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { hex, WireError } from "../../wire/bytes.ts";
+import { hex } from "../../wire/bytes.ts";
 import { encodeExtension } from "../../wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 
@@ -41,8 +42,8 @@ export class Post {
     try {
       await step();
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      this.fault(error.code, error.message);
+      const { code, message } = faultOf(error);
+      this.fault(code, message);
     }
   }
 

@@ -8,7 +8,7 @@
 import type { Operation } from "../../wire/blaze/operation.ts";
 import type { Fields, Uuid, Value } from "../../wire/blaze/blaze_record.ts";
 import { nameForm } from "../../wire/blaze/record_names.ts";
-import { History, type Vector } from "./vector_clock.ts";
+import { type Vector, VectorClock } from "./vector_clock.ts";
 
 /** Orders operations: Lamport counter first, node id (in hex) between equal ones. */
 export interface Stamp {
@@ -127,7 +127,7 @@ export class Replica {
   /** Records with something that `vector` does not have. */
   *beyond(vector: Vector): Generator<RecordState> {
     for (const state of this.all()) {
-      if (stamps(state).some(({ node, counter }) => History.beyond(vector, node, counter))) {
+      if (stamps(state).some(({ node, counter }) => VectorClock.beyond(vector, node, counter))) {
         yield state;
       }
     }

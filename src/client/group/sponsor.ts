@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type Bytes, hex, WireError } from "../../wire/bytes.ts";
+import { type Bytes, hex } from "../../wire/bytes.ts";
 import { encodeFault } from "../../wire/blaze/control.ts";
 import {
   type BlazeFrame,
@@ -23,6 +23,7 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
+import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys } from "../pair/pair_keys.ts";
 import { expand } from "../blaze/zstd.ts";
 import type { Device } from "./device.ts";
@@ -150,14 +151,14 @@ export class Sponsored implements Clients {
       if (await client.keys.verify(client.ack.challenge, payload)) return;
       this.#clients.delete(hex(client.node));
       this.#refuse(client.node, "verification failed");
-      throw new WireError("VERIFY_FAILED", 0, "a client does not hold the same secret");
+      throw new ClientError("VERIFY_FAILED", "a client does not hold the same secret");
     }
     if (type !== FrameType.operation) return;
-    if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
+    if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
     if (!client.accepted) {
       if (client.early.push(frame) <= MOST_EARLY) return;
       client.early.pop();
-      throw new WireError("NOT_ACCEPTED", 0, "nobody has said yes to this client");
+      throw new ClientError("NOT_ACCEPTED", "nobody has said yes to this client");
     }
     const operation = decodeOperation(await expand(await client.keys.open(payload), compressed));
     const key = `${hex(client.node)} ${operation.counter}`;

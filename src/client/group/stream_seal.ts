@@ -1,5 +1,5 @@
 /**
- * Seals the messages of an ECG stream, so that only devices of the group can read them.
+ * GroupSeals the messages of an ECG stream, so that only devices of the group can read them.
  *
  * Each message says by whom it was sealed, and under which key: a watcher that comes late needs no
  * announce. Payload of the ENCRYPTED message:
@@ -34,6 +34,7 @@ import {
 } from "../../wire/bytes.ts";
 import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
 import { Flag, isAlert } from "../../wire/ecg/codes.ts";
+import { ClientError } from "../client_error.ts";
 import type { EcgSeal, SealedHeader } from "../ecg/messages.ts";
 import { EPOCH_ID_LENGTH } from "./e2e/change.ts";
 import { random } from "./e2e/derive.ts";
@@ -104,7 +105,7 @@ export class StreamSeal implements EcgSeal {
     const { hint } = readNonce(payload);
     const { group, epoch } = await this.#epoch(name);
     if (!group.has(node)) {
-      throw new WireError("NOT_A_MEMBER", EPOCH_ID_LENGTH, "sealed by no device of the group");
+      throw new ClientError("NOT_A_MEMBER", "sealed by no device of the group");
     }
     const opener = await this.#opener(hint, epoch, node, instance, group.database);
     const opened = unpad(await opener.open(payload, purposeOf(header, flag === 1)));
@@ -141,12 +142,12 @@ export class StreamSeal implements EcgSeal {
     const group = this.device.group();
     const number = this.#numberOf(name);
     if (!group || number === undefined) {
-      throw new WireError("UNKNOWN_EPOCH", 0, "sealed in another group, or in an epoch to come");
+      throw new ClientError("UNKNOWN_EPOCH", "sealed in another group, or in an epoch to come");
     }
     const epoch = group.epochNamed(name);
     // Whoever was removed since could have sealed it, in the name of any device.
     if (!epoch || number < group.lastRemoval) {
-      throw new WireError("OLD_EPOCH", 0, `sealed in epoch ${number}, which is over`);
+      throw new ClientError("OLD_EPOCH", `sealed in epoch ${number}, which is over`);
     }
     return { group, epoch };
   }

@@ -8,6 +8,7 @@
  */
 import { type Bytes, fromHex, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
 import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
+import { ClientError } from "../client_error.ts";
 
 /** For each node (in hex) the counter up to which nothing is missing. */
 export type Vector = ReadonlyMap<string, bigint>;
@@ -18,7 +19,7 @@ const MAX_AHEAD = 4_096;
 const MAX_LEAP = 2n ** 40n;
 const MAX_VECTOR = 1_000;
 
-export class History {
+export class VectorClock {
   #clock = 0n;
   readonly #have = new Map<string, bigint>();
   /** Counters beyond a gap, and the one that each follows. */
@@ -50,7 +51,7 @@ export class History {
     const ahead = this.#ahead.get(node);
     if (counter <= this.have(node) || ahead?.has(counter)) return { fresh: false, gap: false };
     if (counter > this.#clock + MAX_LEAP) {
-      throw new WireError("BAD_COUNTER", 0, `${counter} is far ahead of everybody`);
+      throw new ClientError("BAD_COUNTER", `${counter} is far ahead of everybody`);
     }
     this.tick(counter);
     const gap = previous > this.have(node);

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type Bytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes } from "../../wire/bytes.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { checkDatabase } from "../../wire/blaze/handshake.ts";
 import {
@@ -20,11 +20,12 @@ import {
   type OperationKind,
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
+import { ClientError, type Fault } from "../client_error.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
 import { hashNode } from "../blaze/node_hash.ts";
-import { type PairFault, Pairing, type Partner } from "./pairing.ts";
+import { Pairing, type Partner } from "./pairing.ts";
 import type { Compress } from "../blaze/zstd.ts";
 
 export interface PairOptions extends ConnectOptions {
@@ -67,7 +68,7 @@ export type PairStatus =
     readonly reason: string;
     readonly retryMs: number;
   }
-  | { readonly kind: "fault"; readonly fault: PairFault };
+  | { readonly kind: "fault"; readonly fault: Fault };
 
 /** Records of one kind. */
 export interface PairCollection {
@@ -185,7 +186,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     const operation = { kind, collection, id, counter: ++this.#counter, node, changes };
     const plaintext = encodeOperation(operation);
     const pairing = this.#pairing;
-    if (!pairing) throw new WireError("NO_KEY", 0, "the partner has just gone; try again");
+    if (!pairing) throw new ClientError("NO_KEY", "the partner has just gone; try again");
     const wireLength = await pairing.send(FrameType.operation, plaintext);
     return { id, plainLength: plaintext.length, wireLength };
   }

@@ -12,6 +12,7 @@
  */
 import { type Bytes, compareBytes, concat, utf8Bytes, WireError } from "../../wire/bytes.ts";
 import { encodeHandshake, type Handshake } from "../../wire/blaze/handshake.ts";
+import { ClientError } from "../client_error.ts";
 
 export const NONCE_LENGTH = 12;
 export const TAG_LENGTH = 16;
@@ -103,7 +104,7 @@ export class PairKeys {
       const sealed = payload.slice(NONCE_LENGTH);
       return new Uint8Array(await crypto.subtle.decrypt(algorithm, this.sealing, sealed));
     } catch {
-      throw new WireError("AUTH_FAILED", NONCE_LENGTH, "not sealed with the key of this pair");
+      throw new ClientError("AUTH_FAILED", "not sealed with the key of this pair");
     }
   }
 }
@@ -114,7 +115,7 @@ async function agree(privateKey: CryptoKey, publicKey: Uint8Array): Promise<Byte
     const bits = await crypto.subtle.deriveBits({ name: "ECDH", public: key }, privateKey, 256);
     return new Uint8Array(bits);
   } catch {
-    throw new WireError("INVALID_POINT", 0, "the public key is not on the curve");
+    throw new ClientError("INVALID_POINT", "the public key is not on the curve");
   }
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Link, LinkEvents, Message } from "../../link/link.ts";
-import { type Bytes, sameBytes, WireError } from "../../wire/bytes.ts";
+import { type Bytes, sameBytes } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import {
@@ -27,6 +27,7 @@ import {
   TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
+import { ClientError, type Fault, faultOf } from "../client_error.ts";
 import { commitment, comparisonCode, drawKeyPair, type KeyPair, PairKeys } from "./pair_keys.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
 
@@ -49,17 +50,12 @@ export interface Partner {
   readonly code: string;
 }
 
-/** Something a partner or the relay did that is not as it should be. The link goes on. */
-export interface PairFault {
-  readonly code: string;
-  readonly message: string;
-}
-
 export interface PairingEvents {
   paired(partner: Partner): void;
   /** A frame of the partner's, opened and decompressed. */
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
-  fault(fault: PairFault): void;
+  /** Something a partner or the relay did that is not as it should be. The link goes on. */
+  fault(fault: Fault): void;
 }
 
 /** Largest batch that we take, as TLV 4 says. */
@@ -146,8 +142,7 @@ export class Pairing implements LinkEvents {
     try {
       await step();
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      this.events.fault({ code: error.code, message: error.message });
+      this.events.fault(faultOf(error));
     }
   }
 
@@ -196,7 +191,7 @@ export class Pairing implements LinkEvents {
   }
 
   async #agree(ack: HandshakeAck): Promise<void> {
-    if (this.#agreement) throw new WireError("SECOND_ACK", 0, "the partner cannot change");
+    if (this.#agreement) throw new ClientError("SECOND_ACK", "the partner cannot change");
     const handshake = this.#handshake!;
     const keys = await PairKeys.derive(this.#pair!.privateKey, ack.publicKey, [
       handshake.database,
@@ -225,7 +220,7 @@ export class Pairing implements LinkEvents {
     const { keys, ack } = this.#agreed();
     if (!await keys.verify(ack.challenge, proof)) {
       this.link.close(1000, "verification failed");
-      throw new WireError("VERIFY_FAILED", 0, "the partner does not hold the same secret");
+      throw new ClientError("VERIFY_FAILED", "the partner does not hold the same secret");
     }
     this.#verified = true;
     this.#announce();
@@ -246,7 +241,7 @@ export class Pairing implements LinkEvents {
     const promised = tlv(ack, TlvType.commitment);
     if (!promised || !sameBytes(await commitment(nonce), promised)) {
       this.link.close(1000, "commitment broken");
-      throw new WireError("COMMITMENT_BROKEN", 0, "the nonce is not the one committed to");
+      throw new ClientError("COMMITMENT_BROKEN", "the nonce is not the one committed to");
     }
     this.#code = await comparisonCode(
       { handshake: this.#handshake!, nonce: this.#nonce },
@@ -274,7 +269,7 @@ export class Pairing implements LinkEvents {
     wireLength: number,
   ): Promise<void> {
     const { keys } = this.#agreed();
-    if (!encrypted) throw new WireError("PLAINTEXT_AFTER_KEY", 2, "it was not sealed");
+    if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
     const plaintext = await expand(await keys.open(payload), compressed);
     this.events.frame(type, plaintext, wireLength);
   }
@@ -283,19 +278,19 @@ export class Pairing implements LinkEvents {
     const { keys, short } = this.#agreed();
     if (++this.#seals > MAX_SEALS) {
       this.link.close(1000, "time for a new key");
-      throw new WireError("KEY_WORN_OUT", 0, "connect again for a new key");
+      throw new ClientError("KEY_WORN_OUT", "connect again for a new key");
     }
     const mode = this.#compress ? this.options.compress : "never";
     const { bytes, compressed } = await shrink(plaintext, mode);
     const payload = await keys.seal(bytes);
-    if (payload.length > MAX_PAYLOAD) throw new WireError("TOO_LARGE", 0, "at most 1 MiB sealed");
+    if (payload.length > MAX_PAYLOAD) throw new ClientError("TOO_LARGE", "at most 1 MiB sealed");
     const message = encodeFrame({ type, compressed, encrypted: true, payload }, { short });
     this.link.send(message);
     return message.length;
   }
 
   #agreed(): Agreement {
-    if (!this.#agreement) throw new WireError("NO_KEY", 0, "there is no key yet");
+    if (!this.#agreement) throw new ClientError("NO_KEY", "there is no key yet");
     return this.#agreement;
   }
 }

@@ -12,7 +12,8 @@
  *
  * @module
  */
-import { type Bytes, concat, hex, Reader, WireError } from "../../../wire/bytes.ts";
+import { type Bytes, concat, hex, Reader } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { aesKey, derive, random } from "./derive.ts";
 import { type Card, encodeCard, readCard } from "./identity.ts";
 
@@ -20,7 +21,7 @@ export const ADMISSION_ID_LENGTH = 8;
 export const SALT_LENGTH = 32;
 
 /** A key that lets devices in. */
-export class Admission {
+export class AdmissionKey {
   private constructor(
     readonly key: Bytes,
     /** 8 bytes. */
@@ -32,9 +33,9 @@ export class Admission {
     readonly expires: number,
   ) {}
 
-  static async of(key: Uint8Array, once: boolean, expires: number): Promise<Admission> {
+  static async of(key: Uint8Array, once: boolean, expires: number): Promise<AdmissionKey> {
     const id = await derive(key, ADMISSION_ID_LENGTH, "BX1 admission id");
-    return new Admission(key.slice(), id, await derive(key, 32, "BX1 psk"), once, expires);
+    return new AdmissionKey(key.slice(), id, await derive(key, 32, "BX1 psk"), once, expires);
   }
 
   get name(): string {
@@ -55,7 +56,7 @@ export class Admission {
       const key = await this.#key(salt);
       card = await crypto.subtle.decrypt(this.#algorithm(salt), key, sealed.slice());
     } catch {
-      throw new WireError("AUTH_FAILED", 0, "a join request that nobody invited made");
+      throw new ClientError("AUTH_FAILED", "a join request that nobody invited made");
     }
     const r = new Reader(new Uint8Array(card));
     const read = await readCard(r);

@@ -11,7 +11,8 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes, WireError } from "../../../wire/bytes.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { EPOCH_ID_LENGTH, HASH_LENGTH, type SignedChange } from "./change.ts";
 import { derive, mac, macFits, macKey, random } from "./derive.ts";
 
@@ -41,7 +42,7 @@ export class Epoch {
   static async of(change: SignedChange, secret: Uint8Array): Promise<Epoch> {
     const { group, number, id, commitment } = change;
     if (!sameBytes(await commitTo(secret, group), commitment)) {
-      throw new WireError("WRONG_SECRET", 0, `not the secret of epoch ${number}`);
+      throw new ClientError("WRONG_SECRET", `not the secret of epoch ${number}`);
     }
     const [membership, tags] = await Promise.all(
       ["BX1 membership", "BX1 tag"].map(async (label) =>

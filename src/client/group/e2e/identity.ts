@@ -15,6 +15,7 @@
  * @module
  */
 import { type Bytes, concat, Reader, utf8Bytes, WireError, Writer } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { digest } from "./derive.ts";
 
 const SIGN = { name: "ECDSA", namedCurve: "P-256" } as const;
@@ -51,7 +52,7 @@ export async function drawIdentity(name: string): Promise<Identity> {
 
 async function cardOf(sign: CryptoKey, wrap: CryptoKey, name: string): Promise<Card> {
   if (utf8Bytes(name).length > MAX_DEVICE_NAME) {
-    throw new WireError("NAME_LENGTH", 0, `a device's name has at most ${MAX_DEVICE_NAME} bytes`);
+    throw new ClientError("NAME_LENGTH", `a device's name has at most ${MAX_DEVICE_NAME} bytes`);
   }
   const [signKey, wrapKey] = await Promise.all([exportRaw(sign), exportRaw(wrap)]);
   return { node: await nodeOf(signKey, wrapKey), signKey, wrapKey, name };
@@ -83,7 +84,7 @@ export async function readCard(r: Reader): Promise<Card> {
     await crypto.subtle.importKey("raw", signKey, SIGN, false, ["verify"]);
     await crypto.subtle.importKey("raw", wrapKey, WRAP, false, []);
   } catch {
-    throw new WireError("INVALID_POINT", 0, "a key of a device is not on the curve");
+    throw new ClientError("INVALID_POINT", "a key of a device is not on the curve");
   }
   return { node: await nodeOf(signKey, wrapKey), signKey, wrapKey, name };
 }

@@ -28,7 +28,8 @@ import {
   WireError,
   Writer,
 } from "../../../wire/bytes.ts";
-import { type Admission, SALT_LENGTH } from "./admission_key.ts";
+import { ClientError } from "../../client_error.ts";
+import { type AdmissionKey, SALT_LENGTH } from "./admission_key.ts";
 import { decodeChange, type SignedChange } from "./change.ts";
 import { SECRET_LENGTH } from "./epoch.ts";
 import { type Card, type Identity, KEY_LENGTH } from "./identity.ts";
@@ -47,7 +48,7 @@ export interface EpochPackage {
 
 /** What ties a package to the request that it answers. */
 export interface Joining {
-  readonly admission: Admission;
+  readonly admission: AdmissionKey;
   readonly salt: Bytes;
 }
 
@@ -91,7 +92,7 @@ export async function unwrapPackage(
   const r = new Reader(body);
   const mode = r.u8();
   const answered = mode === 1 ? joining : undefined;
-  if (mode > 1 || (mode === 1 && !answered)) throw new WireError("NOT_FOR_US", 0, "another mode");
+  if (mode > 1 || (mode === 1 && !answered)) throw new ClientError("NOT_FOR_US", "another mode");
   const salt = mode === 1 ? r.bytes(SALT_LENGTH).slice() : NOTHING;
   if (answered && !sameBytes(salt, answered.salt)) {
     throw new WireError("NOT_FOR_US", 1, "the answer to another request");
@@ -104,7 +105,7 @@ export async function unwrapPackage(
       await suite.open({ recipientKey: wrap, enc, info, ...pskOf(answered) }, r.rest().slice()),
     );
   } catch {
-    throw new WireError("NOT_FOR_US", 0, "wrapped for another device, or by nobody we know");
+    throw new ClientError("NOT_FOR_US", "wrapped for another device, or by nobody we know");
   }
   return await readPackage(new Reader(plaintext));
 }

@@ -14,7 +14,8 @@
  *
  * @module
  */
-import { compareBytes, hex, sameBytes, WireError } from "../../../wire/bytes.ts";
+import { compareBytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { HASH_LENGTH, Policy, signedBy, type SignedChange } from "./change.ts";
 import type { Card } from "./identity.ts";
 
@@ -63,10 +64,12 @@ export class Roster {
     const former = new Set(removals(changes));
     for (const change of more) {
       const before = changes.at(-1);
-      if (changes.length >= MAX_CHANGES) throw new WireError("CHAIN_FULL", 0);
+      if (changes.length >= MAX_CHANGES) {
+        throw new ClientError("CHAIN_FULL", "the group has changed too often");
+      }
       const fits = sameBytes(change.group, this.group) && change.number === changes.length + 1 &&
         sameBytes(change.parent, before?.id ?? NO_PARENT);
-      if (!fits) throw new WireError("BAD_CHAIN", 0, `change ${change.number} does not follow`);
+      if (!fits) throw new ClientError("BAD_CHAIN", `change ${change.number} does not follow`);
       await apply(change, devices, former, checkSignatures);
       changes.push(change);
     }
@@ -120,18 +123,20 @@ async function apply(
   checkSignature: boolean,
 ): Promise<void> {
   const { action } = change;
-  const wrong = (why: string) => new WireError("BAD_CHAIN", 0, `change ${change.number} ${why}`);
+  const wrong = (why: string) => new ClientError("BAD_CHAIN", `change ${change.number} ${why}`);
   if ((action.kind === "create") !== (change.number === 1)) throw wrong("is out of place");
   const author = action.kind === "create" ? action.card : devices.get(hex(change.author));
   if (!author || !sameBytes(author.node, change.author)) throw wrong("is a stranger's");
   if (checkSignature && !await signedBy(change, author)) {
-    throw new WireError("BAD_SIGNATURE", 0, `change ${change.number}`);
+    throw new ClientError("BAD_SIGNATURE", `change ${change.number}`);
   }
   if ("card" in action) {
     const node = hex(action.card.node);
     // Once removed, never back: an old request to join must not undo a removal.
     if (devices.has(node) || former.has(node)) throw wrong("adds who is, or was, there");
-    if (devices.size >= MAX_DEVICES) throw new WireError("GROUP_FULL", 0);
+    if (devices.size >= MAX_DEVICES) {
+      throw new ClientError("GROUP_FULL", `a group has at most ${MAX_DEVICES} devices`);
+    }
     devices.set(node, action.card);
   } else if (action.kind === "remove") {
     if (!devices.delete(hex(action.node))) throw wrong("removes who is not there");

@@ -15,8 +15,9 @@
  *
  * @module
  */
-import { type Bytes, concat, sameBytes, utf8Bytes, WireError } from "../../../wire/bytes.ts";
+import { type Bytes, concat, sameBytes, utf8Bytes } from "../../../wire/bytes.ts";
 import { checkDatabase } from "../../../wire/blaze/handshake.ts";
+import { ClientError } from "../../client_error.ts";
 import { derive, digest, random } from "./derive.ts";
 
 const PART = 16;
@@ -60,7 +61,7 @@ export async function parseSecret(text: string): Promise<GroupSecret> {
   } catch {
     // Said below, whatever it was.
   }
-  throw new WireError("BAD_SECRET", 0, "not the text of a group or an invitation");
+  throw new ClientError("BAD_SECRET", "not the text of a group or an invitation");
 }
 
 /** The room's name at the relay: 32 hexadecimal digits that say nothing about the database. */

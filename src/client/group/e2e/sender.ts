@@ -33,6 +33,7 @@ import {
   Writer,
 } from "../../../wire/bytes.ts";
 import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
+import { ClientError } from "../../client_error.ts";
 import { aesKey, derive, random } from "./derive.ts";
 import type { Epoch } from "./epoch.ts";
 import { NONCE_LENGTH, TAG_LENGTH } from "../../pair/pair_keys.ts";
@@ -122,7 +123,7 @@ export class Sender {
       const algorithm = { name: "AES-GCM", iv, additionalData };
       return new Uint8Array(await crypto.subtle.decrypt(algorithm, this.key, sealed));
     } catch {
-      throw new WireError("AUTH_FAILED", NONCE_LENGTH, "not sealed for this by its sender");
+      throw new ClientError("AUTH_FAILED", "not sealed for this by its sender");
     }
   }
 }
@@ -152,7 +153,7 @@ export class Sealer {
 
   /** The next nonce. Throws `KEY_WORN_OUT` after 2^32 of them. */
   nonce(): Bytes {
-    if (this.worn) throw new WireError("KEY_WORN_OUT", 0, "draw a new instance");
+    if (this.worn) throw new ClientError("KEY_WORN_OUT", "draw a new instance");
     const nonce = new Uint8Array(NONCE_LENGTH);
     nonce.set(this.sender.hint);
     new DataView(nonce.buffer).setBigUint64(HINT_LENGTH, this.#counter++);

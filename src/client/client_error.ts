@@ -1,0 +1,74 @@
+/**
+ * What can go wrong at a device that is not a matter of bytes: a code for programs, and for people what
+ * happened and what to do. (Bytes that do not follow their format are a {@linkcode WireError}.)
+ *
+ * @module
+ */
+import { WireError } from "../wire/bytes.ts";
+
+/** Every code, and what to do about it. */
+export const CLIENT_ERRORS = {
+  AUTH_FAILED: "It was left out; whoever sent it does not hold the key.",
+  BAD_CHAIN: "It was left out; ask a device of the group what it shows.",
+  BAD_COUNTER: "It was left out; look at the device that sent it.",
+  BAD_SECRET: "Copy the whole text once more, from the first letter to the last.",
+  BAD_SIGNATURE: "It was left out; whoever sent it is not who it claims to be.",
+  CHAIN_FULL: "Make a new group.",
+  CODE_REFUSED: "Begin again on both devices, and compare once more.",
+  COMMITMENT_BROKEN: "Connect again; if it happens twice, somebody sits between the devices.",
+  GROUP_EXISTS: "Open it, or bring an empty storage.",
+  GROUP_FULL: "Remove a device first.",
+  HINT_TAKEN: "It was left out; its device draws another one by itself.",
+  INVALID_POINT: "It was left out; it is no key.",
+  KEY_WORN_OUT: "Connect again for a new key.",
+  NAME_LENGTH: "Choose a shorter name.",
+  NOBODY_HERE: "Try again when another device is online.",
+  NOT_ACCEPTED: "Say yes to it with `sponsor`, or leave it out.",
+  NOT_ADMITTED: "Ask for a new invitation.",
+  NOT_ASKED: "It was left out.",
+  NOT_A_MEMBER: "It was left out; add the device, or ask for an invitation.",
+  NOT_COMMITTED: "Use an SDK on both devices.",
+  NOT_FOR_US: "It was left out; it was meant for another device.",
+  NOT_SEALED: "It was left out; let the source seal it, or watch without `required`.",
+  NO_ANSWER: "Try again later.",
+  NO_GROUP: "Bring a secret, or make a group.",
+  NO_KEY: "Wait for `ready`.",
+  OFFLINE: "Wait; the link comes back by itself.",
+  OLD_EPOCH: "It was left out; its sender seals it anew.",
+  OTHER_GROUP: "Bring the storage of this group, or an empty one.",
+  PARTNER_LEFT: "Begin again on both devices.",
+  PLAINTEXT_AFTER_KEY: "It was left out; whoever sent it does not hold the key.",
+  REMOVED: "Ask for an invitation, if that was a mistake.",
+  SECOND_ACK: "It was left out; connect again to meet another device.",
+  STORAGE_FAILED: "Make room, or mend the storage; it is tried again with the next change.",
+  TOO_LARGE: "Split it.",
+  TOO_MANY: "Wait until one was used or has expired.",
+  UNKNOWN_EPOCH: "It was left out; it opens once this device has caught up.",
+  UNKNOWN_SENDER: "It was left out; its sender is asked who it is.",
+  UNSIGNED: "It was left out; this group takes signed operations only.",
+  VERIFY_FAILED: "Connect again; if it happens twice, somebody sits between the devices.",
+  WRONG_SECRET: "It was left out; ask a device of the group for the text.",
+} as const;
+
+export type ClientErrorCode = keyof typeof CLIENT_ERRORS;
+
+export class ClientError extends Error {
+  override readonly name = "ClientError";
+
+  /** `detail`: what happened, in words without an end. */
+  constructor(readonly code: ClientErrorCode, detail: string) {
+    super(`${code}: ${detail}. ${CLIENT_ERRORS[code]}`);
+  }
+}
+
+/** What a frame of somebody else's made us throw, as a fault of that frame. */
+export interface Fault {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The fault in what was thrown. Throws on what is neither bytes nor a {@linkcode ClientError}. */
+export function faultOf(error: unknown): Fault {
+  if (!(error instanceof WireError || error instanceof ClientError)) throw error;
+  return { code: error.code, message: error.message };
+}
