@@ -37,6 +37,9 @@ export interface Relay {
   stop(ms?: number): Promise<void>;
 }
 
+/** What the last words may take once everybody has been told to go. */
+const GRACE_MS = 1_000;
+
 /** What a program that embeds a relay may change. */
 export interface RelayOptions {
   readonly limits?: Partial<Limits>;
@@ -95,12 +98,12 @@ export async function startRelay(
       stopping = true;
       const { code, word } = Close.restarting;
       await links.closeAll(code, word, ms);
-      // A close that is followed at once by the end of the server would arrive as another code.
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      const until = host.now() + GRACE_MS;
+      const left = () => Math.max(0, until - host.now());
+      await bmp.stop(left());
+      await bmpServer?.stop(left());
+      await server.stop(left());
       streams.cutAll();
-      bmp.close();
-      await bmpServer?.stop();
-      await server.stop();
     },
   };
 }

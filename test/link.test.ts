@@ -108,7 +108,7 @@ const native: Start = async (accept) => {
   );
   return {
     client: new WebSocket(`ws://127.0.0.1:${server.port}`),
-    stop: () => server.stop(),
+    stop: () => server.stop(0),
   };
 };
 

@@ -75,8 +75,9 @@ export class BmpServer {
     return (link) => linkCarrier(link, (carrier) => this.connect(carrier, link.remote));
   }
 
-  /** Ends every connection. */
-  close(): void {
+  /** Lets requests and WebSockets in streams end, for `graceMs` milliseconds at most; then ends all. */
+  async stop(graceMs: number): Promise<void> {
+    await this.#http.underWay.ended(graceMs);
     for (const mux of [...this.#open.keys()]) mux.close();
   }
 }

@@ -17,6 +17,7 @@ import { concat, utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
 import { StreamDuplex } from "./duplex.ts";
 import { BadRequest, respond, toRequest } from "./exchange.ts";
+import { UnderWay } from "../runtime/under_way.ts";
 import { Upgrade } from "./websocket_upgrade.ts";
 
 /** Requests of one stream that are not answered yet. */
@@ -40,6 +41,8 @@ export interface HttpStreamsOptions {
 
 /** Serves HTTP in streams. One for all connections. */
 export class HttpStreams {
+  /** Streams whose client waits for something: an answer, or a WebSocket. */
+  readonly underWay: UnderWay = new UnderWay();
   readonly #server: HttpServer;
   #attached = 0;
 
@@ -85,7 +88,10 @@ export class HttpStreams {
     duplex.requests.add(incoming);
     if (duplex.requests.size > MOST_IN_A_ROW) return duplex.cut();
     stream.busy = true;
+    const ended = this.underWay.begin();
+    duplex.on("close", ended);
     outgoing.on("close", () => {
+      ended();
       duplex.requests.delete(incoming);
       stream.busy = duplex.requests.size > 0;
     });
@@ -109,6 +115,7 @@ export class HttpStreams {
   async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
     const duplex = socket as StreamDuplex;
     duplex.stream.busy = true;
+    duplex.on("close", this.underWay.begin());
     const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
     let response: Response;
     try {

@@ -8,6 +8,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { socketCarrier } from "../link/mux/socket_carrier.ts";
 import type { Server } from "../runtime/runtime.ts";
+import { UnderWay } from "../runtime/under_way.ts";
 import type { BmpServer } from "./bmp_server.ts";
 
 export interface ListenOptions {
@@ -21,9 +22,14 @@ export interface ListenOptions {
 /** Serves BMP on a port. */
 export async function listenBmp(options: ListenOptions, bmp: BmpServer): Promise<Server> {
   const sockets = new Set<Socket>();
+  const underWay = new UnderWay();
   const take = (socket: Socket) => {
     sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
+    const ended = underWay.begin();
+    socket.on("close", () => {
+      sockets.delete(socket);
+      ended();
+    });
     const address = plainAddress(socket.remoteAddress);
     socketCarrier(socket, (carrier) => bmp.connect(carrier, address));
   };
@@ -39,8 +45,9 @@ export async function listenBmp(options: ListenOptions, bmp: BmpServer): Promise
   return {
     hostname: address,
     port,
-    stop: async () => {
+    stop: async (graceMs) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await underWay.ended(graceMs);
       for (const socket of sockets) socket.destroy();
       await closed;
     },

@@ -73,8 +73,8 @@ export class LinkRegistry {
     const links = [...this.#links];
     const waves = Math.max(1, Math.min(links.length, Math.floor(ms / 50)));
     for (let wave = 0; wave < waves; wave++) {
+      if (wave > 0) await new Promise((resolve) => setTimeout(resolve, 50));
       for (let i = wave; i < links.length; i += waves) links[i]!.close(code, reason);
-      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 }

@@ -40,6 +40,8 @@ interface Data {
 interface BunServer {
   readonly hostname: string;
   readonly port: number;
+  /** Requests whose responses have not left yet. */
+  readonly pendingRequests: number;
   requestIP(request: Request): { address: string } | null;
   upgrade(request: Request, options: { data: Data; headers: HeadersInit }): boolean;
   stop(closeActive: boolean): Promise<void>;
@@ -73,6 +75,8 @@ const api = (): BunApi => (globalThis as unknown as { Bun: BunApi }).Bun;
 const MAX_MESSAGE = 4 * 1024 * 1024;
 /** Far above the outbox's limit: beyond it Bun would drop messages without a word. */
 const MAX_BUFFERED = 64 * 1024 * 1024;
+/** How often responses under way are looked at while the server stops. */
+const POLL_MS = 5;
 
 export const bun: Runtime = {
   name: "bun",
@@ -129,7 +133,13 @@ export const bun: Runtime = {
     return Promise.resolve({
       hostname: server.hostname,
       port: server.port,
-      stop: () => server.stop(true),
+      async stop(graceMs) {
+        // Sockets that are closing end by themselves, even after this. Of responses nobody tells.
+        for (let ms = 0; server.pendingRequests > 0 && ms < graceMs; ms += POLL_MS) {
+          await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        }
+        await server.stop(true);
+      },
     });
   },
 };

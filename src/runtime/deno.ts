@@ -8,6 +8,7 @@
  */
 import { websocketLink } from "../link/websocket_link.ts";
 import type { Handler, Runtime, ServeOptions, Server } from "./runtime.ts";
+import { UnderWay } from "./under_way.ts";
 
 export const deno: Runtime = {
   name: "deno",
@@ -17,22 +18,37 @@ export const deno: Runtime = {
   },
 
   serve({ hostname, port, idleSeconds }: ServeOptions, handler: Handler): Promise<Server> {
+    const underWay = new UnderWay();
+    const end = new AbortController();
     const server = Deno.serve(
-      { hostname, port, onListen: () => {} },
-      (request, info) =>
-        handler(request, {
+      { hostname, port, onListen: () => {}, signal: end.signal },
+      (request, info) => {
+        const ended = underWay.begin();
+        info.completed.then(ended, ended);
+        return handler(request, {
           address: (info.remoteAddr as Deno.NetAddr).hostname ?? "",
           upgrade(accept, protocol) {
             const { socket, response } = Deno.upgradeWebSocket(request, {
               idleTimeout: idleSeconds,
               ...(protocol === undefined ? {} : { protocol }),
             });
+            socket.addEventListener("open", () => {
+              socket.addEventListener("close", underWay.begin());
+            });
             websocketLink(socket, accept, this.address);
             return response;
           },
-        }),
+        });
+      },
     );
-    const address = server.addr as Deno.NetAddr;
-    return Promise.resolve({ ...address, stop: () => server.shutdown() });
+    return Promise.resolve({
+      ...server.addr as Deno.NetAddr,
+      async stop(graceMs) {
+        await underWay.ended(graceMs);
+        // Not `shutdown`: it would wait for ever for a response that nobody reads.
+        end.abort();
+        await server.finished;
+      },
+    });
   },
 };

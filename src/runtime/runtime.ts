@@ -30,8 +30,12 @@ export interface ServeOptions {
 export interface Server {
   readonly hostname: string;
   readonly port: number;
-  /** Stops listening and ends what is still open. */
-  stop(): Promise<void>;
+  /**
+   * Lets links that are closing and responses under way end, for `graceMs` milliseconds at most; then
+   * stops listening and ends what is still open. A close that is followed at once by the end of the
+   * server would arrive as another code.
+   */
+  stop(graceMs: number): Promise<void>;
 }
 
 export interface Runtime {

@@ -65,7 +65,7 @@ export async function withBmp(
   try {
     await run({ port: server.port, bmp });
   } finally {
-    bmp.close();
-    await server.stop();
+    await bmp.stop(0);
+    await server.stop(0);
   }
 }

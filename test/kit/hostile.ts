@@ -104,7 +104,7 @@ export async function withHostile(
   try {
     await run(hostile);
   } finally {
-    await server.stop();
+    await server.stop(0);
   }
 }
 
