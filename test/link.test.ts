@@ -158,8 +158,8 @@ const inBmp: Start = async (accept) => {
     async stop() {
       connection.close();
       await connection.closed;
-      bmp.close();
-      await server.stop();
+      await bmp.stop(0);
+      await server.stop(0);
     },
   };
 };
