@@ -57,7 +57,7 @@ export async function startRelay(
   const channels = new Channels();
   const links = new LinkRegistry(
     options.wrap,
-    (error, remote) => log.error("a session failed: {error}", { error: String(error), remote }),
+    (error, remote) => log.error("a session of {remote} failed: {error}", { error, remote }),
   );
   const streams = new HttpLinks(chosen, host);
   const metrics = new Metrics(

@@ -15,6 +15,7 @@ import type { MuxStream, MuxStreamEvents } from "../link/mux/mux_stream.ts";
 import { log } from "../log.ts";
 import { concat, utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
+import { screened } from "../runtime/screen.ts";
 import { StreamDuplex } from "./duplex.ts";
 import { BadRequest, respond, toRequest } from "./exchange.ts";
 import { UnderWay } from "../runtime/under_way.ts";
@@ -44,9 +45,11 @@ export class HttpStreams {
   /** Streams whose client waits for something: an answer, or a WebSocket. */
   readonly underWay: UnderWay = new UnderWay();
   readonly #server: HttpServer;
+  readonly #handler: Handler;
   #attached = 0;
 
-  constructor(private readonly handler: Handler, private readonly options: HttpStreamsOptions) {
+  constructor(handler: Handler, private readonly options: HttpStreamsOptions) {
+    this.#handler = screened(handler);
     const server = createServer((request, response) => void this.#serve(request, response));
     // Deno drops a connection after each answer of a server that does not listen.
     Object.defineProperty(server, "listening", { value: true });
@@ -101,7 +104,7 @@ export class HttpStreams {
     };
     let response: Response;
     try {
-      response = await this.handler(toRequest(incoming, outgoing), peer);
+      response = await this.#handler(toRequest(incoming, outgoing), peer);
     } catch (error) {
       response = failure(error);
     }
@@ -119,7 +122,7 @@ export class HttpStreams {
     const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
     let response: Response;
     try {
-      response = await this.handler(toRequest(incoming), upgrade);
+      response = await this.#handler(toRequest(incoming), upgrade);
     } catch (error) {
       response = failure(error);
     }

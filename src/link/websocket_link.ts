@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LOST } from "./endpoint.ts";
 import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
 
 const OPEN = 1;
@@ -37,7 +38,8 @@ export function websocketLink(socket: WebSocket, accept: Accept, remote: string)
     if (typeof data === "string") events?.text();
     else events?.message(new Uint8Array(data as ArrayBuffer));
   };
-  socket.onclose = ({ code, reason }) => closed(code, reason);
+  // Deno says 0 where the connection broke.
+  socket.onclose = ({ code, reason }) => closed(code || LOST, reason);
   // A close event follows and says what there is to say.
   socket.onerror = () => {};
 }

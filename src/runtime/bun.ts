@@ -15,6 +15,7 @@ import {
   type Topics,
 } from "../link/link.ts";
 import type { Handler, Runtime, ServeOptions, Server } from "./runtime.ts";
+import { screened } from "./screen.ts";
 
 interface Socket {
   readonly data: Data;
@@ -85,13 +86,14 @@ export const bun: Runtime = {
   },
 
   serve({ hostname, port, idleSeconds }: ServeOptions, handler: Handler): Promise<Server> {
+    const serve = screened(handler);
     const server = api().serve({
       hostname,
       port,
       // Of its own it would cut a response that says nothing for ten seconds.
       idleTimeout: Math.min(255, 3 * idleSeconds),
       fetch: (request, server) =>
-        handler(request, {
+        serve(request, {
           address: server.requestIP(request)?.address ?? "",
           upgrade(accept, protocol) {
             const done = server.upgrade(request, {

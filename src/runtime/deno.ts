@@ -8,6 +8,7 @@
  */
 import { websocketLink } from "../link/websocket_link.ts";
 import type { Handler, Runtime, ServeOptions, Server } from "./runtime.ts";
+import { screened } from "./screen.ts";
 import { UnderWay } from "./under_way.ts";
 
 export const deno: Runtime = {
@@ -18,6 +19,7 @@ export const deno: Runtime = {
   },
 
   serve({ hostname, port, idleSeconds }: ServeOptions, handler: Handler): Promise<Server> {
+    const serve = screened(handler);
     const underWay = new UnderWay();
     const end = new AbortController();
     const server = Deno.serve(
@@ -25,13 +27,14 @@ export const deno: Runtime = {
       (request, info) => {
         const ended = underWay.begin();
         info.completed.then(ended, ended);
-        return handler(request, {
+        return serve(request, {
           address: (info.remoteAddr as Deno.NetAddr).hostname ?? "",
           upgrade(accept, protocol) {
             const { socket, response } = Deno.upgradeWebSocket(request, {
               idleTimeout: idleSeconds,
-              ...(protocol === undefined ? {} : { protocol }),
             });
+            // By hand: told of it, Deno reads the offer itself, and throws where no space follows a comma.
+            if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
             socket.addEventListener("open", () => {
               socket.addEventListener("close", underWay.begin());
             });

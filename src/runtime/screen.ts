@@ -1,0 +1,50 @@
+/**
+ * What a request must be before the app sees it. The runtimes differ in what they let through: a Host
+ * that is none makes an address that nobody can read, or a path that nobody asked for, and an upgrade
+ * without its headers throws on one of them.
+ *
+ * @module
+ */
+import type { Handler, Peer } from "./runtime.ts";
+
+/** RFC 9110, 7.2: a host as in an address (RFC 3986, 3.2.2), and a port; no more. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+;=-]+)(?::\d*)?$/;
+/** RFC 6455, 4.1: 16 bytes in base64. */
+const KEY = /^[A-Za-z0-9+/]{22}==$/;
+const VERSION = "13";
+
+/** The same handler, which gets no request but a good one. Others are answered here, with 4xx. */
+export const screened = (handler: Handler): Handler => (request, peer) =>
+  refusal(request) ?? handler(request, screenedPeer(request, peer));
+
+const screenedPeer = (request: Request, peer: Peer): Peer => ({
+  address: peer.address,
+  upgrade: (accept, protocol) => upgradeRefusal(request) ?? peer.upgrade(accept, protocol),
+});
+
+/** RFC 9112, 3.2 and 3.3: an address that can be read, and a Host. */
+function refusal({ url, headers }: Request): Response | undefined {
+  if (!HOST.test(headers.get("host") ?? "")) return refuse(400, "The Host header names no host.");
+  if (!URL.canParse(url)) return refuse(400, "The request's target is no address.");
+}
+
+/** RFC 6455, 4.2.1. */
+function upgradeRefusal({ method, headers }: Request): Response | undefined {
+  const has = (name: string, word: string) =>
+    (headers.get(name) ?? "").toLowerCase().split(",").some((one) => one.trim() === word);
+  if (method !== "GET") return refuse(405, "An upgrade is a GET.", { allow: "GET" });
+  if (!has("upgrade", "websocket") || !has("connection", "upgrade")) {
+    return refuse(400, "An upgrade says `Connection: Upgrade` and `Upgrade: websocket`.");
+  }
+  if (!KEY.test(headers.get("sec-websocket-key") ?? "")) {
+    return refuse(400, "Sec-WebSocket-Key has 16 bytes in base64.");
+  }
+  if (headers.get("sec-websocket-version") !== VERSION) {
+    return refuse(426, `Only version ${VERSION} of WebSocket is spoken here.`, {
+      "sec-websocket-version": VERSION,
+    });
+  }
+}
+
+const refuse = (status: number, error: string, headers: HeadersInit = {}): Response =>
+  Response.json({ error }, { status, headers });
