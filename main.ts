@@ -17,6 +17,7 @@ import { Metrics } from "./src/metrics/metrics.ts";
 import { listenBmp } from "./src/bmp/listen.ts";
 import { BmpServer, type BmpServerOptions } from "./src/bmp/bmp_server.ts";
 import { bun } from "./src/runtime/bun.ts";
+import { ListenError, listening } from "./src/runtime/listening.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { BlazeSessions } from "./src/session/blaze/blaze_session.ts";
 import { EcgSessions } from "./src/session/ecg/ecg_session.ts";
@@ -47,7 +48,7 @@ export interface RelayOptions {
   readonly wrap?: (accept: Accept) => Accept;
 }
 
-/** Puts the parts together and serves. */
+/** Puts the parts together and serves. Throws {@linkcode ListenError}; then nothing listens. */
 export async function startRelay(
   config: Pick<Config, "host" | "port" | "token" | "bmp">,
   options: RelayOptions = {},
@@ -82,11 +83,16 @@ export async function startRelay(
     metrics,
     ready: () => !stopping,
   });
-  const server = await runtime.serve(
-    { hostname: config.host, port: config.port, idleSeconds: chosen.idleSeconds },
-    (request, peer) => app.fetch(request, { peer }),
-  );
-  const bmpServer = config.bmp && await listenBmp({ hostname: config.host, ...config.bmp }, bmp);
+  const server = await listening(config.host, config.port, () =>
+    runtime.serve(
+      { hostname: config.host, port: config.port, idleSeconds: chosen.idleSeconds },
+      (request, peer) => app.fetch(request, { peer }),
+    ));
+  const bmpServer = config.bmp &&
+    await listenBmp({ hostname: config.host, ...config.bmp }, bmp).catch(async (error) => {
+      await server.stop(0);
+      throw error;
+    });
   const shown = config.host.includes(":") ? `[${config.host}]` : config.host;
   return {
     runtime: `${runtime.name} ${runtime.version}`,
@@ -191,7 +197,7 @@ if (import.meta.main) {
   try {
     await run();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError || error instanceof ListenError)) throw error;
     console.error(error.message);
     process.exit(2);
   }

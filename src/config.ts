@@ -112,18 +112,20 @@ export function readConfig(
 
 /** The text of `--help`. */
 export function usage(): string {
-  const rows = SETTINGS.map(({ name, fallback, help }) => {
-    const flag = `--${flagOf(name)}`.padEnd(14);
-    return `  ${flag}${name.padEnd(12)}${help}${fallback && ` (${fallback})`}`;
-  });
+  const row = (flag: string, name: string, text: string) =>
+    `  ${flag.padEnd(longest + 4)}${name.padEnd(longest + 2)}${text}`;
+  const longest = Math.max(...SETTINGS.map(({ name }) => name.length));
+  const rows = SETTINGS.map(({ name, fallback, help }) =>
+    row(`--${flagOf(name)}`, name, `${help}${fallback && ` (${fallback})`}`)
+  );
   return [
     "Blaze Relay: devices sync end-to-end encrypted databases and watch live ECG streams through it.",
     "",
     "  deno task start [--port 8080] [--host 0.0.0.0]      bun run start [same flags]",
     "",
-    "  flag          environment",
+    row("flag", "environment", ""),
     ...rows,
-    "  --help        this text",
+    row("--help", "", "this text"),
   ].join("\n");
 }
 

@@ -34,7 +34,11 @@ export const LIMITS = {
     "bytes",
     "ECG: the tenant with most loses its most silent stream's.",
   ),
-  slowMessageMs: limit(50, "milliseconds", "ECG: the message is passed on, and a warning logged."),
+  slowMessageMs: limit(
+    50,
+    "milliseconds",
+    "The message is passed on; a warning is logged, one a second at most.",
+  ),
   bmpChunkBytes: limit(8_192, "bytes", "BMP: longer writes travel in several frames."),
   bmpWindow: limit(128, "frames", "BMP: a stream's sender waits for an ack; a stranger after one."),
   bmpStreams: limit(16_384, "streams", "BMP: of one connection. The next one gets a 503."),

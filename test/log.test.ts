@@ -57,3 +57,25 @@ test("names of databases cannot write into the log", () =>
     assert(!relay.output().includes("\x1b"), relay.output());
     assert(!/^2026-01-01/m.test(relay.output()), relay.output());
   }, ["--log-level", "debug"]));
+
+test("the log has one line for one event, with the address it comes from", () =>
+  withRelayProcess("Bun" in globalThis ? "bun" : "deno", async (relay) => {
+    const devices = await Promise.all(
+      ["/sync", "/ecg"].map((path) => TestSocket.connect(relay, path)),
+    );
+    for (const device of devices) {
+      device.send(new Uint8Array([1, 2, 3]));
+      device.close();
+    }
+    const lines = () => relay.output().split("\n").filter((line) => line.includes("[DBG]"));
+    while (lines().filter((line) => line.includes("closed")).length < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    for (const protocol of ["blaze", "ecg"]) {
+      const said = (word: string) =>
+        lines().filter((line) => line.includes(`${protocol} link`) && line.includes(word));
+      assertEquals([said("opened").length, said("closed").length], [1, 1], relay.output());
+      assertEquals(said("refused").length, 1, relay.output());
+    }
+    assertEquals(lines().filter((line) => !line.includes("from 127.0.0.1")), []);
+  }, ["--log-level", "debug"]));

@@ -372,7 +372,6 @@ test(
         await page.goto(`${url}/dashboard`);
         await until(page, "document.getElementById('state').textContent.includes('#token=')");
         await page.goto(`${url}/dashboard#token=${token}`);
-        await page.reload();
         await monitor.publish({ signal: [1, 2], sampling_rate: 2 }, { acknowledged: true });
         await until(
           page,

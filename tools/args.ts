@@ -80,9 +80,11 @@ export function readArgs<const Flags extends Record<string, FlagInfo>>(
 }
 
 function helpText({ command, about, flags }: Usage<Record<string, FlagInfo>>): string {
+  const longest = Math.max(...["help", ...Object.keys(flags)].map((name) => name.length));
+  const row = (name: string, text: string) => `  ${`--${name}`.padEnd(longest + 4)}${text}`;
   const rows = Object.entries(flags).map(([name, { help, fallback }]) => {
     const shown = fallback === undefined || fallback === "" ? "" : ` (${fallback})`;
-    return `  ${`--${name}`.padEnd(14)}${help}${shown}`;
+    return row(name, help + shown);
   });
   return [
     about,
@@ -91,6 +93,6 @@ function helpText({ command, about, flags }: Usage<Record<string, FlagInfo>>): s
     `  bun run ${command}`,
     "",
     ...rows,
-    `  ${"--help".padEnd(14)}this text`,
+    row("help", "this text"),
   ].join("\n");
 }

@@ -6,6 +6,7 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { fail, readArgs } from "./args.ts";
+import { interrupted } from "./interrupt.ts";
 import { type Complaint, complaintsOf } from "./error_log.ts";
 import { type Direction, readCapture } from "./inspect/capture.ts";
 import { proxy, type Tap, watch } from "./inspect/live.ts";
@@ -79,8 +80,7 @@ async function live(address: string): Promise<void> {
     summary();
     process.exit(0);
   };
-  process.on("SIGINT", end);
-  process.on("SIGTERM", end);
+  interrupted().addEventListener("abort", end);
   if (flags.seconds > 0) setTimeout(end, 1000 * flags.seconds);
   if (flags.listen > 0) {
     const port = await proxy(url, flags.listen, tap);

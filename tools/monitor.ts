@@ -6,6 +6,7 @@
 import process from "node:process";
 import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { fail, readArgs } from "./args.ts";
+import { interrupted } from "./interrupt.ts";
 import { StreamWatch } from "./stream_watch.ts";
 
 const { flags } = readArgs({
@@ -45,8 +46,7 @@ const stop = () => {
   clearInterval(timer);
   client.close();
 };
-process.on("SIGINT", stop);
-process.on("SIGTERM", stop);
+interrupted().addEventListener("abort", stop);
 if (flags.seconds > 0) setTimeout(stop, 1000 * flags.seconds);
 
 try {

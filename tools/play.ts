@@ -9,6 +9,7 @@ import type { Version } from "../src/wire/ecg/codes.ts";
 import { WireError } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { type Arrhythmia, ARRHYTHMIAS, Heart, LEADS } from "./formats/heart.ts";
+import { interrupted } from "./interrupt.ts";
 import { ENDINGS, openRecording } from "./formats/open.ts";
 import { heartSource, play, recordingSource, scaleOf, type Source } from "./player.ts";
 import { Progress } from "./progress.ts";
@@ -52,6 +53,7 @@ if (!(flags.chunk > 0 && flags.chunk <= 10)) fail(`--chunk ${flags.chunk}: want 
 
 const source = rest[0] === undefined ? heart() : file(rest[0]);
 const token = flags.token || process.env.TOKEN;
+const stop = interrupted();
 const client = EcgClient.open({
   url: flags.url,
   stream: flags.stream,
@@ -59,13 +61,17 @@ const client = EcgClient.open({
   ...(flags.packed ? { scale: scaleOf(source) } : {}),
   ...(token ? { token } : {}),
 });
+let online = false;
 client.onStatus((status) => {
+  if (status.kind === "online") online = true;
+  if (status.kind === "offline") online = false;
   if (status.kind === "offline") console.error(`\noffline (${status.code} ${status.reason})`);
   if (status.kind === "fault") console.error(`\nrefused: ${status.message}`);
 });
-const stop = new AbortController();
-process.on("SIGINT", () => stop.abort());
-process.on("SIGTERM", () => stop.abort());
+// With nobody there, nothing that waits can still leave.
+stop.addEventListener("abort", () => {
+  if (!online) client.close();
+});
 try {
   await client.ready;
   const names = source.leads.map(({ name }) => name).join(", ");
@@ -79,14 +85,14 @@ try {
     drop: flags.drop,
     packed: flags.packed,
     alarmEvery: flags.alarm,
-    signal: stop.signal,
+    signal: stop,
     progress: (sent) => progress.show(sent / source.rate),
   });
   // What was published last has to leave before the link does.
   await client.ping().catch(() => {});
   progress.end(`${sent} samples of ${source.leads.length} leads`);
 } catch (error) {
-  fail(`\n${error instanceof Error ? error.message : error}`);
+  if (!stop.aborted) fail(`\n${error instanceof Error ? error.message : error}`);
 } finally {
   client.close();
 }

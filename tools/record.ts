@@ -9,6 +9,7 @@ import process from "node:process";
 import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { WireError } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
+import { interrupted } from "./interrupt.ts";
 import { writeEdf } from "./formats/edf.ts";
 import { writeWfdb } from "./formats/wfdb.ts";
 import { Progress } from "./progress.ts";
@@ -36,6 +37,7 @@ const name = path.replace(/^.*[\\/]|\.\w+$/g, "");
 if (!/^[\w-]+$/.test(name)) fail(`${name}: want a name of letters, digits, _ and -.`);
 
 const token = flags.token || process.env.TOKEN;
+const stop = interrupted();
 const client = EcgClient.open({
   url: flags.url,
   stream: flags.stream,
@@ -44,8 +46,7 @@ const client = EcgClient.open({
 client.onStatus((status) => {
   if (status.kind === "offline") console.error(`\noffline (${status.code} ${status.reason})`);
 });
-process.on("SIGINT", () => client.close());
-process.on("SIGTERM", () => client.close());
+stop.addEventListener("abort", () => client.close());
 
 const recorder = new Recorder(name);
 const total = flags.seconds > 0 ? flags.seconds : Infinity;

@@ -93,7 +93,7 @@ export class Meter {
       this.linksEver++;
       const { remote } = link;
       const protocol = this.dialect.name;
-      log.debug("{protocol} link opened", { protocol, remote });
+      log.debug("{protocol} link opened from {remote}", { protocol, remote });
       const events = accept(counted);
       return {
         message: (message) => this.take(events, message),
@@ -102,7 +102,7 @@ export class Meter {
         closed: (code, reason) => {
           this.links--;
           add(this.closes, code);
-          log.debug("{protocol} link closed with {code} {reason}", {
+          log.debug("{protocol} link from {remote} closed with {code} {reason}", {
             protocol,
             remote,
             code,

@@ -16,7 +16,7 @@ interface Numbers {
 }
 
 const EVERY_MS = 1_000;
-const { token } = readHash();
+let { token } = readHash();
 const cards = new Map<string, Card>();
 
 async function refresh(): Promise<void> {
@@ -29,7 +29,9 @@ async function refresh(): Promise<void> {
     if (!answer.ok) {
       const { error } = await answer.json() as { error?: string };
       throw new Error(
-        answer.status === 401 ? `${error} Open /dashboard#token=…` : error ?? answer.statusText,
+        answer.status === 401
+          ? `${error} Put #token=… behind this address.`
+          : error ?? answer.statusText,
       );
     }
     show(await answer.json() as Numbers);
@@ -62,3 +64,8 @@ async function loop(): Promise<void> {
   setTimeout(() => void loop(), EVERY_MS);
 }
 void loop();
+// A token that comes into this very tab loads nothing anew by itself.
+addEventListener("hashchange", () => {
+  ({ token } = readHash());
+  void refresh();
+});

@@ -132,10 +132,9 @@ class BlazeSession implements LinkEvents {
     if (this.#member) this.#room?.drained(this.#member);
   }
 
-  closed(code: number): void {
+  closed(): void {
     this.#giveUpWaiting();
     this.#leave();
-    log.debug("blaze link closed with {code}", { code, remote: this.#outbox.link.remote });
   }
 
   /** The first frame: who this is, and which reading of the flags it uses. */
@@ -173,7 +172,11 @@ class BlazeSession implements LinkEvents {
     this.#room = room;
     this.#member = member;
     room.join(member);
-    log.debug("{node} joined {room}", { node: member.node, room: room.name });
+    log.debug("blaze link from {remote} joined {room} as {node}", {
+      remote: this.#outbox.link.remote,
+      room: room.name,
+      node: member.node,
+    });
   }
 
   #frame(message: Message, header: 5 | 7, member: BlazeMember): void {
@@ -296,7 +299,12 @@ class BlazeSession implements LinkEvents {
     const payload = encodeFault(faultRecord(fault, detail));
     this.#outbox.send(encodeFrame({ type: FrameType.error, payload }, { reading: this.#reading }));
     this.#outbox.close(fault);
-    log.debug("blaze link ended: {word} {detail}", { word: fault.word, detail });
+    const { remote } = this.#outbox.link;
+    log.debug("blaze link from {remote} refused {code}: {detail}", {
+      remote,
+      code: fault.code,
+      detail: detail ?? fault.word,
+    });
   }
 
   #leave(): void {

@@ -77,7 +77,6 @@ class EcgSession implements LinkEvents {
   readonly #messages: Bucket;
   readonly #bytes: Bucket;
   readonly #faults: Bucket;
-  readonly #warnings: Bucket;
   readonly #publishing: Publishing;
   readonly #names: StreamNames;
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
@@ -112,7 +111,6 @@ class EcgSession implements LinkEvents {
     this.#messages = new Bucket(limits.messagesPerSecond, burst * limits.messagesPerSecond, now);
     this.#bytes = new Bucket(limits.bytesPerSecond, burst * limits.bytesPerSecond, now);
     this.#faults = new Bucket(limits.faultsPerSecond, burst * limits.faultsPerSecond, now);
-    this.#warnings = new Bucket(1, 1, now);
     this.#names = new StreamNames(terms.stream, limits.streamNameBytes);
     this.#publishing = new Publishing(terms, this.#names, streams, this.#bytes);
     this.#tell(MessageType.PROTOCOL_NEGOTIATION, {
@@ -126,21 +124,12 @@ class EcgSession implements LinkEvents {
 
   message(message: Message): void {
     if (!this.#watching.outbox.open) return;
-    const since = this.shared.host.now();
     try {
       for (const one of this.#batches ? splitBatch(message) : [message]) this.#take(one);
     } catch (error) {
       // Of a batch that cannot be split; each message in it answers for itself.
       this.#answer(error);
     }
-    const ms = this.shared.host.now() - since;
-    if (ms < this.shared.limits.slowMessageMs || !this.#warnings.take()) return;
-    log.warning("slow ecg message: {ms} ms for {bytes} bytes", {
-      ms: Math.round(ms),
-      bytes: message.length,
-      type: message[1],
-      remote: this.link.remote,
-    });
   }
 
   text(): void {
@@ -152,11 +141,10 @@ class EcgSession implements LinkEvents {
     this.#watching.drained();
   }
 
-  closed(code: number): void {
+  closed(): void {
     this.#stopExpiry?.();
     this.#watching.leave();
     this.#publishing.leave();
-    log.debug("ecg link closed with {code}", { code, remote: this.link.remote });
   }
 
   #take(message: Message): void {
@@ -291,7 +279,10 @@ class EcgSession implements LinkEvents {
     if (form.version === version && form.packed === packed) return;
     this.#form = form;
     this.#watching.reform(form);
-    log.debug("ecg version {version}", { ...form, remote: this.link.remote });
+    log.debug("ecg link from {remote} speaks version {version}", {
+      ...form,
+      remote: this.link.remote,
+    });
   }
 
   /** Its token has ended. */
@@ -309,7 +300,11 @@ class EcgSession implements LinkEvents {
   /** Answers a fault and goes on, unless there have been too many. */
   #refuse(code: ErrorCode, detail: string): void {
     if (!this.#faults.take()) return this.#watching.outbox.close(Close.tooFast);
-    log.debug("ecg fault {code}: {detail}", { code, detail, remote: this.link.remote });
+    log.debug("ecg link from {remote} refused {code}: {detail}", {
+      code,
+      detail,
+      remote: this.link.remote,
+    });
     const message = errorText[code] + (detail && ` (${detail})`);
     this.#tell(MessageType.ERROR, { code, message });
   }
