@@ -4,12 +4,12 @@ import { EcgDateTime, NdArray, type Payload } from "../src/client/mod.ts";
 import { place, readAlarm, readBeats, readHeartRate } from "../web/viewer/marks.ts";
 import { Playhead } from "../web/viewer/playhead.ts";
 import { Layout } from "../web/viewer/paper_scale.ts";
-import { type Chunk, readChunk, SignalError, unixMs } from "../web/viewer/lead_samples.ts";
+import { readChunk, type SampleChunk, SignalError, unixMs } from "../web/viewer/lead_samples.ts";
 import { Trace } from "../web/viewer/trace.ts";
 import { fc, holds } from "./kit/random.ts";
 
-const rows = ({ samples }: Chunk) => samples.map((row) => [...row]);
-const names = ({ leads }: Chunk) => leads.map(({ name }) => name);
+const rows = ({ samples }: SampleChunk) => samples.map((row) => [...row]);
+const names = ({ leads }: SampleChunk) => leads.map(({ name }) => name);
 
 /** Name, payload, leads, samples. */
 const shapes: readonly [string, Payload, string[], number[][]][] = [
@@ -147,10 +147,10 @@ test("unixMs tells seconds, milliseconds, microseconds and dates apart", () => {
   assertEquals(unixMs("now"), undefined);
 });
 
-const chunk = (values: number[], more: { sample?: number; timestamp?: number } = {}): Chunk =>
+const chunk = (values: number[], more: { sample?: number; timestamp?: number } = {}): SampleChunk =>
   readChunk({ signal: values, sampling_rate: 10, ...more });
 
-const trace = (...chunks: Chunk[]): Trace => {
+const trace = (...chunks: SampleChunk[]): Trace => {
   const made = new Trace(10, [{ name: "lead 1", units: "mV" }]);
   for (const one of chunks) made.append(one);
   return made;

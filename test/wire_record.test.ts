@@ -13,8 +13,8 @@ import {
   type FieldsInput,
   type RecordErrorCode,
   recordLimits,
+  type RecordValue,
   Uuid,
-  type Value,
   type ValueInput,
 } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
@@ -49,7 +49,7 @@ function double(bits: string): { value: number; nan: bigint | undefined } {
   return { value, nan: unusual ? BigInt(`0x${bits}`) : undefined };
 }
 
-function toValue(tagged: Tagged): Value {
+function toValue(tagged: Tagged): RecordValue {
   switch (tagged.t) {
     case "string":
       return tagged.v;
@@ -237,7 +237,7 @@ test("encodeRecord refuses a vector of a million elements", () => {
   assertEquals(encodeRecord({ v: new Float32Array(999_999) }).length, 4_000_013);
 });
 
-const nested = (depth: number): Value => depth === 0 ? 1 : [nested(depth - 1)];
+const nested = (depth: number): RecordValue => depth === 0 ? 1 : [nested(depth - 1)];
 
 test("encodeRecord and decodeRecord take 64 levels of nesting and refuse 65", () => {
   const deepest = encodeRecord({ tags: nested(recordLimits.depth) });
@@ -249,14 +249,14 @@ test("encodeRecord and decodeRecord take 64 levels of nesting and refuse 65", ()
     refuses(() => decodeRecord(at(64)), "DEPTH_LIMIT");
   }
   for (const innermost of [[], {}]) {
-    let value: Value = innermost;
+    let value: RecordValue = innermost;
     for (let i = 0; i < 64; i++) value = { a: value };
     refuses(() => encodeRecord({ value }), "DEPTH_LIMIT");
   }
 });
 
 test("encodeRecord refuses a value that contains itself", () => {
-  const circle: Value[] = [];
+  const circle: RecordValue[] = [];
   circle.push(circle);
   refuses(() => encodeRecord({ circle }), "DEPTH_LIMIT", "circle[0][0]");
 });
@@ -323,7 +323,7 @@ test("encodeRecord takes a whole number for an int and any other for a double", 
 });
 
 test("decodeRecord gives a number, and a bigint or Double where a number would be another", () => {
-  const valueOf = (bytes: string): Value | undefined => decodeRecord(around(bytes)).v;
+  const valueOf = (bytes: string): RecordValue | undefined => decodeRecord(around(bytes)).v;
   assertEquals(valueOf("02001fffffffffffff"), 2 ** 53 - 1);
   assertEquals(valueOf("020020000000000000"), 2n ** 53n);
   assertEquals(valueOf("02ffe0000000000001"), 1 - 2 ** 53);
@@ -462,7 +462,7 @@ function object<T>(entries: readonly (readonly [string, T])[]): Record<string, T
 
 const distinct = { selector: ([name]: [string, unknown]) => name.normalize("NFC"), maxLength: 8 };
 
-const { value } = fc.letrec<{ value: Value }>((tie) => ({
+const { value } = fc.letrec<{ value: RecordValue }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
     text,

@@ -30,14 +30,14 @@ const HELP = `A gateway: BMP in, plain TCP out. Every stream becomes a connectio
 
 There is no token: whoever reaches the port reaches the target. Streams stay open while both ends do.`;
 
-export interface Place {
+export interface Address {
   readonly hostname: string;
   readonly port: number;
 }
 
 export interface GatewayOptions {
-  readonly listen: Place;
-  readonly to: Place;
+  readonly listen: Address;
+  readonly to: Address;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly connections?: number;
   readonly settings?: Partial<MuxSettings>;
@@ -93,7 +93,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** Joins a stream with a connection of its own. Either end's eof is passed on; a failure ends both. */
-function bridge(stream: MuxStream, { hostname, port }: Place): MuxStreamEvents {
+function bridge(stream: MuxStream, { hostname, port }: Address): MuxStreamEvents {
   // A database connection may be silent for hours. Acks that do not come still end the stream.
   stream.busy = true;
   const socket = connect({ host: hostname, port, allowHalfOpen: true });
@@ -129,7 +129,7 @@ function bridge(stream: MuxStream, { hostname, port }: Place): MuxStreamEvents {
 }
 
 /** `host:port`, `[v6]:port`, or a port alone where a default host is given. */
-export function place(text: string, fallback?: string): Place {
+export function place(text: string, fallback?: string): Address {
   const match = /^(?:\[([^\]]+)\]:|([^:\s]+):)?(\d{1,5})$/.exec(text);
   const hostname = match?.[1] ?? match?.[2] ?? fallback;
   const port = Number(match?.[3]);

@@ -12,7 +12,7 @@ import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { type LeadInfo, physical, type Recording } from "./formats/recording.ts";
 
 /** A chunk of a recording. */
-export interface Piece {
+export interface Excerpt {
   readonly rate: number;
   readonly leads: readonly LeadInfo[];
   /** Stored integers of each lead. */
@@ -22,11 +22,11 @@ export interface Piece {
 export interface Encoding {
   readonly name: string;
   /** Bytes on the wire, header included. Undefined where it cannot carry this piece. */
-  size(piece: Piece): number | undefined;
+  size(piece: Excerpt): number | undefined;
 }
 
 /** As few digits as the gain needs: 0.145, not 0.14500000000000002. */
-function rounded(piece: Piece): number[][] {
+function rounded(piece: Excerpt): number[][] {
   return piece.raw.map((row, i) => {
     const lead = piece.leads[i]!;
     const digits = Math.max(0, Math.ceil(Math.log10(Math.abs(lead.gain))) + 1);
@@ -112,7 +112,7 @@ export function sizesOf(recording: Recording, seconds: number): SizeRow[] {
   const { rate, leads, samples } = recording;
   const size = Math.max(1, Math.round(seconds * rate));
   const length = samples[0]!.length;
-  const pieces: Piece[] = [];
+  const pieces: Excerpt[] = [];
   for (let at = 0; at + size <= length; at += size) {
     const raw = samples.map((row) => row.slice(at, at + size));
     // A missing sample has no integer.

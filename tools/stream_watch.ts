@@ -7,14 +7,14 @@ import type { EcgMessage } from "../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../src/wire/ecg/codes.ts";
 import { chunkOf, SignalError } from "../web/viewer/lead_samples.ts";
 import { Trace } from "../web/viewer/trace.ts";
-import { type Spread, spread } from "./stats.ts";
+import { type Quantiles, spread } from "./stats.ts";
 
 export interface Lap {
   readonly messages: number;
   readonly perSecond: number;
   readonly bytesPerSecond: number;
   /** Milliseconds from the sender's timestamp to the arrival, by both clocks. V3 only. */
-  readonly latency: Spread;
+  readonly latency: Quantiles;
   /** Longest time between two messages, milliseconds. */
   readonly gap: number;
   /** Samples missing so far. */

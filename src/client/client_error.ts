@@ -62,13 +62,13 @@ export class ClientError extends Error {
 }
 
 /** What a frame of somebody else's made us throw, as a fault of that frame. */
-export interface Fault {
+export interface ClientFault {
   readonly code: string;
   readonly message: string;
 }
 
 /** The fault in what was thrown. Throws on what is neither bytes nor a {@linkcode ClientError}. */
-export function faultOf(error: unknown): Fault {
+export function faultOf(error: unknown): ClientFault {
   if (!(error instanceof WireError || error instanceof ClientError)) throw error;
   return { code: error.code, message: error.message };
 }

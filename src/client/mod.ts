@@ -60,7 +60,7 @@ export {
 } from "../wire/blaze/blaze_record.ts";
 export { type Operation, type OperationKind } from "../wire/blaze/operation.ts";
 export { WireError } from "../wire/bytes.ts";
-export { ClientError, type ClientErrorCode, type Fault } from "./client_error.ts";
+export { ClientError, type ClientErrorCode, type ClientFault } from "./client_error.ts";
 export { Socket, type SocketOptions } from "./socket.ts";
 export { type TransportMemory, type TransportName } from "./transport/transport_memory.ts";
 export {

@@ -10,7 +10,7 @@ import type { Accept, Link } from "../../src/link/link.ts";
 import { MemoryPeer } from "../../src/link/memory_link.ts";
 import { EcgSessions, type EcgTerms } from "../../src/session/ecg/ecg_session.ts";
 import { MessageType, Version } from "../../src/wire/ecg/codes.ts";
-import { decode, encode, type Message } from "../../src/wire/ecg/ecg_message.ts";
+import { decode, type DecodedMessage, encode } from "../../src/wire/ecg/ecg_message.ts";
 import { everything } from "./blaze.ts";
 import { FakeHost } from "./fake_host.ts";
 
@@ -77,7 +77,7 @@ export class Peer extends MemoryPeer {
     return message;
   }
 
-  next(): Message {
+  next(): DecodedMessage {
     const message = this.take();
     if (!message) throw new Error("nothing came");
     return decode(message);

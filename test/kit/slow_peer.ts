@@ -6,7 +6,7 @@
  */
 import type { Accept, LinkEvents, Message as Bytes, Topics } from "../../src/link/link.ts";
 import { MessageType, Version } from "../../src/wire/ecg/codes.ts";
-import { decode, encode, type Message } from "../../src/wire/ecg/ecg_message.ts";
+import { decode, type DecodedMessage, encode } from "../../src/wire/ecg/ecg_message.ts";
 import type { FakeHost } from "./fake_host.ts";
 
 export interface Pipe {
@@ -33,7 +33,7 @@ export class Hub {
 }
 
 /** A message, and when it was there. */
-export interface Arrival extends Message {
+export interface Arrival extends DecodedMessage {
   readonly at: number;
 }
 

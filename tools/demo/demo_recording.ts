@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 
 /** Samples of one lead. */
-export interface Recording {
+export interface DemoRecording {
   readonly lead: string;
   /** Samples per second. */
   readonly rate: number;
@@ -22,7 +22,7 @@ interface Header {
 const folder = new URL("../../data/ecg/", import.meta.url);
 
 /** Reads lead 0, MLII. */
-export function recording(): Recording {
+export function recording(): DemoRecording {
   const header = JSON.parse(readFileSync(new URL("mitdb100_60s.json", folder), "utf8")) as Header;
   const file = readFileSync(new URL("mitdb100_60s.i16", folder));
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);

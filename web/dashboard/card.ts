@@ -41,7 +41,7 @@ const HEADINGS = [
 /** Points of the line, one a second. */
 const POINTS = 120;
 
-export class Card {
+export class ProtocolCard {
   readonly root = document.createElement("section");
   readonly #facts = document.createElement("dl");
   readonly #line = document.createElement("canvas");

@@ -5,7 +5,7 @@
  */
 import { element, write } from "../common/dom.ts";
 import { readHash } from "../common/token.ts";
-import { Card, type ProtocolNumbers } from "./card.ts";
+import { ProtocolCard, type ProtocolNumbers } from "./card.ts";
 import { bytes, duration } from "./units.ts";
 
 interface Numbers {
@@ -17,7 +17,7 @@ interface Numbers {
 
 const EVERY_MS = 1_000;
 let { token } = readHash();
-const cards = new Map<string, Card>();
+const cards = new Map<string, ProtocolCard>();
 
 async function refresh(): Promise<void> {
   const state = element("state");
@@ -50,7 +50,7 @@ function show({ uptimeSeconds, channels, memoryBytes, protocols }: Numbers): voi
   for (const numbers of protocols) {
     let card = cards.get(numbers.protocol);
     if (!card) {
-      card = new Card(numbers.protocol);
+      card = new ProtocolCard(numbers.protocol);
       cards.set(numbers.protocol, card);
       element("protocols").append(card.root);
     }

@@ -7,8 +7,8 @@
 import { type Mark, Marks } from "./marks.ts";
 import { type Inks, MARK_WIDTH, Painter } from "./painter.ts";
 import { Playhead } from "./playhead.ts";
-import { Layout, type Scale } from "./paper_scale.ts";
-import type { Chunk } from "./lead_samples.ts";
+import { Layout, type PaperScale } from "./paper_scale.ts";
+import type { SampleChunk } from "./lead_samples.ts";
 import { Tiles } from "./tiles.ts";
 import { Trace } from "./trace.ts";
 
@@ -31,7 +31,7 @@ export class Chart {
     private readonly box: HTMLElement,
     private readonly paper: HTMLCanvasElement,
     pen: HTMLElement,
-    private scale: Scale,
+    private scale: PaperScale,
     private inks: Inks,
   ) {
     this.#tiles = new Tiles(pen);
@@ -59,7 +59,7 @@ export class Chart {
    * Takes the samples of one message, and what the relay lost before it; another rate or other leads
    * begin a new trace.
    */
-  append(chunk: Chunk, lost = 0): void {
+  append(chunk: SampleChunk, lost = 0): void {
     if (!this.#trace?.fits(chunk)) {
       this.#trace = new Trace(chunk.rate, chunk.leads);
       this.marks.clear();
@@ -89,7 +89,7 @@ export class Chart {
     }
   }
 
-  setScale(scale: Scale): void {
+  setScale(scale: PaperScale): void {
     this.scale = scale;
     this.#fresh = false;
   }

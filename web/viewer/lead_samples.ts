@@ -8,17 +8,17 @@ import type { EcgMessage } from "../../src/client/ecg/conversation.ts";
 import { EcgDateTime, type Payload } from "../../src/wire/ecg/payload.ts";
 import { NdArray } from "../../src/wire/ecg/ndarray.ts";
 
-export interface Lead {
+export interface LeadSamples {
   readonly name: string;
   /** `mV` for everything that is a voltage; other units as they were sent. */
   readonly units: string;
 }
 
 /** The samples of one message: as many for each lead. */
-export interface Chunk {
+export interface SampleChunk {
   /** Samples a second, of each lead. */
   readonly rate: number;
-  readonly leads: readonly Lead[];
+  readonly leads: readonly LeadSamples[];
   /** Physical values. What is no finite number is NaN, and drawn as missing. */
   readonly samples: readonly Float32Array[];
   /** Number of the first sample, counted by the sender from the start of the stream. */
@@ -42,7 +42,7 @@ type Map = Readonly<Record<string, Payload>>;
  * The samples of an ECG_DATA message: unpacked by the SDK, or as they are in the payload. Throws
  * {@linkcode SignalError}.
  */
-export function chunkOf({ payload, signal }: Pick<EcgMessage, "payload" | "signal">): Chunk {
+export function chunkOf({ payload, signal }: Pick<EcgMessage, "payload" | "signal">): SampleChunk {
   // Only a packed signal has a position. Of the others the payload says more: gains, single leads.
   if (signal?.position === undefined) return readChunk(payload);
   const { leads, rate, position } = signal;
@@ -67,7 +67,7 @@ export function chunkOf({ payload, signal }: Pick<EcgMessage, "payload" | "signa
 }
 
 /** Reads the payload of an ECG_DATA message. Throws {@linkcode SignalError}. */
-export function readChunk(payload: Payload): Chunk {
+export function readChunk(payload: Payload): SampleChunk {
   if (!isMap(payload)) throw new SignalError("the payload is not a map");
   const rate = number(get(payload, "sampling_rate") ?? get(payload, "samplingRate")) ?? 0;
   if (!(rate > 0 && rate <= MAX_RATE)) {
@@ -81,7 +81,7 @@ export function readChunk(payload: Payload): Chunk {
   if (rows.some((row) => row.length !== length)) {
     throw new SignalError("the leads have different numbers of samples");
   }
-  const leads: Lead[] = [];
+  const leads: LeadSamples[] = [];
   const samples = rows.map((row, i) => {
     const sent = text(each(payload, "units", i)) ?? "mV";
     const micro = isMicro(sent);

@@ -7,7 +7,7 @@
 import type { Mark } from "./marks.ts";
 import { type Layout, PULSE_MM } from "./paper_scale.ts";
 import type { Tiles } from "./tiles.ts";
-import type { Gap, Trace } from "./trace.ts";
+import type { Hole, Trace } from "./trace.ts";
 
 /** Colours, as the style sheet has them. */
 export interface Inks {
@@ -167,7 +167,7 @@ export class Painter {
     }
   }
 
-  #gapLabel({ from, to }: Gap, left: number, step: number): void {
+  #gapLabel({ from, to }: Hole, left: number, step: number): void {
     const { paper, layout, inks } = this;
     const font = `${Math.round(12 * layout.density)}px ${FONT}`;
     const label = `${to - from} lost`;

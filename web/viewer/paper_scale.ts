@@ -10,7 +10,7 @@
 export const SPEEDS = [12.5, 25, 50] as const;
 export const GAINS = [5, 10, 20] as const;
 
-export interface Scale {
+export interface PaperScale {
   /** Millimetres a second. */
   readonly speed: number;
   /** Millimetres a millivolt. */
@@ -42,7 +42,7 @@ export class Layout {
 
   /** `width` and `height` are those of the canvas; `density` its pixels for one CSS pixel. */
   constructor(
-    readonly scale: Scale,
+    readonly scale: PaperScale,
     readonly width: number,
     readonly height: number,
     readonly density: number,

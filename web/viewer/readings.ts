@@ -7,7 +7,7 @@ import type { EcgStatus } from "../../src/client/ecg/ecg_client.ts";
 import type { Chart } from "./chart.ts";
 import { element, write } from "../common/dom.ts";
 import type { Alarm } from "./marks.ts";
-import type { Chunk } from "./lead_samples.ts";
+import type { SampleChunk } from "./lead_samples.ts";
 
 /** Numbers change no faster than somebody can read them. */
 const REFRESH_MS = 250;
@@ -49,7 +49,7 @@ export class Readings {
   }
 
   /** A chunk came, sent at `timestamp` (microseconds since 1970, V3 only). */
-  samples(chunk: Chunk, timestamp: bigint | null, now: number): void {
+  samples(chunk: SampleChunk, timestamp: bigint | null, now: number): void {
     element("empty").hidden = true;
     this.#heardAt = now;
     if (timestamp !== null) this.#latencyMs = now + this.#clock.offset - Number(timestamp) / 1000;

@@ -6,10 +6,10 @@
  *
  * @module
  */
-import type { Chunk, Lead } from "./lead_samples.ts";
+import type { LeadSamples, SampleChunk } from "./lead_samples.ts";
 
 /** Samples `from` up to `to` are missing. Both are equal where it is not known how many. */
-export interface Gap {
+export interface Hole {
   readonly from: number;
   readonly to: number;
 }
@@ -29,7 +29,7 @@ export class Trace {
   readonly capacity: number;
   /** Number after the newest sample. */
   end = 0;
-  readonly gaps: Gap[] = [];
+  readonly gaps: Hole[] = [];
   /** Grow up to `capacity`: who changes leads with every message must not cost 64 MB each time. */
   #rings: readonly Float32Array[];
   #size: number;
@@ -40,7 +40,7 @@ export class Trace {
   /** When sample 0 was taken, by the newest timestamp. */
   #zeroMs: number | undefined;
 
-  constructor(readonly rate: number, readonly leads: readonly Lead[]) {
+  constructor(readonly rate: number, readonly leads: readonly LeadSamples[]) {
     this.capacity = Math.min(
       Math.ceil(HISTORY_SECONDS * rate),
       Math.floor(MAX_SAMPLES / leads.length),
@@ -55,7 +55,7 @@ export class Trace {
   }
 
   /** Whether this chunk goes on with the same leads at the same rate. */
-  fits(chunk: Chunk): boolean {
+  fits(chunk: SampleChunk): boolean {
     return chunk.rate === this.rate && chunk.leads.length === this.leads.length &&
       chunk.leads.every(({ name, units }, i) =>
         name === this.leads[i]!.name && units === this.leads[i]!.units
@@ -72,7 +72,7 @@ export class Trace {
    * Takes the samples of one message, after a gap where its number or its time shows one. `lost`
    * samples are missing before it by the relay's word: a number knows better.
    */
-  append(chunk: Chunk, lost = 0): void {
+  append(chunk: SampleChunk, lost = 0): void {
     const length = chunk.samples[0]!.length;
     if (lost > 0 && chunk.first === undefined) this.gap(lost);
     this.#missing(chunk, 1000 * length / this.rate);
@@ -136,7 +136,7 @@ export class Trace {
     });
   }
 
-  #missing(chunk: Chunk, chunkMs: number): void {
+  #missing(chunk: SampleChunk, chunkMs: number): void {
     const { first, startMs } = chunk;
     if (first !== undefined) {
       const lost = first - (this.#offset ?? first - this.end) - this.end;

@@ -9,7 +9,7 @@ import type { Link, LinkEvents, Message } from "../../link/link.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/message_batch.ts";
 import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { decode, encode, type Message as Decoded } from "../../wire/ecg/ecg_message.ts";
+import { decode, type DecodedMessage as Decoded, encode } from "../../wire/ecg/ecg_message.ts";
 import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";

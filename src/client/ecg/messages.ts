@@ -5,7 +5,7 @@
  */
 import type { Bytes } from "../../wire/bytes.ts";
 import type { MessageType, Version } from "../../wire/ecg/codes.ts";
-import type { Message as Decoded } from "../../wire/ecg/ecg_message.ts";
+import type { DecodedMessage as Decoded } from "../../wire/ecg/ecg_message.ts";
 import type { Payload } from "../../wire/ecg/payload.ts";
 import type { Signal } from "../../wire/ecg/signal.ts";
 

@@ -6,7 +6,7 @@
  */
 import { type Bytes } from "../../wire/bytes.ts";
 import { Flag } from "../../wire/ecg/codes.ts";
-import type { Message } from "../../wire/ecg/ecg_message.ts";
+import type { DecodedMessage } from "../../wire/ecg/ecg_message.ts";
 import { readPayload } from "../../wire/ecg/payload.ts";
 import { ClientError } from "../client_error.ts";
 import type { EcgSeal, SealedHeader } from "./messages.ts";
@@ -32,8 +32,8 @@ export class OrderedSeals {
 
   /** Opens after everything that came before; what is not sealed waits for its turn too. */
   receive(
-    message: Message,
-    deliver: (message: Message) => void,
+    message: DecodedMessage,
+    deliver: (message: DecodedMessage) => void,
     refuse: (error: unknown) => void,
   ): void {
     const sealed = (message.flags & Flag.ENCRYPTED) !== 0;
@@ -43,7 +43,7 @@ export class OrderedSeals {
     if (!sealed && !this.#opening) return deliver(message);
     const turn = (this.#opening ?? Promise.resolve()).then(async () => {
       if (!sealed) return deliver(message);
-      let payload: Message["payload"];
+      let payload: DecodedMessage["payload"];
       try {
         const { type, flags, timestamp } = message;
         const header = { stream: this.stream, type, flags, timestamp: timestamp ?? 0n };

@@ -20,7 +20,7 @@ import type { Device } from "./device.ts";
 import type { Vector } from "./vector_clock.ts";
 import type { Post } from "./post.ts";
 import type { RecordState } from "./replica.ts";
-import type { GroupSeals, Opened } from "./group_seals.ts";
+import type { GroupSeals, OpenedFrame } from "./group_seals.ts";
 
 /** A request for records without an answer is given up after so long. */
 const ANSWER_MS = 5_000;
@@ -75,13 +75,13 @@ export class CatchUp {
     return await query.promise;
   }
 
-  async serve({ sender, plaintext }: Opened, as: number): Promise<void> {
+  async serve({ sender, plaintext }: OpenedFrame, as: number): Promise<void> {
     const part = answer(this.device.replica, this.device.vector, decodeRequest(plaintext));
     await this.seals.send(this.post, sender.node, as, part);
   }
 
   /** A part of an answer. Throws `NOT_ASKED` for one to no question of ours. */
-  async part({ sender, plaintext }: Opened): Promise<void> {
+  async part({ sender, plaintext }: OpenedFrame): Promise<void> {
     const part = decodePart(plaintext);
     const asked = this.#asked.get(part.id);
     if (!asked || hex(asked.node) !== hex(sender.node)) {

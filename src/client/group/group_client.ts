@@ -18,7 +18,7 @@ import type { Link } from "../../link/link.ts";
 import { type Bytes, fromHex, hex, Reader, sameBytes } from "../../wire/bytes.ts";
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type Fault } from "../client_error.ts";
+import { ClientError, type ClientFault } from "../client_error.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
@@ -116,7 +116,7 @@ export type GroupStatus =
   | { readonly kind: "removed" }
   | {
     readonly kind: "fault";
-    readonly fault: Fault;
+    readonly fault: ClientFault;
   };
 
 /** What became of an operation: it is stored, and on its way. */

@@ -40,7 +40,7 @@ export interface SealOptions {
   readonly pad: boolean;
 }
 
-export interface Opened {
+export interface OpenedFrame {
   readonly sender: Sender;
   readonly plaintext: Bytes;
 }
@@ -125,13 +125,13 @@ export class GroupSeals {
   }
 
   /** Throws `PLAINTEXT_AFTER_KEY`, `UNKNOWN_SENDER`, `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`. */
-  async openFrame({ type, compressed, encrypted, payload }: BlazeFrame): Promise<Opened> {
+  async openFrame({ type, compressed, encrypted, payload }: BlazeFrame): Promise<OpenedFrame> {
     if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
     const target = TARGETED.has(type) ? this.group.identity.card.node : undefined;
     return await this.#open(payload, { type, compressed, target });
   }
 
-  async openExtension(subtype: number, body: Uint8Array): Promise<Opened> {
+  async openExtension(subtype: number, body: Uint8Array): Promise<OpenedFrame> {
     const flag = body[0];
     if (flag === undefined || flag > 1) throw new WireError("BAD_FLAG", 1);
     const target = this.group.identity.card.node;
@@ -139,7 +139,7 @@ export class GroupSeals {
     return await this.#open(body.subarray(1), purpose);
   }
 
-  async #open(payload: Uint8Array, purpose: Purpose): Promise<Opened> {
+  async #open(payload: Uint8Array, purpose: Purpose): Promise<OpenedFrame> {
     const opener = this.openers.get(readNonce(payload).hint);
     if (!opener) throw new ClientError("UNKNOWN_SENDER", "sealed by an instance not announced");
     const { sender } = opener;

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
-import { decodeRecord, encodeRecord, type Value } from "../../wire/blaze/blaze_record.ts";
+import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
 import { ClientError } from "../client_error.ts";
 import { AdmissionKey } from "./e2e/admission_key.ts";
 import {
@@ -379,7 +379,7 @@ export class Group {
         })
         .map(({ number, secret }) => ({ number, secret })),
     };
-    this.parts.saver.set("group", encodeRecord(saved as Record<string, Value>));
+    this.parts.saver.set("group", encodeRecord(saved as Record<string, RecordValue>));
   }
 }
 

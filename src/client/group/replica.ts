@@ -6,7 +6,7 @@
  * @module
  */
 import type { Operation } from "../../wire/blaze/operation.ts";
-import type { Fields, Uuid, Value } from "../../wire/blaze/blaze_record.ts";
+import type { Fields, RecordValue, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { nameForm } from "../../wire/blaze/record_names.ts";
 import { type Vector, VectorClock } from "./vector_clock.ts";
 
@@ -18,7 +18,7 @@ export interface Stamp {
 
 export interface Field {
   readonly stamp: Stamp;
-  readonly value: Value;
+  readonly value: RecordValue;
 }
 
 /** One record with the stamps that merging needs. */

@@ -20,7 +20,7 @@ import {
   type OperationKind,
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type Fault } from "../client_error.ts";
+import { ClientError, type ClientFault } from "../client_error.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
@@ -68,7 +68,7 @@ export type PairStatus =
     readonly reason: string;
     readonly retryMs: number;
   }
-  | { readonly kind: "fault"; readonly fault: Fault };
+  | { readonly kind: "fault"; readonly fault: ClientFault };
 
 /** Records of one kind. */
 export interface PairCollection {

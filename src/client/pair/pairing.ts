@@ -27,7 +27,7 @@ import {
   TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
-import { ClientError, type Fault, faultOf } from "../client_error.ts";
+import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { commitment, comparisonCode, drawKeyPair, type KeyPair, PairKeys } from "./pair_keys.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
 
@@ -55,7 +55,7 @@ export interface PairingEvents {
   /** A frame of the partner's, opened and decompressed. */
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
   /** Something a partner or the relay did that is not as it should be. The link goes on. */
-  fault(fault: Fault): void;
+  fault(fault: ClientFault): void;
 }
 
 /** Largest batch that we take, as TLV 4 says. */

@@ -23,7 +23,7 @@ export interface Pipe {
 }
 
 /** What the other end said when it opened. */
-export interface Opened {
+export interface OpenedPipe {
   readonly protocol: string;
   /** Silence after which the other end expects a ping. */
   readonly idleSeconds: number;
@@ -32,7 +32,7 @@ export interface Opened {
 }
 
 export interface PipeEvents {
-  opened(answer: Opened): void;
+  opened(answer: OpenedPipe): void;
   /** Cut anywhere; they belong to whoever hears this. */
   bytes(chunk: Bytes): void;
   /** Wants a ping to be sent, to see whether its pong comes back by itself. */

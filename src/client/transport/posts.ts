@@ -10,7 +10,7 @@ import type { Bytes } from "../../wire/bytes.ts";
 const AT_ONCE = 2;
 
 /** Makes one request, again and again until it is answered. Rejects when the stream is lost. */
-export type Post = (number: number, piece: Bytes) => Promise<void>;
+export type SendPost = (number: number, piece: Bytes) => Promise<void>;
 
 export class Posts {
   #waiting: Bytes[] = [];
@@ -24,7 +24,7 @@ export class Posts {
   /** `most`: bytes of one request. `failed`: a request has failed for good. */
   constructor(
     private readonly most: number,
-    private readonly post: Post,
+    private readonly post: SendPost,
     private readonly failed: (error: unknown) => void,
   ) {}
 

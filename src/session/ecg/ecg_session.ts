@@ -25,7 +25,7 @@ import { Bucket } from "../rate.ts";
 import { EcgFault, field, lastSeconds, names } from "./fault.ts";
 import type { Publication } from "./publication.ts";
 import { Publishing } from "./publishing.ts";
-import type { EcgStream, Form } from "./ecg_stream.ts";
+import type { EcgStream, WatchForm } from "./ecg_stream.ts";
 import { EcgStreams } from "./ecg_streams.ts";
 import { type EcgTerms, StreamNames } from "./terms.ts";
 import { Watching } from "./watching.ts";
@@ -80,7 +80,7 @@ class EcgSession implements LinkEvents {
   readonly #publishing: Publishing;
   readonly #names: StreamNames;
   /** What the peer wants to be sent: until it has said anything, what everybody reads. */
-  #form: Form = { version: Version.V1, packed: false };
+  #form: WatchForm = { version: Version.V1, packed: false };
   #batches = false;
   /** Has named its capabilities, so it knows more than the seed's text. */
   #modern = false;
@@ -273,7 +273,7 @@ class EcgSession implements LinkEvents {
   }
 
   /** Settles the form; subscriptions move over. */
-  #speak(form: Form): void {
+  #speak(form: WatchForm): void {
     this.#spoken = true;
     const { version, packed } = this.#form;
     if (form.version === version && form.packed === packed) return;

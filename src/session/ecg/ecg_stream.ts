@@ -10,7 +10,7 @@ import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Publication } from "./publication.ts";
 
 /** In which form a member wants its messages. */
-export interface Form {
+export interface WatchForm {
   readonly version: Version;
   /** Reads packed signals. */
   readonly packed: boolean;
@@ -26,7 +26,7 @@ const VERSIONS = [Version.V3, Version.V2, Version.V1] as const;
 /** Meanings that a stream may have at a time: publishers may take turns. */
 const MAX_SCALES = 4;
 
-const channelName = ({ version, packed }: Form, key: string): string =>
+const channelName = ({ version, packed }: WatchForm, key: string): string =>
   `ecg${version}${packed ? "p" : ""}:${key}`;
 
 /** To everybody in the channels of a key, each form made once. */
@@ -65,7 +65,7 @@ export function fanOut(
 export const joinForm = (
   channels: Channels,
   key: string,
-  form: Form,
+  form: WatchForm,
   member: Member,
   alone: boolean,
 ): Membership => channels.join(channelName(form, key), member, alone);
@@ -100,7 +100,7 @@ export class EcgStream {
     if (this.#scales.size > MAX_SCALES) this.#scales.delete(oldest!);
   }
 
-  join(watcher: Watcher, form: Form, alone: boolean): Membership {
+  join(watcher: Watcher, form: WatchForm, alone: boolean): Membership {
     const membership = joinForm(this.channels, this.key, form, watcher, alone);
     if (form.version !== Version.V3) this.#untold.add(watcher);
     return {

@@ -12,7 +12,7 @@ import type { Link, Message } from "../../link/link.ts";
 import type { Gap } from "../backlog.ts";
 import { Credit, DEAF_MS } from "../credit.ts";
 import { Outbox } from "../outbox.ts";
-import { type EcgStream, type Form, joinForm, type Watcher } from "./ecg_stream.ts";
+import { type EcgStream, joinForm, type Watcher, type WatchForm } from "./ecg_stream.ts";
 import type { EcgStreams, Trusted } from "./ecg_streams.ts";
 
 const GRACE_MS = 1_000;
@@ -92,7 +92,7 @@ export class Watching implements Watcher, Trusted {
    */
   subscribe(
     stream: string,
-    form: Form,
+    form: WatchForm,
     askNow: boolean,
     answer: (ecgStream: EcgStream) => void,
     past: (ecgStream: EcgStream) => void,
@@ -124,7 +124,7 @@ export class Watching implements Watcher, Trusted {
   }
 
   /** From now on in another form. */
-  reform(form: Form): void {
+  reform(form: WatchForm): void {
     for (const subscription of this.#subscriptions.values()) {
       subscription.membership.leave();
       subscription.membership = subscription.ecgStream.join(this, form, !this.#trusted);
@@ -183,7 +183,7 @@ export class Watching implements Watcher, Trusted {
     if (this.#broadcasts) act(this.#broadcasts);
   }
 
-  #joinBroadcasts(form: Form): void {
+  #joinBroadcasts(form: WatchForm): void {
     const { channels } = this.streams;
     this.#broadcasts ??= joinForm(channels, this.tenant, form, this, !this.#trusted);
   }

@@ -53,8 +53,8 @@ export {
   Double,
   type Fields,
   type FieldsInput,
+  type RecordValue,
   Uuid,
-  type Value,
   type ValueInput,
 } from "./record_value.ts";
 

@@ -10,7 +10,7 @@ import { type Reader, WireError } from "../bytes.ts";
 import { commonNames, CUSTOM_NAME } from "./fields.ts";
 import { isAscii, nameForm } from "./record_names.ts";
 import { type RecordErrorCode, recordLimits } from "./record_limits.ts";
-import { BlazeDate, Double, type Fields, Uuid, type Value } from "./record_value.ts";
+import { BlazeDate, Double, type Fields, type RecordValue, Uuid } from "./record_value.ts";
 
 /** Reads a field count and as many fields. */
 export function readFields(r: Reader): Fields {
@@ -53,7 +53,7 @@ function readFieldName(r: Reader): string {
 const readKey = (r: Reader): string => r.text(r.u16());
 
 /** Reads one tag and its value, which lies inside `depth` arrays and dictionaries. */
-function readValue(r: Reader, depth: number): Value {
+function readValue(r: Reader, depth: number): RecordValue {
   const at = r.offset;
   const tag = r.u8();
   if (tag >> 4 === 0x2) return r.text(tag & 0x0f);
@@ -137,9 +137,9 @@ function deeper(depth: number, at: number): number {
   return depth === recordLimits.depth ? refuse("DEPTH_LIMIT", at) : depth + 1;
 }
 
-function readArray(r: Reader, depth: number): Value[] {
+function readArray(r: Reader, depth: number): RecordValue[] {
   const count = readCount(r, 1);
-  const items: Value[] = [];
+  const items: RecordValue[] = [];
   for (let i = 0; i < count; i++) items.push(readValue(r, depth));
   return items;
 }
@@ -169,7 +169,7 @@ function readCount(r: Reader, least: number): number {
 }
 
 /** Sets an own property. Assigning to `__proto__` would not. */
-function put(fields: Fields, name: string, value: Value): void {
+function put(fields: Fields, name: string, value: RecordValue): void {
   if (name === "__proto__") {
     Object.defineProperty(fields, name, {
       value,

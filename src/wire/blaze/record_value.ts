@@ -21,7 +21,7 @@
  */
 
 /** A value of a decoded record. */
-export type Value =
+export type RecordValue =
   | string
   | number
   | bigint
@@ -32,15 +32,15 @@ export type Value =
   | BlazeDate
   | Uint8Array
   | Float32Array
-  | Value[]
-  | { [key: string]: Value };
+  | RecordValue[]
+  | { [key: string]: RecordValue };
 
 /** The fields of a decoded record by name. */
-export type Fields = { [name: string]: Value };
+export type Fields = { [name: string]: RecordValue };
 
-/** A value that can be encoded: every {@linkcode Value}, and `Date`. */
+/** A value that can be encoded: every {@linkcode RecordValue}, and `Date`. */
 export type ValueInput =
-  | Value
+  | RecordValue
   | Date
   | readonly ValueInput[]
   | { readonly [key: string]: ValueInput };

@@ -42,7 +42,7 @@ export interface Header {
 }
 
 /** A message with its value. */
-export interface Message extends Header {
+export interface DecodedMessage extends Header {
   /** With ENCRYPTED the bytes as they are, else the value. */
   readonly payload: Payload;
 }
@@ -94,7 +94,7 @@ export function open(bytes: Uint8Array, limit: number = MAX_PAYLOAD): OpenMessag
  *
  * Throws what {@linkcode open} and `readPayload` throw.
  */
-export function decode(bytes: Uint8Array, limit: number = MAX_PAYLOAD): Message {
+export function decode(bytes: Uint8Array, limit: number = MAX_PAYLOAD): DecodedMessage {
   const { version, type, flags, timestamp, body, msgpack } = open(bytes, limit);
   return { version, type, flags, timestamp, payload: msgpack ? readPayload(msgpack) : body };
 }
