@@ -113,6 +113,18 @@ test("no two files have one name", () => {
   assertEquals([...twice.values()].filter((same) => same.length > 1), []);
 });
 
+test("no two files export one type", () => {
+  const places = new Map<string, string[]>();
+  for (const file of [...files, ...list("tools")]) {
+    const text = readFileSync(join(root, file), "utf8");
+    const names = text.matchAll(/^export (?:abstract )?(?:class|interface|type) (\w+)/gm);
+    for (const name of new Set([...names].map(([, name]) => name!))) {
+      places.set(name, [...(places.get(name) ?? []), file]);
+    }
+  }
+  assertEquals([...places].filter(([, where]) => where.length > 1), []);
+});
+
 test("runtimes are named in their two files and in main only", () => {
   const named = files.filter((file) =>
     !file.startsWith("src/runtime/") && file !== "main.ts" &&
