@@ -1,3 +1,4 @@
+import { connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { startRelay } from "../main.ts";
@@ -426,6 +427,35 @@ test("a post with a body of unknown length is read up to the limit and no furthe
     assert(sent < 64 << 20, `${sent} bytes were read`);
     assertEquals((await stream.post(0, masked("still here"))).status, 200);
   });
+});
+
+test("a piece whose connection breaks takes no number, and leaves no trace in the log", async () => {
+  const said: unknown[] = [];
+  const { error } = console;
+  console.error = (...words) => void said.push(words);
+  try {
+    await withRelay(async (relay) => {
+      const stream = await LiteralStream.open(relay.url, "/echo");
+      const { pathname } = new URL(stream.address);
+      const sockets: Socket[] = [];
+      const probe = async () => (await stream.post(1000, masked("x"))).status;
+      // One is being read once it takes the only place, which a probe may have taken before it.
+      while (await probe() !== 429) {
+        const socket = connect(relay.port, "127.0.0.1");
+        socket.write(
+          `POST ${pathname} HTTP/1.1\r\nhost: x\r\nstream-number: 0\r\ncontent-length: 9\r\n\r\n1`,
+        );
+        sockets.push(socket);
+      }
+      for (const socket of sockets) socket.destroy();
+      while (await probe() === 429);
+      await stream.post(0, masked("whole"));
+      assertEquals(textOf(await stream.next()), "whole");
+    }, { limits: { httpPostsAtOnce: 1 } });
+  } finally {
+    console.error = error;
+  }
+  assertEquals(said, []);
 });
 
 test("a violation of RFC 6455 is answered with its close code", async () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { skipped } from "./skip.ts";
 
@@ -18,7 +18,9 @@ export function needsPython(...packages: string[]): { skip?: string } {
   const names = packages.join(" ");
   return {
     skip: skipped(
-      `no Python with ${names}; make a venv, pip install ${names}, set PYTHON to its python`,
+      names
+        ? `no Python with ${names}; make a venv, pip install ${names}, set PYTHON to its python`
+        : "no Python 3; apt-get install python3, or set PYTHON to its path",
     ),
   };
 }
@@ -31,4 +33,13 @@ export function runPython<T>(script: string, ...args: string[]): T {
   });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as T;
+}
+
+/** The same for a file, while this process goes on and serves it. */
+export async function runPythonFile<T>(file: string, ...args: string[]): Promise<T> {
+  const child = spawn(python, [file, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (chunk) => output += String(chunk));
+  await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
+  return JSON.parse(output) as T;
 }
