@@ -9,44 +9,62 @@
 export interface Fault {
   readonly code: number;
   readonly word: string;
-  /** Whether the same client may try again: with `false` it would be refused the same way. */
-  readonly retry: boolean;
   /** What to do, in a sentence. */
   readonly help: string;
 }
 
-const fault = <Word extends string>(code: number, word: Word, retry: boolean, help: string) =>
-  ({ code, word, retry, help }) as const satisfies Fault;
+/**
+ * What a client does after a close that it did not ask for.
+ *
+ * - `soon`: comes back within a second, then later and later.
+ * - `later`: comes back after seconds, then minutes: just now the same would happen again.
+ * - `renamed`: comes back soon under another node id. Where the id says who the device is, as in a
+ *   group, it comes back later, with the same.
+ * - `never`: the same credentials are refused again, and somebody has to bring others.
+ */
+export type Return = "soon" | "later" | "renamed" | "never";
 
-/** Faults that end the link. */
+/** A fault that ends the link. */
+export interface CloseFault extends Fault {
+  readonly comeBack: Return;
+}
+
+const fault = <Word extends string>(code: number, word: Word, help: string) =>
+  ({ code, word, help }) as const satisfies Fault;
+
+const ends = <Word extends string>(code: number, word: Word, comeBack: Return, help: string) =>
+  ({ code, word, comeBack, help }) as const satisfies CloseFault;
+
+/**
+ * Faults that end the link. Only `never` is final: any other word may come from a relay that is broken
+ * or hostile for a moment, and must not keep a device away for good.
+ */
 export const Close = {
-  normal: fault(1000, "normal", false, "The conversation is over."),
-  goingAway: fault(1001, "going_away", true, "The other end went away; connect again."),
-  text: fault(1003, "text_message", false, "Send binary messages only."),
-  tooLarge: fault(1009, "too_large", false, "Send smaller messages; see GET /limits."),
-  internal: fault(1011, "internal_error", true, "The relay failed at this; connect again."),
-  restarting: fault(1012, "restarting", true, "The relay restarts; connect again."),
-  badFrame: fault(4400, "bad_frame", false, "The bytes do not follow the protocol."),
-  unauthorized: fault(4401, "unauthorized", false, "Bring a valid token."),
-  forbidden: fault(4403, "forbidden", false, "The token does not allow this."),
-  noHandshake: fault(4408, "no_handshake", true, "Send the Handshake in time; see GET /limits."),
-  nodeTaken: fault(4409, "node_taken", false, "Another user holds this node id; draw a new one."),
-  partnerLeft: fault(4410, "partner_left", true, "Connect again to meet another device."),
-  replaced: fault(4411, "replaced", false, "A newer connection of this node took over."),
-  tooFast: fault(4429, "too_fast", true, "Send less; see GET /limits."),
-  tooSlow: fault(4431, "too_slow", true, "You read too slowly; connect again and catch up."),
+  normal: ends(1000, "normal", "soon", "The conversation is over."),
+  goingAway: ends(1001, "going_away", "soon", "The other end went away; connect again."),
+  text: ends(1003, "text_message", "later", "Send binary messages only."),
+  tooLarge: ends(1009, "too_large", "later", "Send smaller messages; see GET /limits."),
+  internal: ends(1011, "internal_error", "soon", "The relay failed at this; connect again."),
+  restarting: ends(1012, "restarting", "soon", "The relay restarts; connect again."),
+  badFrame: ends(4400, "bad_frame", "later", "The bytes do not follow the protocol."),
+  unauthorized: ends(4401, "unauthorized", "never", "Bring a valid token."),
+  forbidden: ends(4403, "forbidden", "never", "The token does not allow this."),
+  noHandshake: ends(4408, "no_handshake", "soon", "Send the Handshake in time; see GET /limits."),
+  nodeTaken: ends(4409, "node_taken", "renamed", "Another user holds this node id."),
+  partnerLeft: ends(4410, "partner_left", "soon", "Connect again to meet another device."),
+  replaced: ends(4411, "replaced", "renamed", "A newer connection of this node took over."),
+  tooFast: ends(4429, "too_fast", "soon", "Send less; see GET /limits."),
+  tooSlow: ends(4431, "too_slow", "soon", "You read too slowly; connect again and catch up."),
 } as const;
 
 /** Faults that are answered on a Blaze link, which stays open. */
 export const Refused = {
-  noPartner: fault(4404, "no_partner", true, "Nobody to pass this to yet; wait for the Ack."),
-  notAllowed: fault(4405, "not_allowed", false, "This frame is not allowed here."),
-  badPayload: fault(4422, "bad_payload", false, "The payload does not follow its format."),
-  readOnly: fault(4423, "read_only", false, "The token allows reading only."),
+  noPartner: fault(4404, "no_partner", "Nobody to pass this to yet; wait for the Ack."),
+  notAllowed: fault(4405, "not_allowed", "This frame is not allowed here."),
+  badPayload: fault(4422, "bad_payload", "The payload does not follow its format."),
+  readOnly: fault(4423, "read_only", "The token allows reading only."),
 } as const;
 
-/** Whether a client that was closed with this code may try again. Unknown codes: yes. */
-export function mayRetry(code: number): boolean {
-  const known = Object.values(Close).find((one) => one.code === code);
-  return known?.retry ?? true;
-}
+/** What a client does that was closed with this code. Unknown codes, and 1006: soon. */
+export const comeBack = (code: number): Return =>
+  Object.values(Close).find((one) => one.code === code)?.comeBack ?? "soon";

@@ -6,8 +6,21 @@
 import type { Clock } from "./link/clock.ts";
 
 export interface Host extends Clock {
-  /** Microseconds since 1970. */
+  /** Microseconds since 1970, by the system's clock, which may be set. */
   unixMicros(): bigint;
+}
+
+/** More than that between the two clocks, in milliseconds, and one of them was set or has slept. */
+const APART_MS = 20;
+/** Time of day when `performance.now()` was 0. */
+let origin: number = performance.timeOrigin;
+
+/** The time of day, as finely as `performance.now()` tells it. */
+function unixMicros(): bigint {
+  const now = performance.now();
+  const day = Date.now();
+  if (Math.abs(day - origin - now) > APART_MS) origin = day - now;
+  return BigInt(Math.round((origin + now) * 1000));
 }
 
 let turn: (() => void)[] = [];
@@ -19,7 +32,7 @@ const { setImmediate: endOfTurn = queueMicrotask } = globalThis as {
 
 export const host: Host = {
   now: () => performance.now(),
-  unixMicros: () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)),
+  unixMicros,
   after(ms, run) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { BlazePair, EcgClient } from "../src/client/mod.ts";
 import { Socket, type SocketOptions } from "../src/client/socket.ts";
-import type { Carrier, CarrierEvents, Transport } from "../src/client/transport/carrier.ts";
+import type { Carrier, CarrierEvents } from "../src/client/transport/carrier.ts";
 import { fallbackTransport } from "../src/client/transport/fallback_transport.ts";
 import { inMemory, type TransportMemory } from "../src/client/transport/transport_memory.ts";
 import { ProxyProbe } from "../src/client/transport/proxy_probe.ts";
@@ -19,6 +19,7 @@ import {
   swallowsUpgrades,
 } from "./kit/proxy.ts";
 import { FakeHost } from "./kit/fake_host.ts";
+import { puppet } from "./kit/puppet.ts";
 import { dice, seed } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -312,23 +313,6 @@ test("ProxyProbe expects nothing between responses", () => {
   assertEquals([told, host.waiting], [[], 0]);
 });
 
-/** A transport in the test's hands. */
-function puppet(): { transport: Transport; events: CarrierEvents[]; aborted: number } {
-  const state = { events: [] as CarrierEvents[], aborted: 0 };
-  const carrier: Carrier = {
-    buffered: 0,
-    send() {},
-    close() {},
-    abort: () => void state.aborted++,
-  };
-  return Object.assign(state, {
-    transport: (_: unknown, events: CarrierEvents) => {
-      state.events.push(events);
-      return carrier;
-    },
-  });
-}
-
 function fallback(memory: TransportMemory = inMemory()) {
   const [websocket, stream] = [puppet(), puppet()];
   const told: string[] = [];
@@ -350,13 +334,13 @@ function fallback(memory: TransportMemory = inMemory()) {
 test("fallbackTransport tells one end when both fail, and remembers neither", () => {
   const { websocket, stream, told, open } = fallback();
   open();
-  websocket.events[0]!.closed(1006, "", false);
+  websocket.attempts[0]!.closed(1006, "", false);
   assertEquals(told, []);
-  stream.events[0]!.closed(1006, "", false);
+  stream.attempts[0]!.closed(1006, "", false);
   assertEquals(told, ["closed 1006"]);
   open();
-  assertEquals([websocket.events.length, stream.events.length], [2, 1]);
-  websocket.events[1]!.opened("");
+  assertEquals([websocket.attempts.length, stream.attempts.length], [2, 1]);
+  websocket.attempts[1]!.opened("");
 });
 
 test("fallbackTransport goes back to WebSocket when the stream it remembers fails", () => {
@@ -364,9 +348,9 @@ test("fallbackTransport goes back to WebSocket when the stream it remembers fail
   memory.set("ws://relay", "http");
   const { websocket, stream, told, open } = fallback(memory);
   open();
-  assertEquals(websocket.events.length, 0);
-  stream.events[0]!.closed(1006, "", false);
-  websocket.events[0]!.opened("");
+  assertEquals(websocket.attempts.length, 0);
+  stream.attempts[0]!.closed(1006, "", false);
+  websocket.attempts[0]!.opened("");
   assertEquals(told, ["opened"]);
   assertEquals(memory.get("ws://relay"), "websocket");
 });
@@ -376,9 +360,9 @@ test("fallbackTransport takes the relay's own refusal for an answer", () => {
   memory.set("ws://relay", "http");
   const { websocket, stream, told, open } = fallback(memory);
   open();
-  stream.events[0]!.closed(4401, "", false);
+  stream.attempts[0]!.closed(4401, "", false);
   assertEquals(told, ["closed 4401"]);
-  assertEquals(websocket.events.length, 0);
+  assertEquals(websocket.attempts.length, 0);
 });
 
 test("fallbackTransport suspects a proxy only where a WebSocket ended unasked and unheard", () => {
@@ -393,13 +377,18 @@ test("fallbackTransport suspects a proxy only where a WebSocket ended unasked an
       carrier.close(1000, "");
       events.closed(1006, "", false);
     }, "websocket"],
+    ["given up", (_, carrier) => carrier.abort(), "http"],
+    ["given up after a message", (events, carrier) => {
+      events.message("x");
+      carrier.abort();
+    }, "websocket"],
   ];
   for (const [name, end, expected] of ends) {
     const memory = inMemory();
     const { websocket, open } = fallback(memory);
     const carrier = open();
-    websocket.events[0]!.opened("");
-    end(websocket.events[0]!, carrier);
+    websocket.attempts[0]!.opened("");
+    end(websocket.attempts[0]!, carrier);
     assertEquals(memory.get("ws://relay"), expected, name);
   }
 });

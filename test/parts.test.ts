@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { covers, type Grant, openAdmission, tokenAdmission } from "../src/admission.ts";
 import { BACKOFF, delay } from "../src/client/backoff.ts";
 import { Queue, QueueOverflow } from "../src/client/queue.ts";
-import { Close, mayRetry, Refused } from "../src/close.ts";
+import { Close, Refused } from "../src/close.ts";
 import { ConfigError, readConfig, SETTINGS, usage } from "../src/config.ts";
 import { LIMITS, limits } from "../src/limits.ts";
 import { closeReason } from "../src/link/link.ts";
@@ -105,11 +105,6 @@ test("faults have numbers and words of their own", () => {
   assertEquals(new Set(all.map(({ code }) => code)).size, all.length);
   assertEquals(new Set(all.map(({ word }) => word)).size, all.length);
   assert(all.every(({ code }) => code < 5000));
-});
-
-test("mayRetry follows the table, and gives unknown codes another chance", () => {
-  assert(mayRetry(Close.partnerLeft.code) && mayRetry(1006) && mayRetry(4999));
-  assert(!mayRetry(Close.badFrame.code) && !mayRetry(1000));
 });
 
 // -- rate

@@ -12,7 +12,10 @@ export interface Backoff {
   readonly most: number;
 }
 
+/** For who comes back soon. */
 export const BACKOFF: Backoff = { first: 250, most: 30_000 };
+/** For who would only meet the same again. */
+export const LATER: Backoff = { first: 5_000, most: 300_000 };
 
 /** Milliseconds before attempt `attempt` (0 is the first retry). `chance` is in [0, 1). */
 export function delay(attempt: number, { first, most }: Backoff, chance: number): number {

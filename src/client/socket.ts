@@ -138,6 +138,13 @@ export class Socket extends EventTarget implements WebSocket {
     }
   }
 
+  /** Drops the connection at once, as if the network had: `error`, then `close` with 1006. */
+  abort(reason = ""): void {
+    if (this.#state === 3) return;
+    this.#carrier.abort();
+    this.#closed(LOST, reason, false);
+  }
+
   #events(): CarrierEvents {
     return {
       opened: (protocol) => {

@@ -7,6 +7,7 @@ import type { Host } from "../../src/host.ts";
 
 export class FakeHost implements Host {
   #now = 0;
+  #slept = 0;
   #draws = 0;
   #timers = new Set<{ at: number; run: () => void }>();
 
@@ -15,7 +16,7 @@ export class FakeHost implements Host {
   }
 
   unixMicros(): bigint {
-    return 1_700_000_000_000_000n + BigInt(Math.round(this.#now * 1000));
+    return 1_700_000_000_000_000n + BigInt(Math.round((this.#now + this.#slept) * 1000));
   }
 
   after(ms: number, run: () => void): () => void {
@@ -31,6 +32,18 @@ export class FakeHost implements Host {
   random(length: number): Uint8Array<ArrayBuffer> {
     this.#draws++;
     return new Uint8Array(length).fill(this.#draws);
+  }
+
+  /** The machine sleeps: only the time of day goes on. */
+  sleep(ms: number): void {
+    this.#slept += ms;
+  }
+
+  /** Lets time pass in which nothing runs; then runs what fell due, late. */
+  block(ms: number): void {
+    this.#now += ms;
+    const due = [...this.#timers].filter(({ at }) => at <= this.#now);
+    for (const timer of due) if (this.#timers.delete(timer)) timer.run();
   }
 
   /** Timers that wait. */

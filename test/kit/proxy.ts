@@ -118,3 +118,28 @@ export async function bufferingProxy(relay: string): Promise<Proxy> {
     },
   };
 }
+
+/** A proxy that turns into a black hole for the connections it has, and works for new ones. */
+export function swallows(): {
+  readonly spoil: Spoil;
+  /** From now on nothing that these connections carry arrives, not even their end. */
+  swallow(): void;
+} {
+  const passing = new Set<() => void>();
+  return {
+    spoil({ client, pass }) {
+      const upstream = pass();
+      passing.add(() => {
+        for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+          from.unpipe(to);
+          from.removeAllListeners("close");
+          from.resume();
+        }
+      });
+    },
+    swallow() {
+      for (const cut of passing) cut();
+      passing.clear();
+    },
+  };
+}

@@ -40,7 +40,9 @@ export class Readings {
   }
 
   status(status: EcgStatus): void {
-    this.#online = status.kind === "online" || (status.kind === "fault" && this.#online);
+    if (status.kind === "online" || status.kind === "offline") {
+      this.#online = status.kind === "online";
+    }
     if (status.kind === "online") this.#state("waiting", "");
     if (status.kind === "offline") {
       this.#state(`offline, again in ${Math.ceil(status.retryMs / 1000)} s`, "bad");

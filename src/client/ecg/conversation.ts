@@ -5,7 +5,7 @@
  * @module
  */
 import type { Host } from "../../host.ts";
-import type { Link, LinkEvents, Message } from "../../link/link.ts";
+import type { Link, Message } from "../../link/link.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/message_batch.ts";
 import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
@@ -13,6 +13,7 @@ import { decode, type DecodedMessage as Decoded, encode } from "../../wire/ecg/e
 import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
+import type { Conversation } from "../connection.ts";
 import { ackKey, Answers, word } from "./answers.ts";
 import {
   type EcgGap,
@@ -49,7 +50,7 @@ interface ConversationEvents {
 /** What this client can do beyond the versions. */
 const CAPABILITIES = ["packed-signal", "batch"];
 
-export class EcgConversation implements LinkEvents {
+export class EcgConversation implements Conversation {
   #peer: EcgPeer | undefined;
   readonly #answers = new Answers();
   readonly #scales = new Map<number, Scale>();
@@ -115,6 +116,13 @@ export class EcgConversation implements LinkEvents {
     this.#send(MessageType.PING, id);
     await this.#answers.to(`pong ${id}`);
     return { sent, received: host.unixMicros(), remote: this.#remote };
+  }
+
+  probe(): boolean {
+    // Before the relay's hello it owes us that, and nothing else is known to be understood.
+    if (!this.#peer) return false;
+    this.#send(MessageType.PING, null);
+    return true;
   }
 
   message(message: Message): void {

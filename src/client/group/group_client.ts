@@ -299,7 +299,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   /** Ends. Resolves once everything is stored. */
   async close(): Promise<void> {
-    this.#session?.leave();
     this.#connection?.close();
     this.#end(new ConnectionClosed(1000, ""));
     await this.#started.then(({ saver }) => saver.close(), () => {});

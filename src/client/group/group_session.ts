@@ -7,7 +7,7 @@
  * @module
  */
 import type { Host } from "../../host.ts";
-import type { Link, LinkEvents, Message } from "../../link/link.ts";
+import type { Link, Message } from "../../link/link.ts";
 import {
   type Bytes,
   fromHex,
@@ -39,6 +39,7 @@ import { type Body, bodySigned, decodeBody, encodeBody } from "./e2e/operation_b
 import type { Action } from "./e2e/change.ts";
 import type { Card } from "./e2e/identity.ts";
 import { membershipTlv } from "./e2e/membership.ts";
+import type { Conversation } from "../connection.ts";
 import { drawKeyPair, type KeyPair } from "../pair/pair_keys.ts";
 import { CatchUp } from "./catch_up.ts";
 import type { Device } from "./device.ts";
@@ -94,7 +95,7 @@ export interface Clients {
   operation(operation: Operation): Promise<void>;
 }
 
-export class GroupSession implements LinkEvents {
+export class GroupSession implements Conversation {
   readonly post: Post;
   readonly #seals: GroupSeals;
   readonly #keeper: Keeper;
@@ -102,7 +103,7 @@ export class GroupSession implements LinkEvents {
   readonly #ackDue = new Set<string>();
   #outbound: Promise<void> = Promise.resolve();
   #pair!: KeyPair;
-  #handshake!: Handshake;
+  #handshake: Handshake | undefined;
   /** Our operations up to this counter went out over this link. */
   #sentUpTo = 0n;
   clients: Clients | undefined;
@@ -170,6 +171,13 @@ export class GroupSession implements LinkEvents {
     return await this.#catchUp.query(fromHex(node), collection);
   }
 
+  probe(): boolean {
+    // Nothing goes before the Handshake.
+    if (!this.#handshake) return false;
+    this.post.send({ type: FrameType.ping });
+    return true;
+  }
+
   leave(): void {
     this.#saveMarks();
     this.post.send({ type: FrameType.disconnect });
@@ -224,7 +232,7 @@ export class GroupSession implements LinkEvents {
         return await this.#keeper.meet(decodeHandshake(payload.slice()));
       case FrameType.handshakeAck:
         if (payload.length === VERIFY_LENGTH) return;
-        return await this.clients?.introduced(payload.slice(), this.#pair, this.#handshake);
+        return await this.clients?.introduced(payload.slice(), this.#pair, this.#handshake!);
       case FrameType.operation:
         return await this.#operation(frame, message.length);
       case FrameType.operationAck:

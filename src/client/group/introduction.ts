@@ -43,7 +43,12 @@ export async function introduce(
   const connection = new Connection(
     { ...options, url },
     (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).pairing,
-    { offline: () => meeting?.left(), ended: (why) => done.reject(why) },
+    {
+      offline: () => meeting?.left(),
+      ended: (why) => done.reject(why),
+      // Each meeting draws its own.
+      renamed: () => {},
+    },
   );
   try {
     return await done.promise;

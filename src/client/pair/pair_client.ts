@@ -30,7 +30,7 @@ import type { Compress } from "../blaze/zstd.ts";
 
 export interface PairOptions extends ConnectOptions {
   readonly database: string;
-  /** Who this device is, the same over reconnects. Drawn when not given. */
+  /** Who this device is, the same over reconnects unless somebody takes it. Drawn when not given. */
   readonly node?: Uuid;
   /** Whether to compress operations before they are sealed. `auto`: where it makes them smaller. */
   readonly compress?: Compress;
@@ -78,7 +78,7 @@ export interface PairCollection {
 }
 
 export class BlazePair implements AsyncIterable<PairIncoming> {
-  readonly node: Uuid;
+  #node: Uuid;
   readonly #options: PairOptions;
   readonly #connection: Connection;
   readonly #loops = new Set<Queue<PairIncoming>>();
@@ -93,8 +93,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   private constructor(options: PairOptions) {
     checkDatabase(options.database);
     this.#options = options;
-    this.node = options.node ?? Uuid.parse(crypto.randomUUID());
-    this.#nodeHash = hashNode(this.node.bytes());
+    this.#node = options.node ?? Uuid.parse(crypto.randomUUID());
+    this.#nodeHash = hashNode(this.#node.bytes());
     this.#awaitPartner();
     const url = new URL(options.url);
     if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(options.database)}`;
@@ -104,12 +104,21 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
         this.#tell({ kind: "offline", code, reason, retryMs });
       },
       ended: (why) => this.#end(why),
+      renamed: () => {
+        this.#node = Uuid.parse(crypto.randomUUID());
+        this.#nodeHash = hashNode(this.#node.bytes());
+      },
     });
   }
 
   /** Connects, and goes on connecting until closed. Throws for a name that no database can have. */
   static open(options: PairOptions): BlazePair {
     return new BlazePair(options);
+  }
+
+  /** Who this device is on the wire. It becomes another one when somebody else takes it. */
+  get node(): Uuid {
+    return this.#node;
   }
 
   /** The partner, once there is a key. Rejects when the client ends before. */
@@ -146,7 +155,6 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
 
   /** Says goodbye and ends. Safe to call again. */
   close(): void {
-    this.#pairing?.leave();
     this.#connection.close();
   }
 
@@ -181,8 +189,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     id: Uuid,
     changes: FieldsInput,
   ): Promise<Sent> {
-    const node = await this.#nodeHash;
     await this.ready;
+    const node = await this.#nodeHash;
     const operation = { kind, collection, id, counter: ++this.#counter, node, changes };
     const plaintext = encodeOperation(operation);
     const pairing = this.#pairing;

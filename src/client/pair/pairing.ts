@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Link, LinkEvents, Message } from "../../link/link.ts";
+import type { Link, Message } from "../../link/link.ts";
 import { type Bytes, sameBytes } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
@@ -30,6 +30,7 @@ import {
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { commitment, comparisonCode, drawKeyPair, type KeyPair, PairKeys } from "./pair_keys.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
+import type { Conversation } from "../connection.ts";
 
 export interface PairingOptions {
   /** 16 bytes. */
@@ -81,7 +82,7 @@ interface Agreement {
   readonly short: boolean;
 }
 
-export class Pairing implements LinkEvents {
+export class Pairing implements Conversation {
   /** Frames are handled one after the other, although opening them takes time. */
   #inbound: Promise<void>;
   /** Frames go out in the order of `send`, although sealing them takes time. */
@@ -111,6 +112,13 @@ export class Pairing implements LinkEvents {
     const sent = this.#outbound.then(() => this.#seal(type, plaintext));
     this.#outbound = sent.then(() => {}, () => {});
     return sent;
+  }
+
+  probe(): boolean {
+    // Nothing goes before the Handshake.
+    if (!this.#handshake) return false;
+    this.link.send(encodeFrame({ type: FrameType.ping }));
+    return true;
   }
 
   /** Says goodbye. */

@@ -3,7 +3,8 @@
  *
  * A WebSocket that is refused, or that neither opens nor fails in time, is followed by HTTP at
  * once. One that is cut soon after it opened cannot be replaced behind its owner's back, since nobody
- * knows what arrived; it ends, and the next connection begins with HTTP.
+ * knows what arrived; it ends, and the next connection begins with HTTP. So does the one after a
+ * WebSocket that opened and was given up without a message having come.
  *
  * @module
  */
@@ -76,7 +77,11 @@ export const fallbackTransport = (options: FallbackOptions): Transport => (targe
           closing = true;
           carrier.close(code, reason);
         },
-        abort: () => carrier.abort(),
+        abort() {
+          // Its owner has waited long enough: it opened, and carries nothing.
+          if (name === "websocket" && open && !heard) memory.set(origin, "http");
+          carrier.abort();
+        },
       };
       if (name === "websocket") {
         timer = setTimeout(() => {

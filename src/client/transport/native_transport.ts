@@ -8,6 +8,11 @@ import type { Transport } from "./carrier.ts";
 
 const CONNECTING = 0;
 
+/** What standards do not have, and some runtimes do. */
+interface Terminable extends WebSocket {
+  terminate?(): void;
+}
+
 export const nativeTransport: Transport = ({ url, protocols }, events) => {
   // Read when used: a page may have taken it away, and that throws as a refused upgrade does.
   const socket = new WebSocket(url, [...protocols]);
@@ -39,6 +44,8 @@ export const nativeTransport: Transport = ({ url, protocols }, events) => {
       over = true;
       // Closing one that connects leaves an error behind that nobody listens to.
       if (socket.readyState === CONNECTING) socket.onopen = () => socket.close();
+      // Where a runtime can, nobody waits for the answer of a network that is gone.
+      else (socket as Terminable).terminate?.();
       socket.close();
     },
   };

@@ -22,9 +22,14 @@ export class Lost extends Error {
   }
 }
 
-/** An answer that ends a stream: 401 and 403 have codes of their own, the rest is a lost link. */
-export const refused = ({ status }: Response, error = `HTTP ${status}`): Lost =>
-  new Lost(status === 401 || status === 403 ? 4000 + status : LOST, error);
+/**
+ * An answer that ends a stream: 401 and 403 have codes of their own, the rest is a lost link. So are
+ * both where no relay says why: a proxy on the way says them too, and not for good.
+ */
+export const refused = ({ status }: Response, error?: string): Lost => {
+  const own = error !== undefined && (status === 401 || status === 403);
+  return new Lost(own ? 4000 + status : LOST, error ?? `HTTP ${status}`);
+};
 
 /** Opens a stream. Throws {@linkcode Lost} when the relay refuses. */
 export async function openStream(
