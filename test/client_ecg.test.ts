@@ -91,11 +91,15 @@ test("EcgClient takes up its stream again after the relay was away", async () =>
   const backoff = { first: 5, most: 20 };
   let watcher!: EcgClient;
   let messages!: AsyncIterableIterator<{ payload: unknown }>;
+  const away = Promise.withResolvers<void>();
   await withRelay(async (relay) => {
     port = relay.port;
     watcher = EcgClient.open({ url: relay.url, stream: "a", backoff });
+    watcher.onStatus(({ kind }) => kind === "offline" && away.resolve());
     messages = await watcher.watch();
   });
+  // The relay has gone; the watcher may not have heard of it yet.
+  await away.promise;
   const { startRelay } = await import("../main.ts");
   const relay = await startRelay({ host: "127.0.0.1", port, token: "" });
   try {
