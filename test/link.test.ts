@@ -257,6 +257,15 @@ for (const carrier of [memory, ...servers, ...clients]) {
       assertEquals(code, 4400);
     }));
 
+  test(`a link over ${carrier.name} may be closed with any code of ours`, () =>
+    carrier.open(async ({ near, far }) => {
+      near.link.close(1003, "text");
+      assertEquals(near.heard, ["closed 1003 text"]);
+      const { code } = await far.closed();
+      // What only servers may say is 4000 from a client.
+      assert(code === 1003 || code === 4000, `${code}`);
+    }));
+
   test(`a link over ${carrier.name} knows what is buffered`, () =>
     carrier.open(async ({ near }) => {
       assertEquals(near.link.buffered, 0);

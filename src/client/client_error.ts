@@ -67,8 +67,13 @@ export interface ClientFault {
   readonly message: string;
 }
 
-/** The fault in what was thrown. Throws on what is neither bytes nor a {@linkcode ClientError}. */
+/**
+ * The fault in what was thrown, whatever that is: `UNEXPECTED` for what is neither about bytes nor a
+ * {@linkcode ClientError}. A frame that finds a mistake of ours must not end the program.
+ */
 export function faultOf(error: unknown): ClientFault {
-  if (!(error instanceof WireError || error instanceof ClientError)) throw error;
-  return { code: error.code, message: error.message };
+  if (error instanceof WireError || error instanceof ClientError) {
+    return { code: error.code, message: error.message };
+  }
+  return { code: "UNEXPECTED", message: error instanceof Error ? `${error}` : typeof error };
 }

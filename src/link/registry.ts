@@ -5,7 +5,7 @@
  * @module
  */
 import { Close } from "../close.ts";
-import type { Accept, Link } from "./link.ts";
+import type { Accept, Link, LinkEvents } from "./link.ts";
 
 export class LinkRegistry {
   readonly #links = new Set<Link>();
@@ -32,18 +32,14 @@ export class LinkRegistry {
   /** The same protocol, counted. */
   counted(accept: Accept): Accept {
     return (link) => {
-      const events = this.wrap(accept)(link);
+      const events = this.#begin(accept, link);
       this.#links.add(link);
       this.#byAddress.set(link.remote, this.from(link.remote) + 1);
-      const fail = (error: unknown): void => {
-        this.failed(error, link.remote);
-        link.close(Close.internal.code, `${Close.internal.word}: ${Close.internal.help}`);
-      };
       const attempt = (step: () => void): void => {
         try {
           step();
         } catch (error) {
-          fail(error);
+          this.#fail(error, link);
         }
       };
       return {
@@ -52,7 +48,7 @@ export class LinkRegistry {
           try {
             events.message(message);
           } catch (error) {
-            fail(error);
+            this.#fail(error, link);
           }
         },
         text: () => attempt(() => events.text()),
@@ -62,10 +58,25 @@ export class LinkRegistry {
           const left = this.from(link.remote) - 1;
           if (left > 0) this.#byAddress.set(link.remote, left);
           else this.#byAddress.delete(link.remote);
-          events.closed(code, reason);
+          attempt(() => events.closed(code, reason));
         },
       };
     };
+  }
+
+  /** The session; one that does nothing where that fails. */
+  #begin(accept: Accept, link: Link): LinkEvents {
+    try {
+      return this.wrap(accept)(link);
+    } catch (error) {
+      this.#fail(error, link);
+      return { message: () => {}, text: () => {}, drained: () => {}, closed: () => {} };
+    }
+  }
+
+  #fail(error: unknown, link: Link): void {
+    this.failed(error, link.remote);
+    link.close(Close.internal.code, `${Close.internal.word}: ${Close.internal.help}`);
   }
 
   /** Closes every link, spread over `ms` milliseconds so that not all come back at once. */

@@ -7,6 +7,8 @@ import { LOST } from "./endpoint.ts";
 import { type Accept, closeReason, type Link, type LinkEvents } from "./link.ts";
 
 const OPEN = 1;
+/** What a client's end says for a close code that it may not say: that is 1000 and 3000–4999 only. */
+const UNSAYABLE = 4000;
 
 /** Hands the socket to `accept` once it is open. Sets all of the socket's handlers. */
 export function websocketLink(socket: WebSocket, accept: Accept, remote: string): void {
@@ -27,7 +29,14 @@ export function websocketLink(socket: WebSocket, accept: Accept, remote: string)
       if (socket.readyState === OPEN) socket.send(message);
     },
     close(code, reason) {
-      if (socket.readyState <= OPEN) socket.close(code, closeReason(reason));
+      if (socket.readyState <= OPEN) {
+        try {
+          socket.close(code, closeReason(reason));
+        } catch {
+          // Some codes are for servers only.
+          socket.close(UNSAYABLE, closeReason(reason));
+        }
+      }
       closed(code, reason);
     },
   };

@@ -237,7 +237,16 @@ class Exchange {
   #respond(): void {
     const head = this.#head;
     if (!head) return;
-    const { status, statusText } = head;
+    try {
+      this.#answer.resolve(this.#responseOf(head));
+    } catch (error) {
+      // A status or a phrase that no `Response` can have. It may be over already.
+      this.#answer.reject(error);
+      this.#fail(error);
+    }
+  }
+
+  #responseOf({ status, statusText, ...head }: ResponseHead): Response {
     const headers = head.headers as [string, string][];
     const init = { status, statusText, headers };
     let body: BodyInit | null = null;
@@ -261,7 +270,7 @@ class Exchange {
     }
     const response = new Response(body, init);
     Object.defineProperty(response, "url", { value: this.url.href });
-    this.#answer.resolve(response);
+    return response;
   }
 
   /** The server said eof, or closed the stream, and all before it is read. */

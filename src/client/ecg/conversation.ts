@@ -8,12 +8,13 @@ import type { Host } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/message_batch.ts";
-import { ecgCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
+import { ecgCode, ErrorCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { decode, type DecodedMessage as Decoded, encode } from "../../wire/ecg/ecg_message.ts";
 import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
 import type { Conversation } from "../connection.ts";
+import { faultOf } from "../client_error.ts";
 import { ackKey, Answers, word } from "./answers.ts";
 import {
   type EcgGap,
@@ -127,14 +128,11 @@ export class EcgConversation implements Conversation {
 
   message(message: Message): void {
     for (const one of splitBatch(message)) {
-      let decoded: Decoded;
       try {
-        decoded = decode(one);
+        this.#take(decode(one), one.length);
       } catch (error) {
         this.#fault(error);
-        continue;
       }
-      this.#take(decoded, one.length);
     }
   }
 
@@ -240,8 +238,8 @@ export class EcgConversation implements Conversation {
   }
 
   #fault(error: unknown): void {
-    if (!(error instanceof WireError)) throw error;
-    this.events.fault(ecgCode(error), error.message);
+    const code = error instanceof WireError ? ecgCode(error) : ErrorCode.INVALID_DATA;
+    this.events.fault(code, faultOf(error).message);
   }
 
   #hello(payload: Payload): void {

@@ -21,6 +21,7 @@ import { Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
+import { tell } from "../tell.ts";
 import { ClockEstimate, type ClockOffset } from "./clock_offset.ts";
 import { EcgConversation } from "./conversation.ts";
 import type { EcgGap, EcgMessage, EcgPeer, EcgSeal, Pong, PublishOptions } from "./messages.ts";
@@ -213,7 +214,7 @@ export class EcgClient {
   }
 
   #tell(status: EcgStatus): void {
-    for (const listener of this.#listeners) listener(status);
+    tell(this.#listeners, status);
   }
 
   #end(why: ConnectionClosed): void {

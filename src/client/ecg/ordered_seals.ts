@@ -52,7 +52,7 @@ export class OrderedSeals {
         return refuse(error);
       }
       deliver({ ...message, payload });
-    }).finally(() => {
+    }).catch(refuse).finally(() => {
       if (this.#opening === turn) this.#opening = undefined;
     });
     this.#opening = turn;

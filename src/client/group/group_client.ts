@@ -22,6 +22,7 @@ import { ClientError, type ClientFault } from "../client_error.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
+import { tell } from "../tell.ts";
 import { Policy } from "./e2e/change.ts";
 import { drawIdentity, exportIdentity, importIdentity } from "./e2e/identity.ts";
 import { drawGroupSecret, parseSecret } from "./e2e/secret.ts";
@@ -450,7 +451,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   #tell(status: GroupStatus): void {
-    for (const listener of this.#listeners) listener(status);
+    tell(this.#listeners, status);
   }
 
   #end(why: Error): void {

@@ -18,7 +18,14 @@ import {
   Writer,
 } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
-import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
+import {
+  decodeExtension,
+  type Delivered,
+  encodeExtension,
+  framesIn,
+  openEnvelopes,
+  Subtype,
+} from "../../wire/blaze/extension.ts";
 import {
   type BlazeFrame,
   decodeFrame,
@@ -185,7 +192,7 @@ export class GroupSession implements Conversation {
   }
 
   message(message: Message): void {
-    void this.post.run(() => this.#take(message));
+    void this.post.run(() => this.#receive(message));
   }
 
   text(): void {
@@ -223,8 +230,15 @@ export class GroupSession implements Conversation {
     this.post.link.send(encodeFrame({ type: FrameType.handshake, payload }));
   }
 
-  /** `from`: who sent it to us alone, as the relay says. */
-  async #take(message: Uint8Array, from?: Bytes): Promise<void> {
+  async #receive(message: Message): Promise<void> {
+    for (const frame of framesIn(message)) {
+      await this.post.guard(() => this.#take(openEnvelopes(frame)));
+    }
+  }
+
+  async #take({ frame: message, from }: Delivered): Promise<void> {
+    const source = from?.slice();
+    if (source && await this.clients?.frame(source, message.slice())) return;
     const frame = decodeFrame(message);
     const { type, payload } = frame;
     switch (type) {
@@ -248,7 +262,7 @@ export class GroupSession implements Conversation {
         return this.events.fault(`ERROR_${code}`, message);
       }
       case FrameType.extension:
-        return await this.#extension(payload, from);
+        return await this.#extension(payload, source);
       case FrameType.subscribe:
       case FrameType.unsubscribe:
       case FrameType.reserved:
@@ -269,18 +283,6 @@ export class GroupSession implements Conversation {
         this.clients?.left(node);
         return await this.#catchUp.gone(node);
       }
-      case "direct": {
-        const [node, frame] = [extension.node.slice(), extension.frame.slice()];
-        if (!await this.clients?.frame(node, frame)) await this.#take(frame, node);
-        return;
-      }
-      case "tagged":
-        return await this.#take(extension.frame);
-      case "batch":
-        for (const frame of extension.frames) {
-          await this.post.guard(() => this.#take(frame, from));
-        }
-        return;
       case "device":
         return await this.#deviceFrame(extension.code, extension.body.slice(), from);
     }

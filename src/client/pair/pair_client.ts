@@ -24,6 +24,7 @@ import { ClientError, type ClientFault } from "../client_error.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
+import { tell } from "../tell.ts";
 import { hashNode } from "../blaze/node_hash.ts";
 import { Pairing, type Partner } from "./pairing.ts";
 import type { Compress } from "../blaze/zstd.ts";
@@ -216,7 +217,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   #tell(status: PairStatus): void {
-    for (const listener of this.#listeners) listener(status);
+    tell(this.#listeners, status);
   }
 
   #end(why: ConnectionClosed): void {

@@ -9,7 +9,13 @@
 import type { Link, Message } from "../../link/link.ts";
 import { type Bytes, sameBytes } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
-import { decodeExtension, encodeExtension, Subtype } from "../../wire/blaze/extension.ts";
+import {
+  decodeExtension,
+  encodeExtension,
+  framesIn,
+  openEnvelopes,
+  Subtype,
+} from "../../wire/blaze/extension.ts";
 import {
   type BlazeFrame,
   decodeFrame,
@@ -128,7 +134,7 @@ export class Pairing implements Conversation {
   }
 
   message(message: Message): void {
-    this.#inbound = this.#inbound.then(() => this.#guard(() => this.#take(message)));
+    this.#inbound = this.#inbound.then(() => this.#guard(() => this.#receive(message)));
   }
 
   text(): void {
@@ -173,7 +179,13 @@ export class Pairing implements Conversation {
     this.link.send(encodeFrame({ type: FrameType.handshake, payload }));
   }
 
-  async #take(message: Message): Promise<void> {
+  async #receive(message: Message): Promise<void> {
+    for (const frame of framesIn(message)) {
+      await this.#guard(() => this.#take(openEnvelopes(frame).frame));
+    }
+  }
+
+  async #take(message: Uint8Array): Promise<void> {
     const frame = decodeFrame(message);
     switch (frame.type) {
       case FrameType.handshakeAck:
@@ -236,9 +248,7 @@ export class Pairing implements Conversation {
 
   async #extension(payload: Uint8Array): Promise<void> {
     const extension = decodeExtension(payload);
-    if (extension.subtype === "batch") {
-      for (const frame of extension.frames) await this.#take(frame.slice());
-    } else if (extension.subtype === "device" && extension.code === Subtype.reveal) {
+    if (extension.subtype === "device" && extension.code === Subtype.reveal) {
       await this.#reveal(extension.body.slice());
     }
     // Others are for the group profile, which this link did not ask for.

@@ -34,6 +34,7 @@ export interface MuxCarrier {
  * - `TOO_MANY_RESETS`: streams were opened and dropped unanswered, or opened beyond the limit.
  * - `NOT_READING`: the peer sends and reads nothing of what it asked for.
  * - `VACANT`: there was no stream for a long time.
+ * - `UNEXPECTED`: a frame made somebody on this side fail.
  */
 export interface MuxFault {
   readonly code: string;
@@ -156,8 +157,9 @@ export class Mux implements Line {
         if (this.#over) return;
       }
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      this.#end({ code: error.code, message: error.message });
+      // What a frame makes us throw is a fault of that frame, and ends no more than its connection.
+      const code = error instanceof WireError ? error.code : "UNEXPECTED";
+      this.#end({ code, message: error instanceof Error ? error.message : typeof error });
     } finally {
       this.#receiving = false;
     }

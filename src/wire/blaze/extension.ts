@@ -2,11 +2,14 @@
  * Extension payloads (type 0xF): the first byte is a subtype. The relay's own are read here; those
  * of the devices (0x10 to 0x1f) are bytes that it passes on unread.
  *
- * Nesting, outermost first: batch, sequenced, direct or tagged, frame.
+ * Four of them are envelopes. Nesting, outermost first: batch, sequenced, direct or tagged, frame.
+ * This and nothing else is read, and it is {@linkcode decodeExtension} and {@linkcode openEnvelopes}
+ * that see to it; so nobody's depth is ours to follow.
  *
  * @module
  */
 import { type Bytes, Reader, WireError, Writer } from "../bytes.ts";
+import { FrameType, frameType, headerSize } from "./blaze_frame.ts";
 import { NODE_ID_LENGTH } from "./handshake.ts";
 
 export const Subtype = {
@@ -69,9 +72,14 @@ export type ExtensionErrorCode =
   | "UNKNOWN_SUBTYPE"
   | "EMPTY_BATCH"
   | "EMPTY_FRAME"
-  | "BAD_FLAG";
+  | "BAD_FLAG"
+  | "NESTING";
 
-/** Reads an Extension payload. Frames inside are views. Throws {@linkcode ExtensionErrorCode}. */
+/**
+ * Reads an Extension payload. Frames inside are views, and are read no further than is needed to tell
+ * envelopes. Throws {@linkcode ExtensionErrorCode}; `NESTING` for a frame that may not be inside, which
+ * in a batch is left to {@linkcode openEnvelopes}: the frames beside it are good.
+ */
 export function decodeExtension(payload: Uint8Array): Extension {
   const r = new Reader(payload);
   const code = r.u8();
@@ -85,13 +93,13 @@ function readBody(r: Reader, code: number): Extension {
     case Subtype.joined:
       return { subtype: "joined", node: r.bytes(NODE_ID_LENGTH), members: r.u32() };
     case Subtype.direct:
-      return { subtype: "direct", node: r.bytes(NODE_ID_LENGTH), frame: readFrame(r) };
+      return { subtype: "direct", node: r.bytes(NODE_ID_LENGTH), frame: readFrame(r, code) };
     case Subtype.tagged:
-      return { subtype: "tagged", tag: r.bytes(TAG_LENGTH), frame: readFrame(r) };
+      return { subtype: "tagged", tag: r.bytes(TAG_LENGTH), frame: readFrame(r, code) };
     case Subtype.batch:
       return { subtype: "batch", frames: readBatch(r) };
     case Subtype.sequenced:
-      return { subtype: "sequenced", sequence: r.u64(), frame: readFrame(r) };
+      return { subtype: "sequenced", sequence: r.u64(), frame: readFrame(r, code) };
     case Subtype.recovered: {
       const at = r.offset;
       const flag = r.u8();
@@ -115,10 +123,78 @@ function readBody(r: Reader, code: number): Extension {
 
 const isDevice = (code: number): boolean => code >= FIRST_DEVICE_SUBTYPE && code <= 0x1f;
 
-function readFrame(r: Reader): Uint8Array {
-  if (r.left === 0) throw new WireError("EMPTY_FRAME", r.offset);
-  return r.rest();
+function readFrame(r: Reader, envelope: number): Uint8Array {
+  const at = r.offset;
+  if (r.left === 0) throw new WireError("EMPTY_FRAME", at);
+  const frame = r.rest();
+  const inside = subtypeOf(frame);
+  if (inside !== undefined && !mayHold(envelope, inside)) {
+    throw new WireError("NESTING", at, `${hexByte(inside)} inside ${hexByte(envelope)}`);
+  }
+  return frame;
 }
+
+/** What a device sends to others is never one of the relay's own words. */
+const mayHold = (envelope: number, inside: number): boolean =>
+  envelope === Subtype.sequenced
+    ? inside !== Subtype.batch && inside !== Subtype.sequenced
+    : inside >= FIRST_DEVICE_SUBTYPE;
+
+const hexByte = (value: number): string => value.toString(16).padStart(2, "0");
+
+/** The subtype of a frame, if that is an Extension and whole. */
+function subtypeOf(frame: Uint8Array): number | undefined {
+  try {
+    const header = headerSize(frame);
+    return frameType(frame) === FrameType.extension ? frame[header] : undefined;
+  } catch {
+    // It is no frame, and whoever reads it says so.
+    return undefined;
+  }
+}
+
+/** A frame that is no envelope, and what the envelopes around it said. */
+export interface Delivered {
+  readonly frame: Uint8Array;
+  /** Node id of the device that sent it to this one alone, as the relay says. */
+  readonly from?: Uint8Array;
+  readonly tag?: Uint8Array;
+  readonly sequence?: bigint;
+}
+
+/** The frames of a message, each in its envelopes: those of a batch, or the message itself. */
+export function framesIn(message: Uint8Array): readonly Uint8Array[] {
+  if (subtypeOf(message) !== Subtype.batch) return [message];
+  const extension = decodeExtension(message.subarray(headerSize(message)));
+  return extension.subtype === "batch" ? extension.frames : [];
+}
+
+/**
+ * Takes the envelopes off one of the {@linkcode framesIn} a message. Views; at most two steps. Throws
+ * {@linkcode ExtensionErrorCode}.
+ */
+export function openEnvelopes(frame: Uint8Array): Delivered {
+  let delivered: Delivered = { frame };
+  for (;;) {
+    const subtype = subtypeOf(delivered.frame);
+    if (subtype === Subtype.batch) throw new WireError("NESTING", 0, "a batch in a batch");
+    if (!ENVELOPES.has(subtype)) return delivered;
+    const inside = decodeExtension(delivered.frame.subarray(headerSize(delivered.frame)));
+    if (inside.subtype === "sequenced") {
+      delivered = { frame: inside.frame, sequence: inside.sequence };
+    } else if (inside.subtype === "direct") {
+      delivered = { ...delivered, frame: inside.frame, from: inside.node };
+    } else if (inside.subtype === "tagged") {
+      delivered = { ...delivered, frame: inside.frame, tag: inside.tag };
+    }
+  }
+}
+
+const ENVELOPES: ReadonlySet<number | undefined> = new Set([
+  Subtype.sequenced,
+  Subtype.direct,
+  Subtype.tagged,
+]);
 
 function readBatch(r: Reader): Uint8Array[] {
   const frames: Uint8Array[] = [];
