@@ -7,7 +7,8 @@
  *
  * @module
  */
-import type { Link } from "../../link/link.ts";
+import { host as systemHost } from "../../host.ts";
+import type { Link, LinkEvents } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord, type FieldsInput } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
@@ -18,31 +19,36 @@ import { Pairing } from "../pair/pairing.ts";
 /** Whether the other screen shows the same six digits. */
 export type Confirm = (code: string) => boolean | Promise<boolean>;
 
-export interface IntroductionOptions extends ConnectOptions {
-  /** Where the two devices meet, the same on both: any name, seen by the relay. */
-  readonly room?: string;
+/** How two devices meet to compare a code. */
+export interface JoinOptions {
+  /** Whether the other screen shows the same six digits. */
   readonly confirm: Confirm;
+  /** Where they meet, the same on both: any name, seen by the relay. `pairing` when not given. */
+  readonly room?: string;
+  /** How long to wait for the other device and for both people, in milliseconds: five minutes. */
+  readonly waitMs?: number;
 }
 
 const ROOM = "pairing";
+const WAIT_MS = 300_000;
 
 /**
  * Meets the other device and answers the invitation: the one given away, or the one received.
  * Throws `CODE_REFUSED` when either side said no, `NOT_COMMITTED` for a partner that cannot show six
- * digits, `PARTNER_LEFT`.
+ * digits, `PARTNER_LEFT`, `NO_ANSWER` after `waitMs`.
  */
 export async function introduce(
-  options: IntroductionOptions,
+  options: ConnectOptions & JoinOptions,
   invite?: () => Promise<string>,
 ): Promise<string> {
-  const { room = ROOM } = options;
+  const { room = ROOM, waitMs = WAIT_MS, host = systemHost } = options;
   const url = new URL(options.url);
   if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
   const done = Promise.withResolvers<string>();
   let meeting: Meeting | undefined;
   const connection = new Connection(
     { ...options, url },
-    (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).pairing,
+    (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).listen(),
     {
       offline: () => meeting?.left(),
       ended: (why) => done.reject(why),
@@ -50,18 +56,24 @@ export async function introduce(
       renamed: () => {},
     },
   );
+  const stopWaiting = host.after(waitMs, () => {
+    done.reject(
+      new ClientError("NO_ANSWER", "the two devices and their people did not agree in time"),
+    );
+  });
   try {
     return await done.promise;
   } finally {
+    stopWaiting();
     connection.close();
   }
 }
 
 class Meeting {
-  readonly pairing: Pairing;
+  readonly #pairing: Pairing;
+  #introduced = false;
   #weSaid = false;
   #theySaid = false;
-  #met = false;
 
   constructor(
     link: Link,
@@ -70,19 +82,30 @@ class Meeting {
     private readonly invite: (() => Promise<string>) | undefined,
     private readonly done: PromiseWithResolvers<string>,
   ) {
-    this.pairing = new Pairing(link, { node: random(16), database: room, compress: "never" }, {
-      paired: ({ code, verified }) => {
-        this.#met = true;
-        void this.#try(() => this.#compare(code, verified));
-      },
+    this.#pairing = new Pairing(link, { node: random(16), database: room, compress: "never" }, {
+      paired: ({ code, verified }) => void this.#try(() => this.#compare(code, verified)),
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
       fault: () => {},
     });
   }
 
-  /** The link is gone. Who has seen a code does not begin anew by itself. */
+  /** What the link tells. The relay's first Ack says that somebody is there, long before the code. */
+  listen(): LinkEvents {
+    const pairing = this.#pairing;
+    return {
+      message: (message) => {
+        if ((message[2]! & 0x0f) === FrameType.handshakeAck) this.#introduced = true;
+        pairing.message(message);
+      },
+      text: () => pairing.text(),
+      drained: () => pairing.drained(),
+      closed: () => pairing.closed(),
+    };
+  }
+
+  /** The link is gone. Who had a partner does not begin anew by itself: that one may have said no. */
   left(): void {
-    if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
+    if (this.#introduced) this.#fail("PARTNER_LEFT", "the other device has left");
   }
 
   async #compare(code: string, verified: boolean): Promise<void> {
@@ -114,7 +137,7 @@ class Meeting {
   }
 
   async #send(type: FrameType, fields: FieldsInput): Promise<void> {
-    await this.pairing.send(type, encodeRecord(fields));
+    await this.#pairing.send(type, encodeRecord(fields));
   }
 
   async #try(step: () => Promise<void>): Promise<void> {
