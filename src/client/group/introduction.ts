@@ -8,11 +8,11 @@
  * @module
  */
 import { host as systemHost } from "../../host.ts";
-import type { Link, LinkEvents } from "../../link/link.ts";
+import type { Link } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord, type FieldsInput } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
-import { Connection, type ConnectOptions } from "../connection.ts";
+import { Connection, type ConnectOptions, type Conversation } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
 import { Pairing } from "../pair/pairing.ts";
 
@@ -90,7 +90,7 @@ class Meeting {
   }
 
   /** What the link tells. The relay's first Ack says that somebody is there, long before the code. */
-  listen(): LinkEvents {
+  listen(): Conversation {
     const pairing = this.#pairing;
     return {
       message: (message) => {
@@ -100,6 +100,7 @@ class Meeting {
       text: () => pairing.text(),
       drained: () => pairing.drained(),
       closed: () => pairing.closed(),
+      probe: () => pairing.probe(),
     };
   }
 
