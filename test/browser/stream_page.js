@@ -1,13 +1,13 @@
 // The page of the stream tests: a device that syncs, and a heart that is drawn as it comes.
 // The address is the test server's, so a type check must not follow it.
-const { BlazeClient, EcgClient } = await import(`/blaze.js`);
+const { BlazePair, EcgClient } = await import(`/blaze.js`);
 
 let device, incoming;
 let drawn = 0;
 
 /** Joins a database and answers the code to compare. */
 export async function sync(options) {
-  device = BlazeClient.open({ ...options, database: "bugs" });
+  device = BlazePair.open({ ...options, database: "bugs" });
   incoming = device[Symbol.asyncIterator]();
   return (await device.ready).code;
 }
