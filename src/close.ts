@@ -63,6 +63,7 @@ export const Refused = {
   notAllowed: fault(4405, "not_allowed", "This frame is not allowed here."),
   badPayload: fault(4422, "bad_payload", "The payload does not follow its format."),
   readOnly: fault(4423, "read_only", "The token allows reading only."),
+  notConfirmed: fault(4424, "not_confirmed", "The people there did not confirm the code."),
 } as const;
 
 /** What a client does that was closed with this code. Unknown codes, and 1006: soon. */

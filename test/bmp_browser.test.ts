@@ -21,7 +21,7 @@ test("a page fetches and pairs through one BMP connection over /bmp", needsBrows
       withBrowser(async (browser) => {
         const page = await browser.newPage();
         await page.goto(address);
-        const device = BlazePair.open({ url, database: "bugs" });
+        const device = BlazePair.open({ url, database: "bugs", trust: "first" });
         const arrivals = device[Symbol.asyncIterator]();
         const inPage = page.evaluate(async (url) => {
           const { BlazePair, BmpConnection } = await import("/blaze.js" as string);
@@ -32,7 +32,7 @@ test("a page fetches and pairs through one BMP connection over /bmp", needsBrows
               (await (await bmp.fetch("/limits")).text()).length),
           );
           const options = { url: "ws://relay", database: "bugs", transport: bmp.transport };
-          const device = BlazePair.open(options);
+          const device = BlazePair.open({ ...options, trust: "first" });
           const loop = device[Symbol.asyncIterator]();
           const { code } = await device.ready;
           await device.collection("bugs").insert({ title: "from the page" });

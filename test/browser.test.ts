@@ -38,11 +38,21 @@ test(
         withBrowser(async (browser) => {
           const page = await browser.newPage();
           await page.goto(address);
-          const device = BlazePair.open({ url, database: "bugs", compress: "always" });
+          const device = BlazePair.open({
+            url,
+            database: "bugs",
+            trust: "first",
+            compress: "always",
+          });
           const arrivals = device[Symbol.asyncIterator]();
           const inPage = page.evaluate(async (url) => {
             const { BlazePair } = await import("/blaze.js" as string);
-            const device = BlazePair.open({ url, database: "bugs", compress: "always" });
+            const device = BlazePair.open({
+              url,
+              database: "bugs",
+              trust: "first",
+              compress: "always",
+            });
             const loop = device[Symbol.asyncIterator]();
             const { code } = await device.ready;
             await device.collection("bugs").insert({ title: "from the page ".repeat(20) });

@@ -1,8 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Pairing, type Partner } from "../src/client/pair/pairing.ts";
-import { BlazePair, ConnectionClosed, type PairStatus, Uuid } from "../src/client/mod.ts";
-import { MemoryPeer } from "../src/link/memory_link.ts";
+import { Pairing } from "../src/client/pair/pairing.ts";
+import { BlazePair, ConnectionClosed, memoryStorage, type PairStatus } from "../src/client/mod.ts";
 import type { Message } from "../src/link/link.ts";
 import { sameBytes, utf8Bytes } from "../src/wire/bytes.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
@@ -12,82 +11,12 @@ import {
   encodeHandshakeAck,
   VERIFY_LENGTH,
 } from "../src/wire/blaze/handshake.ts";
-import { everything, Lab } from "./kit/blaze.ts";
+import { pair, trusting, until } from "./kit/pair.ts";
 import { LiteralClient, literalOperation } from "./kit/literal.ts";
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
 
 // -- Pairing over memory links, with somebody in between who may change what passes
-
-interface Party {
-  pairing: Pairing;
-  readonly faults: string[];
-  readonly frames: { type: number; text: string }[];
-  partner: Partner | undefined;
-}
-
-/** What the one in between makes of a message: the same, another, several, or nothing. */
-type Meddle = (message: Message, to: "a" | "b") => Message | Message[] | undefined;
-
-/** Waits until something holds. Crypto answers in its own time. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let waited = 0; !condition(); waited++) {
-    assert(waited < 5_000, `never: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
-/** Two devices, a relay, and a meddler on the wires from the relay to the devices. */
-async function pair(
-  run: (a: Party, b: Party) => Promise<void>,
-  meddle: Meddle = (message) => message,
-  compress: "auto" | "always" | "never" = "auto",
-  paired = true,
-): Promise<void> {
-  const lab = new Lab();
-  const join = (name: "a" | "b", node: number): Party => {
-    const party = {
-      faults: [],
-      frames: [],
-      partner: undefined,
-      lost: undefined,
-    } as unknown as Party;
-    const accept = lab.sessions.accept({ grant: everything, layout: "drawing" });
-    const peer = new MemoryPeer((relayLink) =>
-      accept({
-        remote: name,
-        buffered: 0,
-        send(message) {
-          const passed = meddle(message, name) ?? [];
-          for (const one of Array.isArray(passed) ? passed : [passed]) {
-            queueMicrotask(() => party.pairing.message(one));
-          }
-        },
-        close: (code, reason) => relayLink.close(code, reason),
-      })
-    );
-    const link = {
-      remote: "relay",
-      buffered: 0,
-      send: (message: Message) => peer.send(message),
-      close: (code: number) => peer.close(code),
-    };
-    party.pairing = new Pairing(
-      link,
-      { node: new Uint8Array(16).fill(node), database: "bugs", compress },
-      {
-        paired: (partner) => party.partner = partner,
-        frame: (type, plaintext) =>
-          party.frames.push({ type, text: new TextDecoder().decode(plaintext) }),
-        fault: ({ code }) => party.faults.push(code),
-      },
-    );
-    return party;
-  };
-  const [a, b] = [join("a", 1), join("b", 2)];
-  if (paired) await until(() => a.partner !== undefined && b.partner !== undefined);
-  await run(a, b);
-}
 
 const typeOf = (message: Message) => decodeFrame(message).type;
 const isVerify = (message: Message) =>
@@ -142,7 +71,7 @@ test("Pairing compresses where that helps, always, or never", async () => {
         if (typeOf(message) === FrameType.operation) seen.push(decodeFrame(message).compressed);
         return message;
       },
-      compress,
+      { compress },
     );
     if (compress !== "auto") assertEquals(seen, expected as unknown as boolean[], compress);
     else assertEquals([seen[0], seen[2]], [false, true], compress);
@@ -194,8 +123,12 @@ test("Pairing refuses frames in the clear once there is a key", () =>
 test("Pairing refuses sealed frames before there is a key", async () => {
   const faults: string[] = [];
   const link = { remote: "", buffered: 0, send() {}, close() {} };
-  const pairing = new Pairing(link, { node: new Uint8Array(16), database: "b", compress: "auto" }, {
+  const options = { node: new Uint8Array(16), database: "b", compress: "auto" } as const;
+  const pairing = new Pairing(link, { ...options, trust: trusting() }, {
+    waiting() {},
+    met() {},
     paired() {},
+    refused() {},
     frame: () => faults.push("taken"),
     fault: ({ code }) => faults.push(code),
   });
@@ -243,16 +176,16 @@ test("Pairing notices a relay that answers with a key of its own", async () => {
       const payload = encodeHandshakeAck({ ...ack, publicKey: own });
       return encodeFrame({ type: FrameType.handshakeAck, payload });
     },
-    "auto",
-    false,
+    { paired: false },
   );
 });
 
 test("Pairing shows other digits when bits of a Handshake were stripped on the way", () =>
   pair(
     async (a, b) => {
-      assert(a.partner!.code !== b.partner!.code, "the codes differ, and people see it");
-      await Promise.resolve();
+      await until(() => a.faults.includes("NOT_AGREED") && b.faults.includes("NOT_AGREED"));
+      assert(a.met!.code !== b.met!.code, "the codes differ, and people see it");
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
     },
     (message, to) => {
       if (to === "b" || !isAck(message)) return message;
@@ -260,6 +193,7 @@ test("Pairing shows other digits when bits of a Handshake were stripped on the w
       const payload = encodeHandshakeAck({ ...ack, capabilities: ack.capabilities & ~0x02 });
       return encodeFrame({ type: FrameType.handshakeAck, payload });
     },
+    { paired: false },
   ));
 
 test("Pairing ends with a partner that reveals another nonce than it committed to", () =>
@@ -274,8 +208,7 @@ test("Pairing ends with a partner that reveals another nonce than it committed t
       const payload = encodeExtension({ subtype: "device", code: Subtype.reveal, body });
       return encodeFrame({ type: FrameType.extension, payload });
     },
-    "auto",
-    false,
+    { paired: false },
   ));
 
 test("Pairing is not complete without the partner's Verify", () => {
@@ -283,15 +216,18 @@ test("Pairing is not complete without the partner's Verify", () => {
   return pair(
     async (a, b) => {
       await until(() => reveals === 2);
-      await a.pairing.send(FrameType.ping, new Uint8Array());
+      await assertRejects(
+        () => a.pairing.send(FrameType.query, new Uint8Array()),
+        Error,
+        "NOT_PAIRED",
+      );
       assertEquals([a.partner, b.partner], [undefined, undefined]);
     },
     (message) => {
       if (isReveal(message)) reveals++;
       return isVerify(message) ? undefined : message;
     },
-    "auto",
-    false,
+    { paired: false },
   );
 });
 
@@ -351,8 +287,8 @@ test("no two frames have the same nonce, and none holds the text", () => {
 test("BlazePair syncs inserts, updates and deletes, both ways", () =>
   withRelay(async ({ url }) => {
     const [a, b] = [
-      BlazePair.open({ url, database: "bugs" }),
-      BlazePair.open({ url, database: "bugs" }),
+      BlazePair.open({ url, database: "bugs", trust: "first" }),
+      BlazePair.open({ url, database: "bugs", trust: "first" }),
     ];
     const [toA, toB] = [a[Symbol.asyncIterator](), b[Symbol.asyncIterator]()];
     const { id } = await a.collection("bugs").insert({ title: "Crash", priority: 5 });
@@ -372,30 +308,51 @@ test("BlazePair syncs inserts, updates and deletes, both ways", () =>
     assertEquals((await toB.next()).done, true);
   }));
 
-test("BlazePair comes back by itself when its partner does", () =>
+test("BlazePair comes back by itself when its partner does, and asks nobody again", () =>
   withRelay(async ({ url }) => {
-    const backoff = { first: 1, most: 5 };
-    const node = Uuid.parse(crypto.randomUUID());
-    const b = BlazePair.open({ url, database: "bugs", backoff });
-    const first = BlazePair.open({ url, database: "bugs", node, backoff });
-    const code = (await b.ready).code;
+    const storage = memoryStorage();
+    const asked: string[] = [];
+    const options = {
+      url,
+      database: "bugs",
+      backoff: { first: 1, most: 5 },
+      confirm: (code: string) => asked.push(code) > 0,
+    };
+    const b = BlazePair.open(options);
+    const first = BlazePair.open({ ...options, storage });
+    const before = await b.ready;
+    assertEquals([before.known, before.remembers, asked], [false, true, [
+      before.code,
+      before.code,
+    ]]);
+    const arrivals = b[Symbol.asyncIterator]();
+    await first.collection("bugs").insert({ title: "there before" });
+    await arrivals.next();
     const statuses: PairStatus["kind"][] = [];
     b.onStatus(({ kind }) => statuses.push(kind));
-    first.close();
-    const again = BlazePair.open({ url, database: "bugs", node, backoff });
-    const arrivals = b[Symbol.asyncIterator]();
+    await first.close();
+    // Another run of the same program.
+    const again = BlazePair.open({ ...options, storage });
     // Said while nobody was there: it waits for the key.
     await again.collection("bugs").insert({ title: "back" });
-    assertEquals((await arrivals.next()).value.operation.changes, { title: "back" });
-    assert((await b.ready).code !== code, "a new connection, a new key");
-    assertEquals(statuses.filter((kind) => kind !== "fault"), ["offline", "paired"]);
-    again.close();
-    b.close();
+    const { operation, sender } = (await arrivals.next()).value;
+    assertEquals(operation.changes, { title: "back" });
+    assert(operation.counter > 1024n, "counters go on where the last run had reserved them");
+    assertEquals([sender.node, sender.known], [before.node, true]);
+    assertEquals(asked.length, 2);
+    assertEquals(statuses.filter((kind) => kind !== "fault"), [
+      "offline",
+      "waiting",
+      "met",
+      "paired",
+    ]);
+    await again.close();
+    await b.close();
   }));
 
 test("BlazePair and a literal client understand each other, with thirty digits", () =>
   withRelay(async ({ url }) => {
-    const device = BlazePair.open({ url, database: "bugs" });
+    const device = BlazePair.open({ url, database: "bugs", confirm: (code) => code.length === 30 });
     const arrivals = device[Symbol.asyncIterator]();
     const literal = new LiteralClient("bugs");
     const link = await TestSocket.connect({ url }, "/sync/bugs");
@@ -417,7 +374,12 @@ test("BlazePair and a literal client understand each other, with thirty digits",
 
 test("BlazePair ends when a token is refused, and says what to do", () =>
   withRelay(async ({ url }) => {
-    const device = BlazePair.open({ url, database: "bugs", token: "wrong-token-wrong-token" });
+    const device = BlazePair.open({
+      url,
+      database: "bugs",
+      trust: "first",
+      token: "wrong-token-wrong-token",
+    });
     const error = await assertRejects(() => device.ready, ConnectionClosed, "not valid");
     assertEquals(error.code, 4401);
     await assertRejects(() => device.collection("bugs").insert({}), ConnectionClosed);
@@ -426,14 +388,24 @@ test("BlazePair ends when a token is refused, and says what to do", () =>
 test("BlazePair ends with its signal, and its loops with it", () =>
   withRelay(async ({ url }) => {
     const controller = new AbortController();
-    const device = BlazePair.open({ url, database: "bugs", signal: controller.signal });
+    const device = BlazePair.open({
+      url,
+      database: "bugs",
+      trust: "first",
+      signal: controller.signal,
+    });
     const loop = device[Symbol.asyncIterator]();
     const waiting = loop.next();
     controller.abort();
     assertEquals((await waiting).done, true);
     await assertRejects(() => device.ready, ConnectionClosed);
     device.close();
-    const late = BlazePair.open({ url, database: "bugs", signal: AbortSignal.abort() });
+    const late = BlazePair.open({
+      url,
+      database: "bugs",
+      trust: "first",
+      signal: AbortSignal.abort(),
+    });
     await assertRejects(() => late.ready, ConnectionClosed);
   }));
 
@@ -441,7 +413,7 @@ test("BlazePair refuses names that no database can have, before it connects", ()
   for (const database of ["", "a:b", "x".repeat(128)]) {
     let thrown: unknown;
     try {
-      BlazePair.open({ url: "ws://127.0.0.1:9", database });
+      BlazePair.open({ url: "ws://127.0.0.1:9", database, trust: "first" });
     } catch (error) {
       thrown = error;
     }

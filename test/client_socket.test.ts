@@ -471,7 +471,7 @@ test("Socket loses and repeats nothing through a proxy that cuts connections all
 
 test("BlazePair syncs through a proxy that drops upgrades, with nothing said about transports", async () => {
   await withProxy(dropsUpgrades, async ({ url }) => {
-    const options = { url, database: "bugs", memory: inMemory() };
+    const options = { url, database: "bugs", trust: "first", memory: inMemory() } as const;
     const [ann, bob] = [BlazePair.open(options), BlazePair.open(options)];
     try {
       const [a, b] = await Promise.all([ann.ready, bob.ready]);

@@ -182,7 +182,7 @@ for (
               resolve();
             })
           );
-          hostile.victim(toHex(b.node.bytes())).toDevice(message());
+          hostile.victim(toHex((await b.node()).bytes())).toDevice(message());
           await told;
           assertEquals(faults.map((one) => one.kind === "fault" && one.fault.code), ["NESTING"]);
           const arrivals = b[Symbol.asyncIterator]();

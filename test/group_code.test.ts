@@ -5,7 +5,8 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { commitment, comparisonCode, drawKeyPair } from "../src/client/pair/pair_keys.ts";
-import { Pairing, type Partner } from "../src/client/pair/pairing.ts";
+import { Pairing } from "../src/client/pair/pairing.ts";
+import type { Partner } from "../src/client/pair/partner.ts";
 import type { Link } from "../src/link/link.ts";
 import { type Bytes, compareBytes, concat, utf8Bytes } from "../src/wire/bytes.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
@@ -18,6 +19,7 @@ import {
   TlvType,
 } from "../src/wire/blaze/handshake.ts";
 import { PairKeys } from "../src/client/pair/pair_keys.ts";
+import { trusting } from "./kit/pair.ts";
 import { eventually } from "./kit/group.ts";
 
 /** One honest device, with somebody in the middle at the other end of its link. */
@@ -38,9 +40,17 @@ class Victim {
     };
     this.pairing = new Pairing(
       link,
-      { node: crypto.getRandomValues(new Uint8Array(16)), database: "bugs", compress: "never" },
       {
-        paired: (partner) => this.partner = partner,
+        node: crypto.getRandomValues(new Uint8Array(16)),
+        database: "bugs",
+        compress: "never",
+        trust: trusting(() => new Promise(() => {})),
+      },
+      {
+        waiting: () => {},
+        met: (partner) => this.partner = partner,
+        paired: () => {},
+        refused: () => {},
         frame: () => {},
         fault: ({ code }) => this.faults.push(code),
       },

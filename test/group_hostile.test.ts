@@ -383,6 +383,7 @@ test("hostile relay poses as a literal client and people say no: it gets nothing
         const literal = BlazePair.open({
           url: hostile.url,
           database: hostile.victims[0]!.handshake!.database,
+          confirm: () => true,
         });
         try {
           // The relay puts its own key in the place of the device's.

@@ -295,7 +295,7 @@ const withSwallower = (run: (url: string, swallow: () => void) => Promise<void>)
 for (const transport of ["websocket", "http"] as const) {
   test(`a pair notices that its way swallows everything, and meets again, over ${transport}`, () =>
     withSwallower(async (url, swallow) => {
-      const options = { url, database: "bugs", transport, ...quick };
+      const options = { url, database: "bugs", trust: "first", transport, ...quick } as const;
       const [a, b] = [BlazePair.open(options), BlazePair.open(options)];
       const losses: number[] = [];
       for (const device of [a, b]) {
@@ -371,8 +371,10 @@ test("a quiet link stays: the relay answers the PINGs of pairs, of groups and of
       const [one, two, three, four, five, six] = counters.map(({ transport }) => (
         { url, transport, idleMs: 10, answerMs: 10_000 }
       ));
-      const alone = BlazePair.open({ ...one!, database: "nobody else comes" });
-      const pair = [two!, three!].map((options) => BlazePair.open({ ...options, database: "a" }));
+      const alone = BlazePair.open({ ...one!, database: "nobody else comes", trust: "first" });
+      const pair = [two!, three!].map((options) =>
+        BlazePair.open({ ...options, database: "a", trust: "first" })
+      );
       const watcher = EcgClient.open({ ...four!, stream: "bed-3" });
       const faults: unknown[] = [];
       const listen = ({ kind, ...rest }: { kind: string }) => {

@@ -51,7 +51,7 @@ const call = (page: Page, name: string, argument?: unknown): Promise<unknown> =>
 async function syncAndDraw(page: Page, relay: Relay, options: ConnectOptions): Promise<void> {
   const { token } = options;
   const here = { url: relay.url, ...(token === undefined ? {} : { token }) };
-  const device = BlazePair.open({ ...here, database: "bugs" });
+  const device = BlazePair.open({ ...here, database: "bugs", trust: "first" });
   const monitor = EcgClient.open({ ...here, stream: "bed-3" });
   try {
     const incoming = device[Symbol.asyncIterator]();

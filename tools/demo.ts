@@ -68,8 +68,18 @@ function watched(accept: Accept): Accept {
 
 async function sync(): Promise<void> {
   console.log(bold("\nTwo devices, one database, end to end encrypted\n"));
-  const phone = BlazePair.open({ url: relay.url, database: "bugs" });
-  const laptop = BlazePair.open({ url: relay.url, database: "bugs" });
+  // Each device shows six digits. Here the program compares them, as two people would.
+  const screens = [Promise.withResolvers<string>(), Promise.withResolvers<string>()] as const;
+  const [phone, laptop] = screens.map((screen, i) =>
+    BlazePair.open({
+      url: relay.url,
+      database: "bugs",
+      confirm: async (code) => {
+        screen.resolve(code);
+        return code === await screens[1 - i]!.promise;
+      },
+    })
+  ) as [BlazePair, BlazePair];
   const [seenByPhone, seenByLaptop] = await Promise.all([phone.ready, laptop.ready]);
   console.log(
     `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}   `,

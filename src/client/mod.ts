@@ -18,15 +18,16 @@ export {
   type GroupIncoming,
   type GroupOptions,
   type GroupStatus,
+  type JoinOptions,
   type NewGroupOptions,
   type Stored,
   type StoredRecord,
 } from "./group/group_client.ts";
 export { type ClientRequest, type Sponsor } from "./group/sponsor.ts";
-export { type Confirm, type JoinOptions } from "./group/introduction.ts";
+
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
 export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
-export { type Partner } from "./pair/pairing.ts";
+export { type Confirm, type Partner } from "./pair/partner.ts";
 export { type Compress } from "./blaze/zstd.ts";
 export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/ecg_client.ts";
 export {

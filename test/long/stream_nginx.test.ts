@@ -28,7 +28,12 @@ for (const [way, lines] of Object.entries(ways)) {
   test(`devices sync through nginx ${way}`, needsNginx, async () => {
     await withRelay(async (relay) => {
       await withNginx(relay.url, lines, async (url) => {
-        const options = { database: "bugs", memory: inMemory(), patienceMs: 500 };
+        const options = {
+          database: "bugs",
+          memory: inMemory(),
+          patienceMs: 500,
+          trust: "first",
+        } as const;
         const ann = BlazePair.open({ ...options, url });
         const bob = BlazePair.open({ ...options, url: relay.url, memory: inMemory() });
         try {

@@ -4,7 +4,8 @@
  * ```ts
  * const bmp = await BmpConnection.open({ url: "ws://127.0.0.1:8080/bmp" });
  * const answer = await bmp.fetch("/health");
- * const device = BlazePair.open({ url: "ws://relay", database: "bugs", transport: bmp.transport });
+ * const { transport } = bmp;
+ * const device = BlazePair.open({ url: "ws://relay", database: "bugs", confirm, transport });
  * ```
  *
  * In browsers the bytes travel over a WebSocket; `tcp.ts` brings TCP where there is `node:net`.

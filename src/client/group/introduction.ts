@@ -2,78 +2,70 @@
  * Lets a device into a group by a code: both devices meet as a pair, people compare six digits on both
  * screens, and only then an invitation passes, sealed with the key of the pair.
  *
- * Inside the pair's seal: Query `{confirmed: true}` from each side once its people said yes; then from the
- * device of the group QueryResult `{invitation: text}`.
+ * Inside the pair's seal, once both sides said yes: from the device of the group QueryResult
+ * `{invitation: text}`.
  *
  * @module
  */
-import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { decodeRecord, encodeRecord, type FieldsInput } from "../../wire/blaze/blaze_record.ts";
+import { decodeRecord, encodeRecord } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
-import { Connection, type ConnectOptions, type Conversation } from "../connection.ts";
+import { Connection, type ConnectOptions } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
 import { Pairing } from "../pair/pairing.ts";
+import type { Confirm, Partner, Trust } from "../pair/partner.ts";
 
-/** Whether the other screen shows the same six digits. */
-export type Confirm = (code: string) => boolean | Promise<boolean>;
-
-/** How two devices meet to compare a code. */
-export interface JoinOptions {
-  /** Whether the other screen shows the same six digits. */
-  readonly confirm: Confirm;
-  /** Where they meet, the same on both: any name, seen by the relay. `pairing` when not given. */
+export interface IntroductionOptions extends ConnectOptions {
+  /** Where the two devices meet, the same on both: any name, seen by the relay. */
   readonly room?: string;
-  /** How long to wait for the other device and for both people, in milliseconds: five minutes. */
-  readonly waitMs?: number;
+  readonly confirm: Confirm;
 }
 
 const ROOM = "pairing";
-const WAIT_MS = 300_000;
 
 /**
  * Meets the other device and answers the invitation: the one given away, or the one received.
  * Throws `CODE_REFUSED` when either side said no, `NOT_COMMITTED` for a partner that cannot show six
- * digits, `PARTNER_LEFT`, `NO_ANSWER` after `waitMs`.
+ * digits, `PARTNER_LEFT`.
  */
 export async function introduce(
-  options: ConnectOptions & JoinOptions,
+  options: IntroductionOptions,
   invite?: () => Promise<string>,
 ): Promise<string> {
-  const { room = ROOM, waitMs = WAIT_MS, host = systemHost } = options;
+  const { room = ROOM } = options;
   const url = new URL(options.url);
   if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
   const done = Promise.withResolvers<string>();
-  let meeting: Meeting | undefined;
+  let encounter: Encounter | undefined;
   const connection = new Connection(
     { ...options, url },
-    (link) => (meeting = new Meeting(link, room, options.confirm, invite, done)).listen(),
+    (link) => (encounter = new Encounter(link, room, options.confirm, invite, done)).pairing,
     {
-      offline: () => meeting?.left(),
+      offline: () => encounter?.left(),
       ended: (why) => done.reject(why),
-      // Each meeting draws its own.
+      // Each encounter draws its own.
       renamed: () => {},
     },
   );
-  const stopWaiting = host.after(waitMs, () => {
-    done.reject(
-      new ClientError("NO_ANSWER", "the two devices and their people did not agree in time"),
-    );
-  });
   try {
     return await done.promise;
   } finally {
-    stopWaiting();
     connection.close();
   }
 }
 
-class Meeting {
-  readonly #pairing: Pairing;
-  #introduced = false;
-  #weSaid = false;
-  #theySaid = false;
+/** Nobody is known again here: the invitation that passes makes a partner a device of the group. */
+const forgetful = (judge: Trust["judge"]): Trust => ({
+  judge,
+  bonds: () => [],
+  keep: () => Promise.resolve(),
+  settle: () => Promise.resolve(),
+});
+
+class Encounter {
+  readonly pairing: Pairing;
+  #met = false;
 
   constructor(
     link: Link,
@@ -82,63 +74,43 @@ class Meeting {
     private readonly invite: (() => Promise<string>) | undefined,
     private readonly done: PromiseWithResolvers<string>,
   ) {
-    this.#pairing = new Pairing(link, { node: random(16), database: room, compress: "never" }, {
-      paired: ({ code, verified }) => void this.#try(() => this.#compare(code, verified)),
+    const trust = forgetful((partner) => this.#judge(partner));
+    const options = { node: random(16), database: room, compress: "never", trust } as const;
+    this.pairing = new Pairing(link, options, {
+      waiting: () => {},
+      met: () => this.#met = true,
+      paired: () => void this.#try(() => this.#give()),
+      refused: () => this.#fail("CODE_REFUSED", "somebody said that the codes are not the same"),
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
       fault: () => {},
     });
   }
 
-  /** What the link tells. The relay's first Ack says that somebody is there, long before the code. */
-  listen(): Conversation {
-    const pairing = this.#pairing;
-    return {
-      message: (message) => {
-        if ((message[2]! & 0x0f) === FrameType.handshakeAck) this.#introduced = true;
-        pairing.message(message);
-      },
-      text: () => pairing.text(),
-      drained: () => pairing.drained(),
-      closed: () => pairing.closed(),
-      probe: () => pairing.probe(),
-    };
-  }
-
-  /** The link is gone. Who had a partner does not begin anew by itself: that one may have said no. */
+  /** The link is gone. Who has seen a code does not begin anew by itself. */
   left(): void {
-    if (this.#introduced) this.#fail("PARTNER_LEFT", "the other device has left");
+    if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
   }
 
-  async #compare(code: string, verified: boolean): Promise<void> {
-    if (!verified || code.length !== 6) {
-      return this.#fail("NOT_COMMITTED", "the other side cannot show six digits");
-    }
-    if (!await this.confirm(code)) return this.#fail("CODE_REFUSED", "the codes are not the same");
-    this.#weSaid = true;
-    await this.#send(FrameType.query, { confirmed: true });
-    await this.#proceed();
+  #judge(partner: Partner): boolean | Promise<boolean> {
+    const { code, verified, remembers } = partner;
+    if (verified && remembers) return this.confirm(code, partner);
+    this.#fail("NOT_COMMITTED", "the other side cannot show six digits");
+    return false;
   }
 
-  async #take(type: FrameType, plaintext: Uint8Array): Promise<void> {
-    const { confirmed, invitation } = decodeRecord(plaintext);
-    if (type === FrameType.query && confirmed === true) {
-      this.#theySaid = true;
-      await this.#proceed();
-    } else if (type === FrameType.queryResult && this.#weSaid && !this.invite) {
-      // Nothing is taken from a device whose code our people did not confirm.
-      if (typeof invitation === "string") this.done.resolve(invitation);
-    }
-  }
-
-  async #proceed(): Promise<void> {
-    if (!this.invite || !this.#weSaid || !this.#theySaid) return;
+  /** Both sides said yes. */
+  async #give(): Promise<void> {
+    if (!this.invite) return;
     const invitation = await this.invite();
-    await this.#send(FrameType.queryResult, { invitation });
+    await this.pairing.send(FrameType.queryResult, encodeRecord({ invitation }));
     this.done.resolve(invitation);
   }
 
-  async #send(type: FrameType, fields: FieldsInput): Promise<void> {
-    await this.#pairing.send(type, encodeRecord(fields));
+  #take(type: FrameType, plaintext: Uint8Array): Promise<void> {
+    const { invitation } = decodeRecord(plaintext);
+    const given = type === FrameType.queryResult && !this.invite;
+    if (given && typeof invitation === "string") this.done.resolve(invitation);
+    return Promise.resolve();
   }
 
   async #try(step: () => Promise<void>): Promise<void> {

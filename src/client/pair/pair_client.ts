@@ -2,17 +2,20 @@
  * The Blaze client: a device that keeps a database in sync with another one, end to end encrypted.
  *
  * ```ts
- * const device = BlazePair.open({ url: "ws://127.0.0.1:8080", database: "bugs" });
- * const partner = await device.ready; // show partner.code on both screens
- * const id = await device.collection("bugs").insert({ title: "Crash on start", priority: 5 });
+ * const device = BlazePair.open({
+ *   url: "ws://127.0.0.1:8080",
+ *   database: "bugs",
+ *   confirm: (code) => ask(`Does the other screen show ${code}?`),
+ * });
+ * const { id } = await device.collection("bugs").insert({ title: "Crash on start", priority: 5 });
  * for await (const { operation } of device) console.log(operation.kind, operation.changes);
  * ```
  *
  * @module
  */
-import { type Bytes } from "../../wire/bytes.ts";
+import { type Bytes, hex } from "../../wire/bytes.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { checkDatabase } from "../../wire/blaze/handshake.ts";
+import { checkDatabase, NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
 import {
   decodeOperation,
   encodeOperation,
@@ -20,19 +23,39 @@ import {
   type OperationKind,
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type ClientFault } from "../client_error.ts";
+import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
-import { hashNode } from "../blaze/node_hash.ts";
-import { Pairing, type Partner } from "./pairing.ts";
+import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
+import { PairMemory } from "./pair_memory.ts";
+import { Pairing } from "./pairing.ts";
+import type { Confirm, Partner, Trust } from "./partner.ts";
 import type { Compress } from "../blaze/zstd.ts";
 
 export interface PairOptions extends ConnectOptions {
   readonly database: string;
-  /** Who this device is, the same over reconnects unless somebody takes it. Drawn when not given. */
+  /**
+   * Whether to take a device that was met and is not known. Nothing is sealed for it, and nothing taken
+   * from it, before the answer is `true`. Who was confirmed once, and remembers it, is known again.
+   */
+  readonly confirm?: Confirm;
+  /**
+   * `first`: the first device that remembers is taken without a word, and no other one after it unless
+   * `confirm` says so. Whoever is the first, or sits in between, has everything. Without `trust`,
+   * `confirm` is needed.
+   */
+  readonly trust?: "first";
+  /**
+   * Who this device is and whom it knows, to outlive the program. In memory when not given. Of one
+   * device only.
+   */
+  readonly storage?: DeviceStorage;
+  /** Who this device is, the same over reconnects. Of the storage, or drawn, when not given. */
   readonly node?: Uuid;
+  /** Operations that may wait for a partner. One more is refused. 10,000 when not given. */
+  readonly offline?: number;
   /** Whether to compress operations before they are sealed. `auto`: where it makes them smaller. */
   readonly compress?: Compress;
   /** Operations that may wait for a slow `for await` loop. */
@@ -57,12 +80,19 @@ export interface Sent {
 /**
  * Something worth knowing that is nobody's answer.
  *
- * - `paired`: there is a key; from now on operations pass.
+ * - `waiting`: connected, and nobody to be paired with: alone, or the others here have partners. What is
+ *   done meanwhile waits, too.
+ * - `met`: there is a key, and a code to compare unless the partner is known. Nothing passes yet.
+ * - `paired`: both sides said yes; from now on operations pass.
+ * - `refused`: one of the sides said no. That device is not asked about again; see `forget`.
  * - `offline`: the link is gone; another attempt follows by itself.
  * - `fault`: something came that is not as it should be. It was left out.
  */
 export type PairStatus =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "met"; readonly partner: Partner }
   | { readonly kind: "paired"; readonly partner: Partner }
+  | { readonly kind: "refused"; readonly partner: Partner | undefined; readonly by: "us" | "them" }
   | {
     readonly kind: "offline";
     readonly code: number;
@@ -71,63 +101,80 @@ export type PairStatus =
   }
   | { readonly kind: "fault"; readonly fault: ClientFault };
 
-/** Records of one kind. */
+/**
+ * Records of one kind. Each call resolves once its operation is sealed and sent; without a partner it
+ * waits for one. Rejects with `QUEUE_FULL` where too many wait, with what the record format refuses, and
+ * with the reason when the client ends.
+ */
 export interface PairCollection {
   insert(fields: FieldsInput, id?: Uuid): Promise<Sent>;
   update(id: Uuid, changes: FieldsInput): Promise<Sent>;
   delete(id: Uuid): Promise<Sent>;
 }
 
+const DEFAULT_QUEUE = 10_000;
+/** Node ids that were refused and are not asked about again. */
+const MOST_REFUSED = 1_000;
+
 export class BlazePair implements AsyncIterable<PairIncoming> {
-  #node: Uuid;
   readonly #options: PairOptions;
-  readonly #connection: Connection;
+  readonly #memory: Promise<PairMemory>;
+  readonly #refused = new Set<string>();
   readonly #loops = new Set<Queue<PairIncoming>>();
   readonly #listeners = new Set<(status: PairStatus) => void>();
+  #connection: Connection | undefined;
   #pairing: Pairing | undefined;
   #partner: Partner | undefined;
   #ready!: PromiseWithResolvers<Partner>;
-  #ended: ConnectionClosed | undefined;
-  #counter = 0n;
-  #nodeHash: Promise<number>;
+  #ended: Error | undefined;
+  /** The node id on the wire, when somebody has taken ours. */
+  #alias: Bytes | undefined;
+  /** Operations that are not sent yet, one after the other. */
+  #outbound: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   private constructor(options: PairOptions) {
     checkDatabase(options.database);
+    if (!options.confirm && options.trust !== "first") {
+      throw new ClientError("NO_CONFIRM", 'bring `confirm`, or say `trust: "first"`');
+    }
     this.#options = options;
-    this.#node = options.node ?? Uuid.parse(crypto.randomUUID());
-    this.#nodeHash = hashNode(this.#node.bytes());
     this.#awaitPartner();
-    const url = new URL(options.url);
-    if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(options.database)}`;
-    this.#connection = new Connection({ ...options, url }, (link) => this.#greet(link), {
-      offline: (code, reason, retryMs) => {
-        this.#lose();
-        this.#tell({ kind: "offline", code, reason, retryMs });
-      },
-      ended: (why) => this.#end(why),
-      renamed: () => {
-        this.#node = Uuid.parse(crypto.randomUUID());
-        this.#nodeHash = hashNode(this.#node.bytes());
-      },
-    });
+    this.#memory = this.#start();
+    this.#memory.catch((error) => this.#end(error));
   }
 
-  /** Connects, and goes on connecting until closed. Throws for a name that no database can have. */
+  /**
+   * Connects, and goes on connecting until closed. Throws for a name that no database can have, and
+   * `NO_CONFIRM` where nothing says whom to trust.
+   */
   static open(options: PairOptions): BlazePair {
     return new BlazePair(options);
   }
 
-  /** Who this device is on the wire. It becomes another one when somebody else takes it. */
-  get node(): Uuid {
-    return this.#node;
+  /** Who this device is. On the wire it takes another node id when somebody takes this one. */
+  async node(): Promise<Uuid> {
+    return Uuid.from((await this.#memory).node);
   }
 
-  /** The partner, once there is a key. Rejects when the client ends before. */
+  /**
+   * Forgets every partner that was confirmed or refused, and leaves the one that is here: each needs a
+   * yes again.
+   */
+  async forget(): Promise<void> {
+    const memory = await this.#memory;
+    memory.forget();
+    this.#refused.clear();
+    await memory.saver.flush();
+    this.#pairing?.part("forgotten");
+  }
+
+  /** The partner, once both sides said yes. Rejects when the client ends before. */
   get ready(): Promise<Partner> {
     return this.#ready.promise;
   }
 
-  /** Records of one kind, to be changed. What is done before there is a key waits for it. */
+  /** Records of one kind, to be changed. */
   collection(name: string): PairCollection {
     return {
       insert: (fields, id = Uuid.parse(crypto.randomUUID())) =>
@@ -146,7 +193,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   /** Operations of the partner, from now on. Ends when the client is closed. */
   [Symbol.asyncIterator](): AsyncIterableIterator<PairIncoming> {
     const loop = new Queue<PairIncoming>(
-      this.#options.queue ?? 10_000,
+      this.#options.queue ?? DEFAULT_QUEUE,
       () => this.#loops.delete(loop),
     );
     if (this.#ended) loop.end();
@@ -154,27 +201,89 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     return loop;
   }
 
-  /** Says goodbye and ends. Safe to call again. */
-  close(): void {
-    this.#connection.close();
+  /** Says goodbye and ends. Resolves once everything is stored. Safe to call again. */
+  async close(): Promise<void> {
+    this.#connection?.close();
+    this.#end(new ConnectionClosed(1000, ""));
+    await this.#memory.then(({ saver }) => saver.close(), () => {});
   }
 
-  #greet(link: Link): Pairing {
-    const { database, compress = "auto" } = this.#options;
-    const pairing = new Pairing(link, { node: this.node.bytes(), database, compress }, {
-      paired: (partner) => {
-        if (this.#pairing !== pairing) return;
-        this.#partner = partner;
-        this.#ready.resolve(partner);
-        this.#tell({ kind: "paired", partner });
+  async #start(): Promise<PairMemory> {
+    const { storage = memoryStorage(), node, database } = this.#options;
+    const memory = await PairMemory.load(storage, node?.bytes());
+    if (this.#ended) return memory;
+    const url = new URL(this.#options.url);
+    if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(database)}`;
+    this.#connection = new Connection(
+      { ...this.#options, url },
+      (link) => this.#greet(link, memory),
+      {
+        offline: (code, reason, retryMs) => {
+          this.#lose();
+          this.#tell({ kind: "offline", code, reason, retryMs });
+        },
+        ended: (why) => this.#end(why),
+        renamed: () => this.#alias = crypto.getRandomValues(new Uint8Array(NODE_ID_LENGTH)),
       },
-      frame: (type, plaintext, wireLength) => this.#take(type, plaintext, wireLength),
+    );
+    return memory;
+  }
+
+  #greet(link: Link, memory: PairMemory): Pairing {
+    const { database, compress = "auto" } = this.#options;
+    const trust: Trust = {
+      bonds: (node) => memory.bonds(node),
+      judge: (partner) => this.#judge(partner, memory),
+      keep: (node, bond) => this.#store(memory, () => memory.keep(node, bond)),
+      settle: (node, bond) => this.#store(memory, () => memory.settle(node, bond)),
+    };
+    const options = { node: this.#alias ?? memory.node, database, compress, trust };
+    // The link before this one may still be busy with what came last: only the newest counts.
+    const current = (run: () => void) => this.#pairing === pairing && run();
+    const pairing: Pairing = new Pairing(link, options, {
+      waiting: () => current(() => this.#tell({ kind: "waiting" })),
+      met: (partner) => current(() => this.#tell({ kind: "met", partner })),
+      paired: (partner) =>
+        current(() => {
+          this.#partner = partner;
+          this.#ready.resolve(partner);
+          this.#tell({ kind: "paired", partner });
+        }),
+      refused: (partner, by) => {
+        if (partner) this.#refuse(hex(partner.node));
+        current(() => this.#tell({ kind: "refused", partner, by }));
+      },
+      frame: (type, plaintext, wireLength) =>
+        current(() => this.#take(type, plaintext, wireLength, memory)),
       fault: (fault) => this.#tell({ kind: "fault", fault }),
     });
-    // The link before this one may still be busy with what came last: only the newest counts.
     this.#lose();
     this.#pairing = pairing;
     return pairing;
+  }
+
+  #judge(partner: Partner, memory: PairMemory): boolean | Promise<boolean> {
+    const { confirm, trust } = this.#options;
+    if (this.#refused.has(hex(partner.node))) return false;
+    if (trust === "first" && partner.remembers && !memory.settled) return true;
+    return confirm?.(partner.code, partner) ?? false;
+  }
+
+  #refuse(node: string): void {
+    this.#refused.add(node);
+    if (this.#refused.size > MOST_REFUSED) {
+      this.#refused.delete(this.#refused.values().next().value!);
+    }
+  }
+
+  /** A storage that fails is a fault; in memory it holds all the same. */
+  async #store(memory: PairMemory, change: () => void): Promise<void> {
+    change();
+    try {
+      await memory.saver.flush();
+    } catch (error) {
+      this.#tell({ kind: "fault", fault: faultOf(error) });
+    }
   }
 
   /** Without a link there is no partner; who wants one waits for the next. */
@@ -190,22 +299,58 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     id: Uuid,
     changes: FieldsInput,
   ): Promise<Sent> {
-    await this.ready;
-    const node = await this.#nodeHash;
-    const operation = { kind, collection, id, counter: ++this.#counter, node, changes };
-    const plaintext = encodeOperation(operation);
-    const pairing = this.#pairing;
-    if (!pairing) throw new ClientError("NO_KEY", "the partner has just gone; try again");
-    const wireLength = await pairing.send(FrameType.operation, plaintext);
-    return { id, plainLength: plaintext.length, wireLength };
+    const memory = await this.#memory;
+    if (this.#ended) throw this.#ended;
+    const { offline = DEFAULT_QUEUE } = this.#options;
+    if (this.#waiting >= offline) {
+      throw new ClientError("QUEUE_FULL", `${offline} operations wait for a partner`);
+    }
+    this.#waiting++;
+    try {
+      const [counter, node] = [await memory.tick(), this.#pairing?.hash ?? 0];
+      const plaintext = encodeOperation({ kind, collection, id, counter, node, changes });
+      const sent = this.#outbound.then(() => this.#deliver(plaintext, node));
+      this.#outbound = sent.catch(() => {});
+      return { id, plainLength: plaintext.length, wireLength: await sent };
+    } finally {
+      this.#waiting--;
+    }
   }
 
-  #take(type: FrameType, plaintext: Bytes, wireLength: number): void {
+  /** Seals for the partner that is here, or for the next one. */
+  async #deliver(plaintext: Bytes, node: number): Promise<number> {
+    for (;;) {
+      await this.ready;
+      const pairing = this.#pairing;
+      if (!pairing) continue;
+      // It waited, and we have another node id now.
+      const bytes = node === pairing.hash
+        ? plaintext
+        : encodeOperation({ ...decodeOperation(plaintext), node: pairing.hash });
+      try {
+        return await pairing.send(FrameType.operation, bytes);
+      } catch (error) {
+        // Whatever is wrong with the operation, is wrong for the next partner, too.
+        if (pairing.live) throw error;
+        if (this.#pairing === pairing) this.#lose();
+      }
+    }
+  }
+
+  #take(
+    type: FrameType,
+    plaintext: Bytes,
+    wireLength: number,
+    memory: PairMemory,
+  ): void {
     const sender = this.#partner;
     if (type !== FrameType.operation || !sender) return;
     const operation = decodeOperation(plaintext);
-    // Lamport: what we do next comes after everything we have seen.
-    if (operation.counter > this.#counter) this.#counter = operation.counter;
+    // One key seals both ways: what we sent opens, too, when the relay sends it back.
+    if (operation.node === this.#pairing?.hash) {
+      throw new ClientError("REFLECTED", "an operation of our own");
+    }
+    memory.seen(operation.counter);
     for (const loop of this.#loops) loop.push({ operation, sender, wireLength });
   }
 
@@ -220,12 +365,13 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     tell(this.#listeners, status);
   }
 
-  #end(why: ConnectionClosed): void {
+  #end(why: Error): void {
+    if (this.#ended) return;
     this.#ended = why;
     if (this.#partner) this.#awaitPartner();
     this.#ready.reject(why);
-    const error = why.code === 1000 ? undefined : why;
-    for (const loop of this.#loops) loop.end(error);
+    const clean = why instanceof ConnectionClosed && why.code === 1000;
+    for (const loop of this.#loops) loop.end(clean ? undefined : why);
     this.#loops.clear();
   }
 }

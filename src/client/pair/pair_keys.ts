@@ -10,7 +10,14 @@
  *
  * @module
  */
-import { type Bytes, compareBytes, concat, utf8Bytes, WireError } from "../../wire/bytes.ts";
+import {
+  type Bytes,
+  compareBytes,
+  concat,
+  sameBytes,
+  utf8Bytes,
+  WireError,
+} from "../../wire/bytes.ts";
 import { encodeHandshake, type Handshake } from "../../wire/blaze/handshake.ts";
 import { ClientError } from "../client_error.ts";
 
@@ -37,6 +44,7 @@ export async function drawKeyPair(): Promise<KeyPair> {
 /** What two devices share. */
 export class PairKeys {
   private constructor(
+    private readonly secret: CryptoKey,
     private readonly sealing: CryptoKey,
     /** Keys of the Verify: the secret, as the text says, and the derived key, as some code does. */
     private readonly proving: CryptoKey,
@@ -55,13 +63,7 @@ export class PairKeys {
     const names = databases.map(utf8Bytes).sort(compareBytes);
     const info = concat(names[0]!, utf8Bytes(":"), names[1]!);
     const material = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
-    const derived = new Uint8Array(
-      await crypto.subtle.deriveBits(
-        { name: "HKDF", hash: "SHA-256", salt: SALT, info },
-        material,
-        256,
-      ),
-    );
+    const derived = await expandSecret(material, SALT, info);
     const [sealing, proving, provingDerived] = await Promise.all([
       crypto.subtle.importKey("raw", derived, "AES-GCM", false, ["encrypt", "decrypt"]),
       crypto.subtle.importKey("raw", secret, HMAC, false, ["sign", "verify"]),
@@ -69,7 +71,12 @@ export class PairKeys {
     ]);
     secret.fill(0);
     derived.fill(0);
-    return new PairKeys(sealing, proving, provingDerived);
+    return new PairKeys(material, sealing, proving, provingDerived);
+  }
+
+  /** 32 bytes of the secret for another purpose: HKDF-SHA256, the same salt unless one is given. */
+  derive(info: Bytes, salt: Bytes = SALT): Promise<Bytes> {
+    return expandSecret(this.secret, salt, info);
   }
 
   /** The 32 bytes that prove to the partner that we hold the secret. */
@@ -109,6 +116,11 @@ export class PairKeys {
   }
 }
 
+async function expandSecret(secret: CryptoKey, salt: Bytes, info: Bytes): Promise<Bytes> {
+  const algorithm = { name: "HKDF", hash: "SHA-256", salt, info };
+  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, secret, 256));
+}
+
 async function agree(privateKey: CryptoKey, publicKey: Uint8Array): Promise<Bytes> {
   try {
     const key = await crypto.subtle.importKey("raw", publicKey.slice(), CURVE, false, []);
@@ -122,6 +134,21 @@ async function agree(privateKey: CryptoKey, publicKey: Uint8Array): Promise<Byte
 /** SHA-256 of the nonce that a later reveal will show: TLV 1 of a Handshake. */
 export async function commitment(nonce: Bytes): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", nonce));
+}
+
+/** Length of the nonce that a `reveal` shows. */
+export const REVEAL_LENGTH = 16;
+
+/**
+ * Throws `REFLECTED` for a partner that is this device itself, as a relay that sends everything back
+ * would have it. The x coordinate decides: the point on the other side of the curve has the same one,
+ * and gives the same secret.
+ */
+export function refuseReflection(own: Handshake, other: Handshake): void {
+  const x = ({ publicKey }: Handshake) => publicKey.subarray(1, 33);
+  if (sameBytes(x(own), x(other)) || sameBytes(own.node, other.node)) {
+    throw new ClientError("REFLECTED", "the partner is this device itself");
+  }
 }
 
 /** One side of a pair, as both sides see it. */

@@ -1,5 +1,6 @@
 /**
- * Pair mode over one link: Handshake, Ack, Verify both ways, then sealed frames (seed 1).
+ * Pair mode over one link: Handshake, Ack, Verify both ways, a yes from both sides, then sealed frames
+ * (seed 1).
  *
  * The partner may be a literal client of the seed's text, which knows neither trailing values nor
  * Extensions; what it cannot do is not asked of it.
@@ -7,14 +8,13 @@
  * @module
  */
 import type { Link, Message } from "../../link/link.ts";
-import { type Bytes, sameBytes } from "../../wire/bytes.ts";
-import { decodeFault } from "../../wire/blaze/control.ts";
+import { type Bytes } from "../../wire/bytes.ts";
+import { decodeFault, encodeFault } from "../../wire/blaze/control.ts";
 import {
   decodeExtension,
   encodeExtension,
   framesIn,
   openEnvelopes,
-  Subtype,
 } from "../../wire/blaze/extension.ts";
 import {
   type BlazeFrame,
@@ -29,12 +29,22 @@ import {
   encodeHandshake,
   type Handshake,
   type HandshakeAck,
-  tlv,
   TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
-import { commitment, comparisonCode, drawKeyPair, type KeyPair, PairKeys } from "./pair_keys.ts";
+import { Close, Refused } from "../../close.ts";
+import { hashNode } from "../blaze/node_hash.ts";
+import { Acquaintance } from "./acquaintance.ts";
+import type { Partner, Trust } from "./partner.ts";
+import {
+  commitment,
+  drawKeyPair,
+  type KeyPair,
+  PairKeys,
+  refuseReflection,
+  REVEAL_LENGTH,
+} from "./pair_keys.ts";
 import { type Compress, expand, shrink } from "../blaze/zstd.ts";
 import type { Conversation } from "../connection.ts";
 
@@ -43,22 +53,18 @@ export interface PairingOptions {
   readonly node: Uint8Array;
   readonly database: string;
   readonly compress: Compress;
-}
-
-/** The other device, once the keys are agreed. */
-export interface Partner {
-  /** 16 bytes. */
-  readonly node: Uint8Array;
-  /** It proved that it holds the same secret. A literal client is not asked to. */
-  readonly verified: boolean;
-  /** Speaks the seed's text and nothing beyond. */
-  readonly literal: boolean;
-  /** What people compare on both screens: 6 digits, or 30 with a literal client. */
-  readonly code: string;
+  readonly trust: Trust;
 }
 
 export interface PairingEvents {
+  /** The relay has our Handshake. Who waits for a partner waits from now on. */
+  waiting(): void;
+  /** There is a key. Nothing passes before both sides said yes. */
+  met(partner: Partner): void;
+  /** Both sides said yes: from now on frames pass. */
   paired(partner: Partner): void;
+  /** One side said no. The link ends. */
+  refused(partner: Partner | undefined, by: "us" | "them"): void;
   /** A frame of the partner's, opened and decompressed. */
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
   /** Something a partner or the relay did that is not as it should be. The link goes on. */
@@ -69,6 +75,10 @@ export interface PairingEvents {
 const MAX_BATCH = 256 * 1024;
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
 const MAX_SEALS = 2 ** 31;
+
+/** Frames of a literal client that wait for our yes, and their bytes. */
+const MOST_EARLY = 100;
+const MOST_EARLY_BYTES = 4 * MAX_PAYLOAD;
 
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
   Capability.rowLevelSecurity | Capability.shortHeaders | Capability.tlvs;
@@ -86,6 +96,7 @@ interface Agreement {
   readonly keys: PairKeys;
   readonly ack: HandshakeAck;
   readonly short: boolean;
+  readonly acquaintance: Acquaintance;
 }
 
 export class Pairing implements Conversation {
@@ -93,13 +104,15 @@ export class Pairing implements Conversation {
   #inbound: Promise<void>;
   /** Frames go out in the order of `send`, although sealing them takes time. */
   #outbound: Promise<void> = Promise.resolve();
-  readonly #nonce: Bytes = crypto.getRandomValues(new Uint8Array(16));
+  /** What our operations carry of our node id, once the Handshake is out. */
+  hash = 0;
+  readonly #nonce: Bytes = crypto.getRandomValues(new Uint8Array(REVEAL_LENGTH));
   #pair: KeyPair | undefined;
   #handshake: Handshake | undefined;
   #agreement: Agreement | undefined;
-  #partner: Partner | undefined;
-  #verified = false;
-  #code: string | undefined;
+  /** Both sides said yes. */
+  #open = false;
+  readonly #early: { frame: BlazeFrame; wireLength: number }[] = [];
   #compress: boolean;
   #seals = 0;
   #closed = false;
@@ -120,6 +133,11 @@ export class Pairing implements Conversation {
     return sent;
   }
 
+  /** Whether frames of ours can pass. */
+  get live(): boolean {
+    return this.#open && !this.#closed;
+  }
+
   probe(): boolean {
     // Nothing goes before the Handshake.
     if (!this.#handshake) return false;
@@ -134,7 +152,7 @@ export class Pairing implements Conversation {
   }
 
   message(message: Message): void {
-    this.#inbound = this.#inbound.then(() => this.#guard(() => this.#receive(message)));
+    this.#later(() => this.#receive(message));
   }
 
   text(): void {
@@ -150,6 +168,10 @@ export class Pairing implements Conversation {
     });
   }
 
+  #later(step: () => Promise<void>): void {
+    this.#inbound = this.#inbound.then(() => this.#guard(step));
+  }
+
   /** Turns what was thrown into a fault: bad bytes of others never end this device. */
   async #guard(step: () => Promise<void>): Promise<void> {
     if (this.#closed) return;
@@ -162,6 +184,7 @@ export class Pairing implements Conversation {
 
   async #greet(): Promise<void> {
     this.#pair = await drawKeyPair();
+    this.hash = await hashNode(this.options.node);
     const batch = new Uint8Array(4);
     new DataView(batch.buffer).setUint32(0, MAX_BATCH);
     this.#handshake = {
@@ -177,6 +200,7 @@ export class Pairing implements Conversation {
     };
     const payload = encodeHandshake(this.#handshake);
     this.link.send(encodeFrame({ type: FrameType.handshake, payload }));
+    this.events.waiting();
   }
 
   async #receive(message: Message): Promise<void> {
@@ -196,6 +220,9 @@ export class Pairing implements Conversation {
         return this.link.send(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
       case FrameType.error: {
         const { code, message } = decodeFault(frame.payload);
+        if (code === Refused.notConfirmed.code) {
+          return this.events.refused(this.#agreement?.acquaintance.partner, "them");
+        }
         return this.events.fault({ code: `ERROR_${code}`, message });
       }
       case FrameType.compress:
@@ -205,7 +232,7 @@ export class Pairing implements Conversation {
       case FrameType.extension:
         return await this.#extension(frame.payload);
       default:
-        if (SEALED.has(frame.type)) await this.#open(frame, message.length);
+        if (SEALED.has(frame.type)) await this.#unseal(frame, message.length);
     }
     // Pong and Disconnect need no answer: the relay closes after a Disconnect.
   }
@@ -213,89 +240,96 @@ export class Pairing implements Conversation {
   async #agree(ack: HandshakeAck): Promise<void> {
     if (this.#agreement) throw new ClientError("SECOND_ACK", "the partner cannot change");
     const handshake = this.#handshake!;
+    this.#unlessReflected(handshake, ack);
     const keys = await PairKeys.derive(this.#pair!.privateKey, ack.publicKey, [
       handshake.database,
       ack.database,
     ]);
     const short = (ack.capabilities & Capability.shortHeaders) !== 0;
-    this.#agreement = { keys, ack, short };
-    const payload = await keys.prove(ack.challenge);
-    this.link.send(encodeFrame({ type: FrameType.handshakeAck, payload }, { short }));
-    if (tlv(ack, TlvType.commitment)) {
-      // Both Handshakes are out: now the nonce may be seen.
-      const reveal = encodeExtension({
-        subtype: "device",
-        code: Subtype.reveal,
-        body: this.#nonce,
-      });
-      this.link.send(encodeFrame({ type: FrameType.extension, payload: reveal }, { short }));
-    } else {
-      this.#code = await comparisonCode({ handshake }, { handshake: ack });
-      this.#announce();
+    const { trust } = this.options;
+    const acquaintance = await Acquaintance.of(keys, handshake, ack, this.#nonce, trust, {
+      extend: (code, body) => this.#extend(code, body),
+      later: (step) => this.#later(step),
+      met: (partner) => this.events.met(partner),
+      paired: (partner) => this.#paired(partner),
+      refused: (partner) => this.#refuse(partner),
+      broken: (why) => this.part(why),
+    });
+    this.#agreement = { keys, ack, short, acquaintance };
+    this.#send(FrameType.handshakeAck, await keys.prove(ack.challenge));
+    await acquaintance.begin();
+  }
+
+  #unlessReflected(own: Handshake, ack: HandshakeAck): void {
+    try {
+      refuseReflection(own, ack);
+    } catch (error) {
+      this.part("reflected");
+      throw error;
     }
   }
 
   /** The partner's Verify. */
   async #check(proof: Uint8Array): Promise<void> {
-    const { keys, ack } = this.#agreed();
+    const { keys, ack, acquaintance } = this.#agreed();
     if (!await keys.verify(ack.challenge, proof)) {
-      this.link.close(1000, "verification failed");
+      this.part("verification failed");
       throw new ClientError("VERIFY_FAILED", "the partner does not hold the same secret");
     }
-    this.#verified = true;
-    this.#announce();
+    acquaintance.verified();
   }
 
   async #extension(payload: Uint8Array): Promise<void> {
     const extension = decodeExtension(payload);
-    if (extension.subtype === "device" && extension.code === Subtype.reveal) {
-      await this.#reveal(extension.body.slice());
+    if (extension.subtype === "device") {
+      await this.#agreed().acquaintance.take(extension.code, extension.body.slice());
     }
     // Others are for the group profile, which this link did not ask for.
   }
 
-  async #reveal(nonce: Bytes): Promise<void> {
-    const { ack } = this.#agreed();
-    const promised = tlv(ack, TlvType.commitment);
-    if (!promised || !sameBytes(await commitment(nonce), promised)) {
-      this.link.close(1000, "commitment broken");
-      throw new ClientError("COMMITMENT_BROKEN", "the nonce is not the one committed to");
+  async #paired(partner: Partner): Promise<void> {
+    this.#open = true;
+    this.events.paired(partner);
+    for (const { frame, wireLength } of this.#early.splice(0)) {
+      await this.#guard(() => this.#unseal(frame, wireLength));
     }
-    this.#code = await comparisonCode(
-      { handshake: this.#handshake!, nonce: this.#nonce },
-      { handshake: ack, nonce },
-    );
-    this.#announce();
   }
 
-  /** Once everything is known that this partner can show. */
-  #announce(): void {
-    const { ack } = this.#agreed();
-    const asked = (ack.capabilities & Capability.tlvs) !== 0;
-    if (this.#partner || this.#code === undefined || (asked && !this.#verified)) return;
-    this.#partner = {
-      node: ack.node,
-      verified: this.#verified,
-      literal: (ack.capabilities & 0xf0) === 0,
-      code: this.#code,
-    };
-    this.events.paired(this.#partner);
+  #refuse(partner: Partner): void {
+    const { code, word, help } = Refused.notConfirmed;
+    this.#send(FrameType.error, encodeFault({ code, message: `${word}: ${help}` }));
+    this.events.refused(partner, "us");
+    this.part("not confirmed");
   }
 
-  async #open(
+  async #unseal(
     { type, compressed, encrypted, payload }: BlazeFrame,
     wireLength: number,
   ): Promise<void> {
     const { keys } = this.#agreed();
     if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
+    if (!this.#open) return this.#wait({ type, compressed, encrypted, payload }, wireLength);
     const plaintext = await expand(await keys.open(payload), compressed);
     this.events.frame(type, plaintext, wireLength);
   }
 
+  /** A literal client does not know that people are being asked: what it sends waits for them. */
+  #wait(frame: BlazeFrame, wireLength: number): void {
+    const bytes = this.#early.reduce((sum, one) => sum + one.wireLength, wireLength);
+    const full = this.#early.length >= MOST_EARLY || bytes > MOST_EARLY_BYTES;
+    if (this.#agreed().acquaintance.mutual || full) {
+      throw new ClientError("NOT_CONFIRMED", "nobody has said yes to this partner yet");
+    }
+    this.#early.push({ frame: { ...frame, payload: frame.payload.slice() }, wireLength });
+  }
+
   async #seal(type: FrameType, plaintext: Uint8Array): Promise<number> {
     const { keys, short } = this.#agreed();
+    if (!this.live) {
+      throw new ClientError("NOT_PAIRED", "there is no partner that both sides said yes to");
+    }
     if (++this.#seals > MAX_SEALS) {
-      this.link.close(1000, "time for a new key");
+      this.part("time for a new key");
       throw new ClientError("KEY_WORN_OUT", "connect again for a new key");
     }
     const mode = this.#compress ? this.options.compress : "never";
@@ -305,6 +339,20 @@ export class Pairing implements Conversation {
     const message = encodeFrame({ type, compressed, encrypted: true, payload }, { short });
     this.link.send(message);
     return message.length;
+  }
+
+  #send(type: FrameType, payload: Bytes): void {
+    this.link.send(encodeFrame({ type, payload }, { short: this.#agreed().short }));
+  }
+
+  #extend(code: number, body: Bytes): void {
+    this.#send(FrameType.extension, encodeExtension({ subtype: "device", code, body }));
+  }
+
+  /** Leaves this partner. The device comes back by itself and is introduced anew. */
+  part(why: string): void {
+    this.#closed = true;
+    this.link.close(Close.partnerLeft.code, why);
   }
 
   #agreed(): Agreement {

@@ -3,7 +3,7 @@
  * of a custom scheme, and go up through the message port of the webview. No TCP is involved.
  *
  * ```ts
- * BlazePair.open({ url: "ws://localhost", database: "bugs", transport: webview() });
+ * BlazePair.open({ url: "ws://localhost", database: "bugs", confirm, transport: webview() });
  * ```
  *
  * The host half is `src/link/webview_host.ts`. Who may use it is the host's affair: no token travels.

@@ -28,6 +28,8 @@ export const Subtype = {
   snapshot: 0x14,
   snapshotRequest: 0x15,
   joinRequest: 0x16,
+  known: 0x17,
+  agreed: 0x18,
 } as const;
 
 export const TAG_LENGTH = 8;

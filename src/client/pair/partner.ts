@@ -1,0 +1,52 @@
+/**
+ * Who the other device of a pair is, and who decides about it.
+ *
+ * @module
+ */
+import type { Bytes } from "../../wire/bytes.ts";
+
+/** What is remembered of a partner. */
+export interface Bond {
+  /** The node id that it had, in hex. */
+  readonly node: string;
+  /** 32 bytes. */
+  readonly secret: Bytes;
+  /** The partner said yes too, or has proven since that it remembers. */
+  readonly settled: boolean;
+}
+
+/** Decides about partners and remembers them. */
+export interface Trust {
+  /** What the partner with this node id may prove: its bond, or any where none has this node id. */
+  bonds(node: Uint8Array): readonly Bond[];
+  /** Whether to take a partner that is not known. Whatever is not `true`, or throws, is a no. */
+  judge(partner: Partner): boolean | Promise<boolean>;
+  /** Our side said yes: this shows the partner next time. 32 bytes. */
+  keep(node: Uint8Array, bond: Bytes): Promise<void>;
+  /** The partner remembers us, too: under this node id from now on, whatever it was before. */
+  settle(node: Uint8Array, bond: Bytes): Promise<void>;
+}
+
+/**
+ * Whether to take this partner: whether its screen shows the same code. Six digits, or thirty where it
+ * does not remember. Asked again for each new code; an answer to one that is gone changes nothing.
+ */
+export type Confirm = (code: string, partner: Partner) => boolean | Promise<boolean>;
+
+/** The other device, once the keys are agreed. */
+export interface Partner {
+  /** 16 bytes. */
+  readonly node: Uint8Array;
+  /** It proved to be a partner that was confirmed before: nobody has to compare its code. */
+  readonly known: boolean;
+  /** A partner with this node id is remembered, and this one cannot prove to be it. */
+  readonly changed: boolean;
+  /** Once confirmed, it will be known again. A literal client will not. */
+  readonly remembers: boolean;
+  /** It proved that it holds the same secret. A literal client is not asked to. */
+  readonly verified: boolean;
+  /** Speaks the seed's text and nothing beyond. */
+  readonly literal: boolean;
+  /** What people compare on both screens: 6 digits, or 30 with a literal client. */
+  readonly code: string;
+}

@@ -1,0 +1,463 @@
+/** Whom a device of a pair gives its data to: nobody before people said yes, and those again after it. */
+import { createHash, hkdfSync } from "node:crypto";
+import { test } from "node:test";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { Meeting } from "../src/client/pair/bond.ts";
+import { drawKeyPair, PairKeys } from "../src/client/pair/pair_keys.ts";
+import type { Bond, Partner } from "../src/client/pair/partner.ts";
+import { BlazePair, memoryStorage, type PairOptions, type PairStatus } from "../src/client/mod.ts";
+import type { Message } from "../src/link/link.ts";
+import { compareBytes, hex } from "../src/wire/bytes.ts";
+import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import {
+  decodeHandshake,
+  decodeHandshakeAck,
+  encodeHandshake,
+  encodeHandshakeAck,
+  type Handshake,
+  VERIFY_LENGTH,
+} from "../src/wire/blaze/handshake.ts";
+import { isSubtype, isType, withHostile } from "./kit/hostile.ts";
+import { LiteralSocket } from "./kit/literal_socket.ts";
+import { pair, trusting, until } from "./kit/pair.ts";
+import { refusal } from "./kit/refusal.ts";
+import { withRelay } from "./kit/relay.ts";
+
+const never = () => new Promise<boolean>(() => {});
+const isAck = (message: Message) =>
+  isType(message, FrameType.handshakeAck) && decodeFrame(message).payload.length !== VERIFY_LENGTH;
+
+// -- Over memory links
+
+test("nothing passes while one side has not said yes", async () => {
+  const answer = Promise.withResolvers<boolean>();
+  const passed: number[] = [];
+  await pair(
+    async (a, b) => {
+      await until(() => a.met !== undefined && b.met !== undefined);
+      assertEquals(a.met!.code, b.met!.code);
+      for (const { pairing } of [a, b]) {
+        const send = () => pairing.send(FrameType.operation, new Uint8Array(9));
+        assertEquals(await refusal(send), "NOT_PAIRED");
+      }
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
+      assert(!passed.includes(FrameType.operation));
+      answer.resolve(true);
+      await until(() => a.partner !== undefined && b.partner !== undefined);
+      await a.pairing.send(FrameType.operation, new Uint8Array(9));
+      await until(() => b.frames.length === 1);
+    },
+    (message) => {
+      passed.push(message[2]! & 0x0f);
+      return message;
+    },
+    { paired: false, trust: { b: trusting(() => answer.promise) } },
+  );
+});
+
+test("a no ends the link, and the other side is told", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.refused !== undefined && b.refused !== undefined);
+      assertEquals([a.refused, b.refused, b.closed], ["them", "us", "not confirmed"]);
+      assertEquals([a.partner, b.partner], [undefined, undefined]);
+    },
+    undefined,
+    { paired: false, trust: { b: trusting(() => false) } },
+  ));
+
+test("a confirm that throws, or answers anything but true, is a no", async () => {
+  for (
+    const judge of [() => Promise.reject(new Error("closed the dialog")), () => "yes" as never]
+  ) {
+    await pair(
+      async (_, b) => {
+        await until(() => b.refused === "us");
+        assertEquals(b.faults, judge.length === 0 && b.faults.length ? ["CONFIRM_FAILED"] : []);
+      },
+      undefined,
+      { paired: false, trust: { b: trusting(judge) } },
+    );
+  }
+});
+
+test("who was confirmed once is known again, without a word", async () => {
+  const [ofA, ofB] = [new Map<string, Bond>(), new Map<string, Bond>()];
+  const codes: string[] = [];
+  await pair((a) => Promise.resolve(void codes.push(a.partner!.code)), undefined, {
+    trust: { a: trusting(undefined, ofA), b: trusting(undefined, ofB) },
+  });
+  for (let again = 0; again < 2; again++) {
+    await pair(
+      (a, b) => {
+        assertEquals([a.partner!.known, b.partner!.known], [true, true]);
+        codes.push(a.partner!.code);
+        return Promise.resolve();
+      },
+      undefined,
+      { trust: { a: trusting(never, ofA), b: trusting(never, ofB) } },
+    );
+  }
+  assertEquals(new Set(codes).size, 3, "each connection has keys of its own");
+});
+
+test("a stranger with the node id of a partner is asked about, and it is said", async () => {
+  const ofA = new Map<string, Bond>();
+  await pair(() => Promise.resolve(), undefined, { trust: { a: trusting(undefined, ofA) } });
+  await pair(
+    async (a) => {
+      await until(() => a.met !== undefined);
+      assertEquals([a.met!.known, a.met!.changed, a.partner], [false, true, undefined]);
+    },
+    undefined,
+    { paired: false, trust: { a: trusting(never, ofA) } },
+  );
+});
+
+test("a link that ends between the two yeses leaves two devices that know each other", async () => {
+  const [ofA, ofB] = [new Map<string, Bond>(), new Map<string, Bond>()];
+  await pair(
+    () => until(() => ofA.size + ofB.size === 2),
+    // Neither hears the other's yes.
+    (message) => isSubtype(message, Subtype.agreed) ? undefined : message,
+    { paired: false, trust: { a: trusting(undefined, ofA), b: trusting(undefined, ofB) } },
+  );
+  await pair(
+    (a, b) => Promise.resolve(assertEquals([a.partner!.known, b.partner!.known], [true, true])),
+    undefined,
+    { trust: { a: trusting(never, ofA), b: trusting(never, ofB) } },
+  );
+});
+
+test("a proof that was dropped, sent back or said before makes nobody known", async () => {
+  const [ofA, ofB] = [new Map<string, Bond>(), new Map<string, Bond>()];
+  const trust = () => ({ a: trusting(undefined, ofA), b: trusting(undefined, ofB) });
+  await pair(() => Promise.resolve(), undefined, { trust: trust() });
+  const proofs: Record<"a" | "b", Message[]> = { a: [], b: [] };
+  const note = (message: Message, to: "a" | "b") => {
+    if (isSubtype(message, Subtype.known)) proofs[to].push(message);
+    return message;
+  };
+  await pair(() => Promise.resolve(), note, { trust: trust() });
+  const [old] = proofs.a;
+  for (const meddled of ["dropped", "said before", "sent back"] as const) {
+    await pair(
+      async (a) => {
+        await until(() => a.met !== undefined);
+        assertEquals([a.met!.known, a.met!.changed], [false, true], meddled);
+        assertEquals(a.faults, []);
+      },
+      (message, to) => {
+        note(message, to);
+        if (to === "b" || !isSubtype(message, Subtype.known)) return message;
+        if (meddled === "dropped") return undefined;
+        // What a device sends back to itself is what the other one was sent.
+        return meddled === "said before" ? old : proofs.b.at(-1)!;
+      },
+      { paired: false, trust: { a: trusting(never, ofA), b: trusting(never, ofB) } },
+    );
+  }
+});
+
+test("a relay that sends back our own Handshake, or the point on the other side, is refused", async () => {
+  const p = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
+  const mirrored = (key: Uint8Array) => {
+    const y = p - BigInt(`0x${hex(key.subarray(33))}`);
+    const text = hex(key.subarray(0, 33)) + y.toString(16).padStart(64, "0");
+    return Uint8Array.from(text.match(/../g)!, (byte) => parseInt(byte, 16));
+  };
+  for (const way of ["whole", "key", "mirrored", "node"] as const) {
+    await pair(
+      async (a) => {
+        await until(() => a.faults.length > 0);
+        assertEquals([a.faults, a.closed, a.met], [["REFLECTED"], "reflected", undefined], way);
+      },
+      (message, to, { sent }) => {
+        if (to === "b" || !isAck(message)) return message;
+        const ack = decodeHandshakeAck(decodeFrame(message).payload.slice());
+        const own = decodeHandshake(decodeFrame(sent[0]!).payload.slice());
+        const { challenge } = ack;
+        const other = way === "whole"
+          ? { ...own, challenge }
+          : way === "node"
+          ? { ...ack, node: own.node }
+          : { ...ack, publicKey: way === "key" ? own.publicKey : mirrored(own.publicKey) };
+        const payload = encodeHandshakeAck(other);
+        return encodeFrame({ type: FrameType.handshakeAck, payload });
+      },
+      { paired: false },
+    );
+  }
+});
+
+test("a nonce of our own is nobody's", () =>
+  pair(
+    async (a) => {
+      const reveal = () => a.sent.find((message) => isSubtype(message, Subtype.reveal));
+      await until(() => reveal() !== undefined);
+      a.pairing.message(reveal()!);
+      await until(() => a.faults.length > 0);
+      assertEquals([a.faults, a.met], [["COMMITMENT_BROKEN"], undefined]);
+    },
+    (message, to) => to === "a" && isSubtype(message, Subtype.reveal) ? undefined : message,
+    { paired: false },
+  ));
+
+test("what an SDK sends before our yes is left out; a yes that was made up is none", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.met !== undefined && b.met !== undefined);
+      const payload = new Uint8Array(40);
+      b.pairing.message(encodeFrame({ type: FrameType.operation, payload, encrypted: true }));
+      const body = new Uint8Array(32);
+      const forged = encodeExtension({ subtype: "device", code: Subtype.agreed, body });
+      a.pairing.message(encodeFrame({ type: FrameType.extension, payload: forged }));
+      await until(() => a.faults.length + b.faults.length === 2);
+      assertEquals([a.faults, b.faults], [["NOT_AGREED"], ["NOT_CONFIRMED"]]);
+      assertEquals([a.partner, b.frames], [undefined, []]);
+    },
+    undefined,
+    { paired: false, trust: { b: trusting(never) } },
+  ));
+
+// -- The bytes, once more with node:crypto
+
+test("bond, known and agreed are what PROTOCOL.md says", async () => {
+  const keys = [await drawKeyPair(), await drawKeyPair()] as const;
+  const handshake = (n: 0 | 1): Handshake => ({
+    node: new Uint8Array(16).fill(n + 1),
+    database: "bugs",
+    publicKey: keys[n].publicKey,
+    capabilities: 0x9f,
+    timestamp: 7n,
+    tlvs: [{ type: 1, value: new Uint8Array(32).fill(n) }],
+  });
+  const [one, two] = [handshake(0), handshake(1)];
+  const names = ["bugs", "bugs"] as const;
+  const here = await Meeting.of(
+    await PairKeys.derive(keys[0].privateKey, two.publicKey, names),
+    one,
+    two,
+  );
+  const there = await Meeting.of(
+    await PairKeys.derive(keys[1].privateKey, one.publicKey, names),
+    two,
+    one,
+  );
+  const bits = await crypto.subtle.deriveBits(
+    {
+      name: "ECDH",
+      public: await crypto.subtle.importKey(
+        "raw",
+        two.publicKey.slice(),
+        { name: "ECDH", namedCurve: "P-256" },
+        false,
+        [],
+      ),
+    },
+    keys[0].privateKey,
+    256,
+  );
+  const hash = (of: Handshake) => createHash("sha256").update(encodeHandshake(of)).digest();
+  const text = (label: string, ...parts: Uint8Array[]) =>
+    Uint8Array.from([...label].map((c) => c.charCodeAt(0)).concat(...parts.map((p) => [...p])));
+  const hkdf = (salt: Uint8Array, info: Uint8Array) =>
+    hex(new Uint8Array(hkdfSync("sha256", new Uint8Array(bits), salt, info, 32)));
+  const salt = text("blazedb-sync-v1");
+  const [h1, h2] = [hash(one), hash(two)];
+  const bond = await here.bond();
+  assertEquals(hex(bond), hex(await there.bond()));
+  assertEquals(hex(bond), hkdf(salt, text("BX1 bond", ...[h1, h2].sort(compareBytes))));
+  const known = await here.known(bond);
+  assertEquals(hex(known), hkdf(bond, text("BX1 known", h1, h2)));
+  const agreed = await here.agreed();
+  assertEquals(hex(agreed), hkdf(salt, text("BX1 agreed", h1, h2)));
+  assert(await there.knows(known, bond) && await there.agrees(agreed));
+  assertEquals([await here.knows(known, bond), await here.agrees(agreed)], [false, false]);
+  assertEquals(await there.knows(known, bond.with(0, bond[0]! ^ 1)), false);
+  for (let at = 0; at < 32; at++) {
+    assertEquals(await there.knows(known.subarray(0, at), bond), false);
+    assertEquals(await there.agrees(agreed.with(at, agreed[at]! ^ 1)), false);
+  }
+});
+
+// -- Against a real relay
+
+/** A device that remembers what it was told. */
+function open(options: PairOptions): { device: BlazePair; told: PairStatus[]; kinds(): string[] } {
+  const device = BlazePair.open({ backoff: { first: 1, most: 20 }, ...options });
+  const told: PairStatus[] = [];
+  device.onStatus((status) => told.push(status));
+  return { device, told, kinds: () => told.map(({ kind }) => kind) };
+}
+
+const operations = (hostile: { seen: { up: boolean; message: Message }[] }) =>
+  hostile.seen.filter(({ up, message }) => up && isType(message, FrameType.operation));
+
+test("a device that walks in when the partner has left gets nothing", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const storage = memoryStorage();
+      const a = open({ url, database: "bugs", trust: "first" });
+      const b = open({ url, database: "bugs", trust: "first", storage });
+      const first = await a.device.ready;
+      await b.device.ready;
+      await b.device.close();
+      // Another device with the same token. It says yes to anybody.
+      const c = open({ url, database: "bugs", confirm: () => true });
+      await until(() => a.told.some((status) => status.kind === "refused" && status.by === "us"));
+      const insert = a.device.collection("bugs").insert({ title: "for B" });
+      await until(() => a.kinds().filter((kind) => kind === "refused").length > 1);
+      assertEquals(operations(hostile).length, 0);
+      await c.device.close();
+      const again = open({ url, database: "bugs", trust: "first", storage });
+      const arrivals = again.device[Symbol.asyncIterator]();
+      await insert;
+      const { operation, sender } = (await arrivals.next()).value;
+      assertEquals([operation.changes, sender.known], [{ title: "for B" }, true]);
+      const { node, known } = await a.device.ready;
+      assertEquals([hex(node), known], [hex(first.node), true]);
+      for (const { device } of [a, again]) await device.close();
+    })
+  ));
+
+test("a third device is told that it waits, and what it does is bounded and ends with it", () =>
+  withRelay(async ({ url }) => {
+    const options = { url, database: "bugs", trust: "first" } as const;
+    const [a, b] = [open(options), open(options)];
+    await Promise.all([a.device.ready, b.device.ready]);
+    const c = open({ ...options, offline: 2 });
+    await until(() => c.kinds().includes("waiting"));
+    const bugs = c.device.collection("bugs");
+    const waiting = [bugs.insert({ n: 1 }), bugs.insert({ n: 2 })];
+    assertEquals(await refusal(() => bugs.insert({ n: 3 })), "QUEUE_FULL");
+    // What the format refuses is refused at once, partner or not.
+    const ended = waiting.map((one) => one.then(() => "sent", ({ name }) => name));
+    await c.device.close();
+    assertEquals(await Promise.all(ended), ["ConnectionClosed", "ConnectionClosed"]);
+    assertEquals(c.kinds(), ["waiting"]);
+    for (const { device } of [a, b]) await device.close();
+  }));
+
+test("a pair cannot be opened without a word about whom to trust", () => {
+  const error = assertThrows(() => BlazePair.open({ url: "ws://127.0.0.1:9", database: "bugs" }));
+  assertEquals((error as { code?: string }).code, "NO_CONFIRM");
+});
+
+test("an operation of our own that the relay sends back is nobody's", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const options = { url: hostile.url, database: "bugs", trust: "first" } as const;
+      const [a, b] = [open(options), open(options)];
+      const arrivals = a.device[Symbol.asyncIterator]();
+      hostile.up = (message, victim) => {
+        if (isType(message, FrameType.operation)) victim.toDevice(message);
+      };
+      await a.device.collection("bugs").insert({ from: "a" });
+      await until(() => a.kinds().includes("fault"));
+      const fault = a.told.find(({ kind }) => kind === "fault");
+      assertEquals(fault?.kind === "fault" && fault.fault.code, "REFLECTED");
+      hostile.up = () => {};
+      await b.device.collection("bugs").insert({ from: "b" });
+      assertEquals((await arrivals.next()).value.operation.changes, { from: "b" });
+      for (const { device } of [a, b]) await device.close();
+    })
+  ));
+
+test("a literal client waits for a yes, each time it comes", () =>
+  withRelay(async ({ url }) => {
+    const answer = Promise.withResolvers<boolean>();
+    const asked: Partner[] = [];
+    const a = open({
+      url,
+      database: "bugs",
+      trust: "first",
+      confirm: (_, partner) => asked.push(partner) === 1 ? answer.promise : true,
+    });
+    const arrivals = a.device[Symbol.asyncIterator]();
+    await until(() => a.kinds().includes("waiting"));
+    const literal = new LiteralSocket(url, "bugs");
+    await literal.ready;
+    for (let n = 0; n < 101; n++) literal.insert("bugs", { n });
+    const insert = a.device.collection("bugs").insert({ from: "a" });
+    await until(() => a.kinds().includes("fault"));
+    const fault = a.told.find(({ kind }) => kind === "fault");
+    assertEquals(fault?.kind === "fault" && fault.fault.code, "NOT_CONFIRMED");
+    assertEquals(literal.operations, []);
+    const { code, remembers, known } = asked[0]!;
+    assertEquals([code, remembers, known], [literal.code, false, false]);
+    answer.resolve(true);
+    await insert;
+    for (let n = 0; n < 100; n++) {
+      assertEquals((await arrivals.next()).value.operation.changes, { n });
+    }
+    await until(() => literal.operations.length === 1);
+    literal.close();
+    await until(() => a.kinds().includes("offline"));
+    const again = new LiteralSocket(url, "bugs");
+    await again.ready;
+    await until(() => asked.length === 2);
+    again.close();
+    await a.device.close();
+  }));
+
+test("a device that has to take another node id is known all the same", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const asked: string[] = [];
+      const confirm = (code: string) => asked.push(code) > 0;
+      const a = open({ url: hostile.url, database: "bugs", confirm });
+      const b = open({ url: relay.url, database: "bugs", confirm });
+      const [, { node }] = await Promise.all([a.device.ready, b.device.ready]);
+      for (let again = 1; again < 3; again++) {
+        hostile.victims.at(-1)!.close(4411);
+        const paired = () => b.told.filter((status) => status.kind === "paired");
+        await until(() => paired().length > again);
+        const { partner } = paired().at(-1)!;
+        assertEquals([partner.known, partner.changed, asked.length], [true, false, 2]);
+        assertNotEquals(hex(partner.node), hex(node));
+      }
+      for (const { device } of [a, b]) await device.close();
+    })
+  ));
+
+test("forget: everybody needs a yes again", () =>
+  withRelay(async ({ url }) => {
+    const asked: string[] = [];
+    const confirm = (code: string) => asked.push(code) > 0;
+    const [a, b] = [
+      open({ url, database: "bugs", confirm }),
+      open({ url, database: "bugs", confirm }),
+    ];
+    await Promise.all([a.device.ready, b.device.ready]);
+    await a.device.forget();
+    await until(() => a.kinds().filter((kind) => kind === "paired").length === 2);
+    assertEquals(asked.length, 4);
+    assertNotEquals(asked[0], asked[3]);
+    const met = b.told.filter((status) => status.kind === "met");
+    assertEquals(met.map(({ partner }) => partner.changed), [false, true]);
+    for (const { device } of [a, b]) await device.close();
+  }));
+
+test("a storage that fails is a fault, and the pair goes on", () =>
+  withRelay(async ({ url }) => {
+    const kept = memoryStorage();
+    const storage = {
+      ...kept,
+      save: (changes: Parameters<typeof kept.save>[0]) =>
+        [...changes.values()].some((value) => value?.length === 33)
+          ? Promise.reject(new Error("full"))
+          : kept.save(changes),
+    };
+    const a = open({ url, database: "bugs", trust: "first", storage });
+    const b = open({ url, database: "bugs", trust: "first" });
+    const arrivals = b.device[Symbol.asyncIterator]();
+    await a.device.collection("bugs").insert({ title: "still" });
+    assertEquals((await arrivals.next()).value.operation.changes, { title: "still" });
+    await b.device.close();
+    assertEquals(await refusal(() => a.device.close()), "STORAGE_FAILED");
+    const failed = a.told.filter((status) => status.kind === "fault");
+    assert(failed.length > 0 && failed.every(({ fault }) => fault.code === "STORAGE_FAILED"));
+  }));
