@@ -9,7 +9,7 @@ import { encodeFrame, encodeHeader } from "../src/wire/websocket/frame_encoder.t
 import { Gather } from "../src/wire/websocket/gather.ts";
 import { applyMask } from "../src/wire/websocket/mask.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
-import { Utf8Checker } from "../src/wire/websocket/utf8.ts";
+import { Utf8Checker } from "../src/wire/utf8.ts";
 import {
   FrameError,
   type FrameLimits,

@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import process from "node:process";
+import { constants, createDeflate, deflateSync } from "node:zlib";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type Bytes, concat, fromHex, hex, utf8Bytes, WireError } from "../src/wire/bytes.ts";
 import * as platform from "../src/wire/zlib.ts";
@@ -28,6 +29,9 @@ const stream = (wire: string): Bytes => {
   const bytes = fromHex(wire);
   return bytes.subarray(bytes[0] === 3 ? 19 : 11);
 };
+
+/** Without zlib's header and checksum. */
+const raw = (stream: Bytes): Bytes => stream.subarray(2, -4);
 
 const small = (zlib: platform.Zlib) => zlib.deflate(utf8Bytes("a lead, a lead, a lead"));
 
@@ -88,7 +92,21 @@ for (const [name, zlib] of kinds) {
     ["gzip", () => fromHex("1f8b08000000000000034bcb07002165738c03000000")],
     // Python: zlib.compressobj(zdict=b"hello").
     ["a preset dictionary", () => fromHex("78bb062c0215cb00110a60120019910449")],
-    ["stored bytes whose length is not repeated", () => fromHex("780101010000006100620062")],
+    ["a length that goes back before the start", () => fromHex("780103020000030001")],
+    ["a stream without a block", () => fromHex("780100000001")],
+    ["two streams in the way of gzip, with the Adler-32 of both", (good) => {
+      const [first, second] = [raw(good), raw(zlib.deflate(utf8Bytes("b")))];
+      const both = zlib.deflate(utf8Bytes("a lead, a lead, a leadb"));
+      const member = fromHex("1f8b08000000000000ff");
+      return concat(
+        good.subarray(0, 2),
+        first,
+        new Uint8Array(8),
+        member,
+        second,
+        both.subarray(-4),
+      );
+    }],
   ];
   for (const [fault, spoil] of refused) {
     test(`${name} inflate refuses ${fault}`, () => {
@@ -109,6 +127,54 @@ test("inflate reads what either deflate wrote", () => {
     }),
     60,
   );
+});
+
+const { Z_FIXED, Z_FULL_FLUSH, Z_HUFFMAN_ONLY, Z_PARTIAL_FLUSH, Z_RLE, Z_SYNC_FLUSH } = constants;
+
+test("portable inflate reads every way of zlib to write, over many windows", async () => {
+  const text = utf8Bytes("a lead and a beat, ".repeat(8000));
+  const noise = Uint8Array.from({ length: 90_000 }, (_, i) => i * i >> 7 ^ i);
+  for (const bytes of [text, noise, concat(noise, text, noise)]) {
+    for (const strategy of [0, Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE]) {
+      const [level, windowBits] = strategy === Z_RLE ? [0, 9] : [9, 15];
+      const stream = deflateSync(bytes, { strategy, level, windowBits });
+      assertEquals(hex(platform.portable.inflate(stream, CAP)), hex(bytes), `strategy ${strategy}`);
+    }
+    for (const flush of [Z_SYNC_FLUSH, Z_FULL_FLUSH, Z_PARTIAL_FLUSH]) {
+      const deflate = createDeflate({ flush });
+      for (let at = 0; at < bytes.length; at += 10_007) {
+        deflate.write(bytes.subarray(at, at + 10_007));
+      }
+      deflate.end();
+      const parts: Uint8Array[] = [];
+      for await (const part of deflate) parts.push(part);
+      const found = platform.portable.inflate(concat(...parts), CAP);
+      assertEquals(hex(found), hex(bytes), `flush ${flush}`);
+    }
+  }
+});
+
+test("portable inflate of any bytes refuses, or gives what the platform gives if that reads them", () => {
+  holds(
+    fc.property(fc.uint8Array({ minLength: 5, maxLength: 200 }), (bytes) => {
+      const stream = concat(fromHex("789c"), bytes);
+      let expected: Bytes | undefined;
+      try {
+        expected = platform.inflate(stream, CAP);
+      } catch { /* Refused. */ }
+      if (expected) assertEquals(platform.portable.inflate(stream, CAP), expected);
+      else assertThrows(() => platform.portable.inflate(stream, CAP), WireError);
+    }),
+    1000,
+  );
+});
+
+// What a format says twice fflate reads once. Who writes such a stream chose each byte of it, the
+// Adler-32 too, and no relay lets one pass.
+test("only the platform refuses stored bytes whose length is not repeated", () => {
+  const stream = fromHex("780101010000006100620062");
+  assertEquals(refusal(platform, stream), "DECOMPRESSION_FAILED");
+  assertEquals(platform.portable.inflate(stream, CAP), utf8Bytes("a"));
 });
 
 test("portable crc32 is the platform's", () => {

@@ -32,6 +32,10 @@ export const utf8Bytes = (text: string): Bytes => encoder.encode(text);
 export const utf8Text = (bytes: Uint8Array, offset = 0): string =>
   asciiText(bytes, 0, bytes.length) ?? decodeText(bytes, offset);
 
+/** The `length` bytes of UTF-8 that begin at `at`, which must be there. Throws `INVALID_UTF8`. */
+export const textAt = (bytes: Uint8Array, at: number, length: number): string =>
+  asciiText(bytes, at, length) ?? decodeText(bytes.subarray(at, at + length), at);
+
 function decodeText(bytes: Uint8Array, offset: number): string {
   try {
     return utf8.decode(bytes);
@@ -190,9 +194,7 @@ export class Reader {
 
   /** The next `length` bytes as strict UTF-8. Throws `INVALID_UTF8`. */
   text(length: number): string {
-    const at = this.#take(length);
-    return asciiText(this.#bytes, at, length) ??
-      decodeText(this.#bytes.subarray(at, at + length), at);
+    return textAt(this.#bytes, this.#take(length), length);
   }
 
   /** Everything that is left, a view of the message. */

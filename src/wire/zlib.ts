@@ -5,13 +5,14 @@
  * JavaScript only. Both hold the output cap while they inflate, and both refuse bytes after the
  * stream: a second stream hidden there would be read by one peer and not by another.
  *
- * The portable inflating is ours: fflate's has no cap, does not say where the stream ended, takes
- * one that was cut at a byte boundary for whole and looks at neither checksums nor code tables.
+ * In {@linkcode portable} fflate inflates. Header, end, cap and Adler-32 are looked at here, since it
+ * does not. What DEFLATE itself says twice (the length of stored bytes, code tables that must be full)
+ * it reads once: a stream made for that is read in a browser and refused by every relay.
  *
  * @module
  */
-import { zlibSync } from "fflate";
-import { type Bytes, WireError } from "./bytes.ts";
+import { Gunzip, zlibSync } from "fflate";
+import { type Bytes, concat, WireError } from "./bytes.ts";
 
 /** What this module can do. */
 export interface Zlib {
@@ -105,185 +106,47 @@ function adler32(bytes: Uint8Array): number {
   return (b * 0x10000 + a) >>> 0;
 }
 
-/** A prefix code: how many codes there are of each length, and their symbols in order. */
-interface Code {
-  readonly counts: Uint16Array;
-  readonly symbols: Uint16Array;
-}
+/** A gzip header that says nothing (RFC 1952, section 2.3). */
+const MEMBER = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff);
+/** Where the CRC-32 and the length of a gzip member stand; fflate steps over them. */
+const MEMBER_END = new Uint8Array(8);
 
-/** The canonical code with these lengths (RFC 1951, section 3.2.2), refused where zlib does. */
-function code(lengths: Uint8Array, mustBeWhole = false): Code {
-  const counts = new Uint16Array(16);
-  for (const length of lengths) counts[length]!++;
-  counts[0] = 0;
-  let free = 1, used = 0, longest = 0;
-  const offsets = new Uint16Array(16);
-  for (let length = 1; length < 16; length++) {
-    const count = counts[length]!;
-    free = 2 * free - count;
-    if (free < 0) throw failed("more codes than fit");
-    offsets[length] = used;
-    used += count;
-    if (count > 0) longest = length;
-  }
-  // One code of one bit, or none at all, is how a block says that it has no or one distance.
-  if (free > 0 && (mustBeWhole || longest > 1)) throw failed("incomplete code");
-  const symbols = new Uint16Array(used);
-  lengths.forEach((length, symbol) => {
-    if (length > 0) symbols[offsets[length]!++] = symbol;
+/** Bytes to inflate before the cap is looked at: 4 MiB come out of them at most. */
+const PIECE = 4096;
+
+/**
+ * What a whole raw DEFLATE stream (RFC 1951) holds.
+ *
+ * It goes to fflate as the first of two gzip members, since where the next one begins is the only way
+ * to hear where a stream ended.
+ */
+function inflateRaw(stream: Uint8Array, maxOutput: number): Bytes {
+  const parts: Bytes[] = [];
+  let length = 0;
+  let whole = false;
+  const gunzip = new Gunzip((part) => {
+    length += part.length;
+    if (length > maxOutput) throw tooLarge(maxOutput);
+    parts.push(part);
   });
-  return { counts, symbols };
-}
-
-/** Order in which the lengths of the code length code come (RFC 1951, section 3.2.7). */
-const lengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-
-const fixedLengths = new Uint8Array(288).fill(8).fill(9, 144, 256).fill(7, 256, 280);
-const fixedLiterals = code(fixedLengths);
-const fixedDistances = code(new Uint8Array(32).fill(5));
-
-/** Bases and extra bits of symbols, of which `group` in a row have equally many (section 3.2.5). */
-function ranges(symbols: number, group: number, first: number): (readonly [number, number])[] {
-  let base = first;
-  return Array.from({ length: symbols }, (_, i) => {
-    const extra = Math.max(0, Math.floor(i / group) - 1);
-    const range = [base, extra] as const;
-    base += 1 << extra;
-    return range;
-  });
-}
-
-// The last length is an exception: 258 and no extra bits.
-const lengthRanges = [...ranges(28, 4, 3), [258, 0] as const];
-const distanceRanges = ranges(30, 2, 1);
-
-/** Inflates raw DEFLATE (RFC 1951), a bit at a time: small before fast. */
-class Inflater {
-  /** Where the next unread byte is. */
-  at: number;
-  readonly #input: Uint8Array;
-  readonly #cap: number;
-  #output: Bytes;
-  #length = 0;
-  #bits = 0;
-  #bitCount = 0;
-
-  constructor(input: Uint8Array, start: number, cap: number) {
-    this.#input = input;
-    this.at = start;
-    this.#cap = cap;
-    this.#output = new Uint8Array(Math.min(cap, 4 * input.length));
-  }
-
-  run(): Bytes {
-    for (let last = 0; last === 0;) {
-      last = this.#take(1);
-      const type = this.#take(2);
-      if (type === 0) this.#stored();
-      else if (type === 1) this.#block(fixedLiterals, fixedDistances);
-      else if (type === 2) this.#block(...this.#codes());
-      else throw failed("unknown block type");
+  gunzip.onmember = (offset) => {
+    if (offset !== MEMBER.length + stream.length + MEMBER_END.length) {
+      throw failed("bytes after it");
     }
-    return this.#output.subarray(0, this.#length);
-  }
-
-  /** The next `count` bits, at most 16, as a number. */
-  #take(count: number): number {
-    while (this.#bitCount < count) {
-      const byte = this.#input[this.at++];
-      if (byte === undefined) throw failed("cut short");
-      this.#bits |= byte << this.#bitCount;
-      this.#bitCount += 8;
+    whole = true;
+  };
+  try {
+    // Never empty: fflate takes a first piece of nothing for 32 KiB of zeros that may be copied.
+    gunzip.push(concat(MEMBER, stream.subarray(0, PIECE)));
+    for (let at = PIECE; at < stream.length; at += PIECE) {
+      gunzip.push(stream.subarray(at, at + PIECE));
     }
-    const value = this.#bits & ((1 << count) - 1);
-    this.#bits >>>= count;
-    this.#bitCount -= count;
-    return value;
+    gunzip.push(concat(MEMBER_END, MEMBER));
+  } catch (error) {
+    throw error instanceof WireError ? error : failed((error as Error).message);
   }
-
-  #symbol({ counts, symbols }: Code): number {
-    let bits = 0, first = 0, index = 0;
-    for (let length = 1; length < 16; length++) {
-      bits |= this.#take(1);
-      const count = counts[length]!;
-      if (bits - first < count) return symbols[index + bits - first]!;
-      index += count;
-      first = (first + count) << 1;
-      bits <<= 1;
-    }
-    throw failed("unknown code");
-  }
-
-  /** Makes room for `length` bytes more. The buffer never outgrows the cap. */
-  #grow(length: number): void {
-    const needed = this.#length + length;
-    if (needed > this.#cap) throw tooLarge(this.#cap);
-    if (needed <= this.#output.length) return;
-    const grown = new Uint8Array(Math.min(this.#cap, Math.max(needed, 2 * this.#output.length)));
-    grown.set(this.#output.subarray(0, this.#length));
-    this.#output = grown;
-  }
-
-  #stored(): void {
-    // Never a whole byte is left over: bits are only taken as they are needed.
-    this.#bits = this.#bitCount = 0;
-    const length = this.#take(16);
-    if (length !== (~this.#take(16) & 0xffff)) throw failed("length not repeated");
-    if (length > this.#input.length - this.at) throw failed("cut short");
-    this.#grow(length);
-    this.#output.set(this.#input.subarray(this.at, this.at + length), this.#length);
-    this.at += length;
-    this.#length += length;
-  }
-
-  #codes(): [Code, Code] {
-    const literals = this.#take(5) + 257, distances = this.#take(5) + 1, count = this.#take(4) + 4;
-    if (literals > 286 || distances > 30) throw failed("more codes than symbols");
-    const ofLengths = new Uint8Array(19);
-    for (const symbol of lengthOrder.slice(0, count)) ofLengths[symbol] = this.#take(3);
-    const lengthCode = code(ofLengths, true);
-    const lengths = new Uint8Array(literals + distances);
-    for (let i = 0; i < lengths.length;) {
-      const symbol = this.#symbol(lengthCode);
-      if (symbol < 16) {
-        lengths[i++] = symbol;
-        continue;
-      }
-      if (symbol === 16 && i === 0) throw failed("nothing to repeat");
-      const value = symbol === 16 ? lengths[i - 1]! : 0;
-      const times = symbol === 18 ? 11 + this.#take(7) : 3 + this.#take(symbol === 16 ? 2 : 3);
-      if (i + times > lengths.length) throw failed("more lengths than codes");
-      lengths.fill(value, i, i += times);
-    }
-    if (lengths[256] === 0) throw failed("a block without an end");
-    return [code(lengths.subarray(0, literals)), code(lengths.subarray(literals))];
-  }
-
-  #block(literals: Code, distances: Code): void {
-    for (;;) {
-      const symbol = this.#symbol(literals);
-      if (symbol === 256) return;
-      if (symbol < 256) {
-        this.#grow(1);
-        this.#output[this.#length++] = symbol;
-        continue;
-      }
-      const length = this.#range(lengthRanges[symbol - 257]);
-      const distance = this.#range(distanceRanges[this.#symbol(distances)]);
-      if (distance > this.#length) throw failed("distance before the start");
-      this.#grow(length);
-      // Byte by byte: the copy may reach into what it writes.
-      const end = this.#length + length;
-      for (; this.#length < end; this.#length++) {
-        this.#output[this.#length] = this.#output[this.#length - distance]!;
-      }
-    }
-  }
-
-  #range(range: readonly [number, number] | undefined): number {
-    if (range === undefined) throw failed("unknown length or distance");
-    return range[0] + this.#take(range[1]);
-  }
+  if (!whole) throw failed("cut short");
+  return concat(...parts);
 }
 
 /** The implementation without `node:zlib`, for browsers. Exported so that tests compare the two. */
@@ -296,10 +159,8 @@ export const portable: Zlib = {
   deflate: (bytes) => zlibSync(bytes, { level: LEVEL }),
   inflate(bytes, maxOutput) {
     checkHeader(bytes);
-    const inflater = new Inflater(bytes, 2, maxOutput);
-    const output = inflater.run();
-    const after = bytes.length - inflater.at;
-    if (after !== 4) throw failed(after < 4 ? "cut short" : "bytes after it");
+    if (bytes.length < 7) throw failed("cut short");
+    const output = inflateRaw(bytes.subarray(2, -4), maxOutput);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (adler32(output) !== view.getUint32(bytes.length - 4)) throw failed("wrong Adler-32");
     return output;

@@ -1,12 +1,12 @@
 /**
- * An ECG peer of its own: headers by hand, `@msgpack/msgpack` for the payload, `node:zlib` for the
- * rest. It shares no line with `src/`.
+ * An ECG peer of its own: headers by hand, the kit's own MessagePack for the payload, `node:zlib`
+ * for the rest. It shares no line with `src/`, and no library either.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
 import { crc32, deflateSync, inflateSync } from "node:zlib";
-import { decode, encode } from "@msgpack/msgpack";
+import { naiveDecode, naiveEncode } from "./naive_msgpack.ts";
 
 export interface PeerMessage {
   readonly version: number;
@@ -21,7 +21,7 @@ export function peerEncode(
   type: number,
   payload: unknown,
 ): Uint8Array<ArrayBuffer> {
-  let body: Uint8Array = encode(payload);
+  let body: Uint8Array = naiveEncode(payload);
   const compressed = version > 1 && body.length > 1024;
   if (compressed) body = deflateSync(body, { level: 6 });
   const head = Buffer.alloc(version === 3 ? 19 : 11);
@@ -41,6 +41,6 @@ export function peerDecode(message: Uint8Array): PeerMessage {
   if (bytes.readUInt32BE(3) !== body.length) throw new Error("length");
   if (bytes.readUInt32BE(7) !== crc32(body)) throw new Error("checksum");
   const flags = bytes.readUInt8(2);
-  const payload = decode(flags & 1 ? inflateSync(body) : body);
+  const payload = naiveDecode(flags & 1 ? inflateSync(body) : body);
   return { version, type: bytes.readUInt8(1), flags, payload };
 }

@@ -1,12 +1,12 @@
 /**
- * Values of MessagePack, as `msgpack_decode.ts` reads them and `msgpack_encode.ts` writes them.
- *
- * The codec is ours because `@msgpack/msgpack` replaces ill-formed UTF-8, lets duplicate keys pass,
- * throws at keys named `__proto__` and turns keys that are not text into text, and because it cannot
- * write a chosen 1.0 as the float that a Python peer makes of it.
+ * Values of MessagePack, as `msgpack_decode.ts` reads them and `msgpack_encode.ts` writes them, both
+ * by `@msgpack/msgpack`.
  *
  * @module
  */
+
+/** A list of so many numbers or more goes by the library, which takes up to twice as long for it. */
+export const MANY = 16;
 
 /**
  * Levels of arrays and maps: a value inside 32 of them is read and written, a 33rd is refused.

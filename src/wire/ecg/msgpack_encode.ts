@@ -1,10 +1,15 @@
 /**
  * Writes one MessagePack value, every part in its shortest form.
  *
+ * `@msgpack/msgpack` writes it. What that would write otherwise than asked, or silently as something
+ * else, is refused or replaced before: a 1.0 that stays a float, -0, numbers of typed arrays, integers
+ * of 64 bits, maps with any keys. Those are encoded by themselves and put in their places.
+ *
  * @module
  */
-import { type Bytes, utf8Bytes, WireError, Writer } from "../bytes.ts";
-import { Ext, Float32, Float64, MAX_DEPTH } from "./msgpack.ts";
+import { Encoder, ExtData } from "@msgpack/msgpack";
+import { type Bytes, concat, WireError, Writer } from "../bytes.ts";
+import { Ext, Float32, Float64, MANY, MAX_DEPTH } from "./msgpack.ts";
 
 /** Stands in for an instance of a class of the caller; undefined if it is none of those. */
 export type Replace = (value: object) => unknown;
@@ -25,190 +30,241 @@ export type Replace = (value: object) => unknown;
  * | string, boolean, null, {@linkcode Ext}   | themselves                                        |
  *
  * Throws `UNSUPPORTED_VALUE` (undefined elsewhere, functions, other classes, lone surrogates),
- * `OUT_OF_RANGE` and `TOO_DEEP`, each with the offset in the output.
+ * `OUT_OF_RANGE` and `TOO_DEEP`.
  */
-export function encode(value: unknown, replace?: Replace): Bytes {
-  const encoder = new Encoder(replace);
-  encoder.value(value, 0);
-  return encoder.writer.finish();
+export const encode = (value: unknown, replace?: Replace): Bytes =>
+  new Preparer(replace).bytes(value, 0);
+
+/** MessagePack that is written already. */
+class Raw {
+  constructor(readonly bytes: Bytes) {}
 }
 
-/** First bytes of a kind: where the length fits the byte itself, then with 8, 16 and 32 bits. */
-interface Tags {
-  readonly fixed: number;
-  readonly below: number;
-  readonly u8?: number;
-  readonly u16: number;
-  readonly u32: number;
+/** Bytes in front of the data of an extension that gives its data when it is asked. */
+const EXT_HEADER = 6;
+const NO_DATA = new Uint8Array(0);
+
+/** A buffer that grew beyond this is not kept for the next message. */
+const MOST_KEPT = 65_536;
+
+/** What belongs into the output under way, and where: an empty extension stands there. */
+let apart: { readonly at: number; readonly raw: Raw }[] = [];
+
+const newEncoder = (): Encoder =>
+  new Encoder({
+    ignoreUndefined: true,
+    // Depth is counted before.
+    maxDepth: Infinity,
+    extensionCodec: {
+      tryToEncode(value) {
+        if (value instanceof Ext) return value;
+        if (!(value instanceof Raw)) return null;
+        return new ExtData(0, (at) => {
+          apart.push({ at, raw: value });
+          return NO_DATA;
+        });
+      },
+      decode: () => null,
+    },
+  });
+
+let library = newEncoder();
+
+/** What the library makes of a prepared value. */
+function write(prepared: unknown): Bytes {
+  if (prepared instanceof Raw) return prepared.bytes;
+  apart = [];
+  const shared = library.encodeSharedRef(prepared);
+  if (shared.buffer.byteLength > MOST_KEPT) library = newEncoder();
+  if (apart.length === 0) return shared.slice();
+  const parts: Bytes[] = [];
+  let from = 0;
+  for (const { at, raw } of apart) {
+    parts.push(shared.subarray(from, at - EXT_HEADER), raw.bytes);
+    from = at;
+  }
+  apart = [];
+  return concat(...parts, shared.subarray(from));
 }
 
-const TEXT: Tags = { fixed: 0xa0, below: 32, u8: 0xd9, u16: 0xda, u32: 0xdb };
-const BINARY: Tags = { fixed: 0, below: 0, u8: 0xc4, u16: 0xc5, u32: 0xc6 };
-const ARRAY: Tags = { fixed: 0x90, below: 16, u16: 0xdc, u32: 0xdd };
-const MAP: Tags = { fixed: 0x80, below: 16, u16: 0xde, u32: 0xdf };
-const EXT: Tags = { fixed: 0, below: 0, u8: 0xc7, u16: 0xc8, u32: 0xc9 };
+type Integers = Int8Array | Int16Array | Int32Array | Uint16Array | Uint32Array;
 
-type SmallInts = Int8Array | Int16Array | Int32Array | Uint16Array | Uint32Array;
-
-const isSmallInts = (value: object): value is SmallInts =>
+const isIntegers = (value: object): value is Integers =>
   value instanceof Int16Array || value instanceof Int32Array || value instanceof Uint16Array ||
   value instanceof Int8Array || value instanceof Uint32Array;
 
-class Encoder {
-  // Holds a second of ECG as floats: growing costs more than writing them.
-  readonly writer = new Writer(4096);
+/** Turns values into such that the library writes as they are meant. */
+class Preparer {
   readonly #replace: Replace | undefined;
 
   constructor(replace: Replace | undefined) {
     this.#replace = replace;
   }
 
-  value(value: unknown, depth: number): void {
+  bytes(value: unknown, depth: number): Bytes {
+    return write(this.#value(value, depth));
+  }
+
+  #value(value: unknown, depth: number): unknown {
     switch (typeof value) {
       case "number":
-        return this.#number(value);
+        return Object.is(value, -0) ? float64(value) : value;
       case "string":
-        return this.#text(value);
+        if (!value.isWellFormed()) throw unsupported("lone surrogate");
+        return value;
       case "boolean":
-        this.writer.u8(value ? 0xc3 : 0xc2);
-        return;
+        return value;
       case "bigint":
-        return this.#bigint(value);
+        return integer(value);
       case "object":
-        if (value === null) this.writer.u8(0xc0);
-        else this.#object(value, depth);
-        return;
+        return value === null ? null : this.#object(value, depth);
       default:
-        throw this.#error("UNSUPPORTED_VALUE", typeof value);
+        throw unsupported(typeof value);
     }
   }
 
-  #object(value: object, depth: number): void {
-    const { writer } = this;
-    if (Array.isArray(value)) {
-      this.#enter(depth);
-      this.#head(ARRAY, value.length);
-      // By index: a hole must be refused, not skipped.
-      for (let i = 0; i < value.length; i++) this.value(value[i], depth + 1);
-    } else if (value instanceof Uint8Array) {
-      this.#head(BINARY, value.length);
-      writer.bytes(value);
-    } else if (value instanceof Float64Array) {
-      this.#enter(depth);
-      this.#head(ARRAY, value.length);
-      for (let i = 0; i < value.length; i++) writer.u8(0xcb).f64(value[i]!);
-    } else if (value instanceof Float32Array) {
-      this.#enter(depth);
-      this.#head(ARRAY, value.length);
-      for (let i = 0; i < value.length; i++) writer.u8(0xca).f32(value[i]!);
-    } else if (isSmallInts(value)) {
-      this.#enter(depth);
-      this.#head(ARRAY, value.length);
-      for (let i = 0; i < value.length; i++) this.#number(value[i]!);
-    } else if (value instanceof Float64) {
-      writer.u8(0xcb).f64(value.value);
-    } else if (value instanceof Float32) {
-      writer.u8(0xca).f32(value.value);
-    } else if (value instanceof Ext) {
-      this.#ext(value);
-    } else if (value instanceof Map) {
-      this.#enter(depth);
-      this.#head(MAP, value.size);
-      for (const [key, item] of value) {
-        if (typeof key === "object" && key !== null) throw this.#error("UNSUPPORTED_VALUE", "key");
-        this.value(key, depth + 1);
-        this.value(item, depth + 1);
-      }
-    } else {
-      const replaced = this.#replace?.(value);
-      if (replaced === undefined) this.#properties(value, depth);
-      else this.value(replaced, depth);
+  #object(value: object, depth: number): unknown {
+    if (Array.isArray(value)) return this.#array(value, depth);
+    if (value instanceof Uint8Array) return value;
+    const float = value instanceof Float64Array || value instanceof Float32Array;
+    if (float || isIntegers(value)) {
+      enter(depth);
+      return float ? floats(value) : numbers(value as Integers);
     }
+    if (value instanceof Float64) return float64(value.value);
+    if (value instanceof Float32) return new Raw(new Writer(5).u8(0xca).f32(value.value).finish());
+    if (value instanceof Ext) {
+      const { type } = value;
+      if (Number.isInteger(type) && type >= -128 && type <= 127) return value;
+      throw new WireError("OUT_OF_RANGE", 0, `ext type ${type}`);
+    }
+    if (value instanceof Map) return this.#map(value, depth);
+    const replaced = this.#replace?.(value);
+    return replaced === undefined ? this.#properties(value, depth) : this.#value(replaced, depth);
   }
 
-  #properties(value: object, depth: number): void {
+  /** The array itself unless an item of it has to be replaced, or all are numbers. */
+  #array(array: readonly unknown[], depth: number): readonly unknown[] | Raw {
+    enter(depth);
+    if (array.length >= MANY && isNumbers(array)) return numbers(array);
+    let prepared: unknown[] | undefined;
+    // By index: a hole must be refused, not skipped.
+    for (let i = 0; i < array.length; i++) {
+      const item = array[i];
+      const replaced = this.#value(item, depth + 1);
+      if (replaced !== item) (prepared ??= array.slice())[i] = replaced;
+    }
+    return prepared ?? array;
+  }
+
+  #properties(value: object, depth: number): object {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) {
-      throw this.#error("UNSUPPORTED_VALUE", `a ${value.constructor?.name ?? "class"}`);
+      throw unsupported(`a ${value.constructor?.name ?? "class"}`);
     }
-    this.#enter(depth);
-    const properties = Object.entries(value).filter(([, item]) => item !== undefined);
-    this.#head(MAP, properties.length);
-    for (const [key, item] of properties) {
-      this.#text(key);
-      this.value(item, depth + 1);
+    enter(depth);
+    return Object.fromEntries(
+      Object.entries(value).filter(([, item]) => item !== undefined)
+        .map(([key, item]) => [this.#value(key, depth), this.#value(item, depth + 1)]),
+    );
+  }
+
+  #map(map: ReadonlyMap<unknown, unknown>, depth: number): Raw {
+    enter(depth);
+    const parts = [header(0x80, map.size)];
+    for (const [key, item] of map) {
+      if (typeof key === "object" && key !== null) throw unsupported("key");
+      parts.push(this.bytes(key, depth + 1), this.bytes(item, depth + 1));
     }
-  }
-
-  #number(value: number): void {
-    const { writer } = this;
-    if (!Number.isSafeInteger(value) || Object.is(value, -0)) writer.u8(0xcb).f64(value);
-    else if (value >= 0) {
-      if (value < 0x80) writer.u8(value);
-      else if (value <= 0xff) writer.u8(0xcc).u8(value);
-      else if (value <= 0xffff) writer.u8(0xcd).u16(value);
-      else if (value <= 0xffff_ffff) writer.u8(0xce).u32(value);
-      else writer.u8(0xcf).u64(BigInt(value));
-    } // The writer keeps the low bits, which is two's complement.
-    else if (value >= -0x20) writer.u8(value);
-    else if (value >= -0x80) writer.u8(0xd0).u8(value);
-    else if (value >= -0x8000) writer.u8(0xd1).u16(value);
-    else if (value >= -0x8000_0000) writer.u8(0xd2).u32(value);
-    else writer.u8(0xd3).i64(BigInt(value));
-  }
-
-  #bigint(value: bigint): void {
-    const number = Number(value);
-    if (Number.isSafeInteger(number)) this.#number(number);
-    else if (value === BigInt.asUintN(64, value)) this.writer.u8(0xcf).u64(value);
-    else if (value === BigInt.asIntN(64, value)) this.writer.u8(0xd3).i64(value);
-    else throw this.#error("OUT_OF_RANGE", "an integer has 64 bits");
-  }
-
-  #text(text: string): void {
-    const { length } = text;
-    // Names are short and nearly always ASCII: a loop beats a call into the encoder.
-    if (length < 32 && isAscii(text)) {
-      this.writer.u8(0xa0 | length);
-      for (let i = 0; i < length; i++) this.writer.u8(text.charCodeAt(i));
-      return;
-    }
-    if (!text.isWellFormed()) throw this.#error("UNSUPPORTED_VALUE", "lone surrogate");
-    const bytes = utf8Bytes(text);
-    this.#head(TEXT, bytes.length);
-    this.writer.bytes(bytes);
-  }
-
-  #ext({ type, data }: Ext): void {
-    if (!Number.isInteger(type) || type < -128 || type > 127) {
-      throw this.#error("OUT_OF_RANGE", `ext type ${type}`);
-    }
-    const fixed = [1, 2, 4, 8, 16].indexOf(data.length);
-    if (fixed >= 0) this.writer.u8(0xd4 + fixed);
-    else this.#head(EXT, data.length);
-    this.writer.u8(type).bytes(data);
-  }
-
-  #head(tags: Tags, length: number): void {
-    const { writer } = this;
-    if (length < tags.below) writer.u8(tags.fixed | length);
-    else if (length <= 0xff && tags.u8 !== undefined) writer.u8(tags.u8).u8(length);
-    else if (length <= 0xffff) writer.u8(tags.u16).u16(length);
-    else if (length <= 0xffff_ffff) writer.u8(tags.u32).u32(length);
-    else throw this.#error("OUT_OF_RANGE", "a length has 32 bits");
-  }
-
-  /** Also ends objects that contain themselves. */
-  #enter(depth: number): void {
-    if (depth >= MAX_DEPTH) throw this.#error("TOO_DEEP", `more than ${MAX_DEPTH} levels`);
-  }
-
-  #error(code: string, detail: string): WireError {
-    return new WireError(code, this.writer.length, detail);
+    return new Raw(concat(...parts));
   }
 }
 
-function isAscii(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+/** Also ends objects that contain themselves. */
+function enter(depth: number): void {
+  if (depth >= MAX_DEPTH) throw new WireError("TOO_DEEP", 0, `more than ${MAX_DEPTH} levels`);
+}
+
+/** The first bytes of an array (0x90) or a map (0x80). */
+function header(short: number, length: number): Bytes {
+  const writer = new Writer(5);
+  const tag = short === 0x80 ? 0xde : 0xdc;
+  if (length < 16) writer.u8(short | length);
+  else if (length <= 0xffff) writer.u8(tag).u16(length);
+  else writer.u8(tag + 1).u32(length);
+  return writer.finish();
+}
+
+const isNumbers = (array: readonly unknown[]): array is readonly number[] => {
+  for (let i = 0; i < array.length; i++) if (typeof array[i] !== "number") return false;
   return true;
+};
+
+/** A list of numbers, each in its shortest form. */
+function numbers(list: ArrayLike<number>): Raw {
+  const { bytes, view, start } = room(list.length, 9);
+  let at = start;
+  for (let i = 0; i < list.length; i++) {
+    const value = list[i]!;
+    if (Number.isSafeInteger(value) && !Object.is(value, -0)) at = putInteger(view, at, value);
+    else {
+      bytes[at] = 0xcb;
+      view.setFloat64(at + 1, value);
+      at += 9;
+    }
+  }
+  return new Raw(bytes.subarray(0, at));
 }
+
+/** The floats of a typed array, as they are. */
+function floats(array: Float64Array | Float32Array): Raw {
+  const size = 1 + array.BYTES_PER_ELEMENT;
+  const { bytes, view, start } = room(array.length, size);
+  for (let i = 0, at = start; i < array.length; i++, at += size) {
+    bytes[at] = size === 9 ? 0xcb : 0xca;
+    if (size === 9) view.setFloat64(at + 1, array[i]!);
+    else view.setFloat32(at + 1, array[i]!);
+  }
+  return new Raw(bytes);
+}
+
+/** An array's header, and room for its items of `size` bytes. */
+function room(length: number, size: number) {
+  const head = header(0x90, length);
+  const bytes = new Uint8Array(head.length + size * length);
+  bytes.set(head);
+  return { bytes, view: new DataView(bytes.buffer), start: head.length };
+}
+
+/** Writes an exact integer in its shortest form and answers where it ends. */
+function putInteger(view: DataView, at: number, value: number): number {
+  if (value >= -0x20 && value < 0x80) return view.setInt8(at, value), at + 1;
+  // Two's complement: the low bits of a negative number are what is written.
+  if (value >= -0x80 && value <= 0xff) {
+    view.setUint8(at, value < 0 ? 0xd0 : 0xcc);
+    return view.setUint8(at + 1, value), at + 2;
+  }
+  if (value >= -0x8000 && value <= 0xffff) {
+    view.setUint8(at, value < 0 ? 0xd1 : 0xcd);
+    return view.setUint16(at + 1, value), at + 3;
+  }
+  if (value >= -0x8000_0000 && value <= 0xffff_ffff) {
+    view.setUint8(at, value < 0 ? 0xd2 : 0xce);
+    return view.setUint32(at + 1, value), at + 5;
+  }
+  view.setUint8(at, value < 0 ? 0xd3 : 0xcf);
+  return view.setBigInt64(at + 1, BigInt(value)), at + 9;
+}
+
+const float64 = (value: number): Raw => new Raw(new Writer(9).u8(0xcb).f64(value).finish());
+
+function integer(value: bigint): number | Raw {
+  const number = Number(value);
+  if (Number.isSafeInteger(number)) return number;
+  const writer = new Writer(9);
+  if (value === BigInt.asUintN(64, value)) return new Raw(writer.u8(0xcf).u64(value).finish());
+  if (value === BigInt.asIntN(64, value)) return new Raw(writer.u8(0xd3).i64(value).finish());
+  throw new WireError("OUT_OF_RANGE", 0, "an integer has 64 bits");
+}
+
+const unsupported = (detail: string): WireError => new WireError("UNSUPPORTED_VALUE", 0, detail);

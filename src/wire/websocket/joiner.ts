@@ -7,7 +7,7 @@
 import { type Bytes, utf8Text } from "../bytes.ts";
 import { Gather } from "./gather.ts";
 import { Opcode } from "./opcode.ts";
-import { Utf8Checker } from "./utf8.ts";
+import { Utf8Checker } from "../utf8.ts";
 import { FrameError, type FrameLimits } from "./violation.ts";
 
 /** A whole message, all its fragments joined. */
