@@ -5,9 +5,9 @@
  * @module
  */
 import { type Bytes, utf8Text } from "../bytes.ts";
+import { Utf8Checker } from "../utf8.ts";
 import { Gather } from "./gather.ts";
 import { Opcode } from "./opcode.ts";
-import { Utf8Checker } from "../utf8.ts";
 import { FrameError, type FrameLimits } from "./violation.ts";
 
 /** A whole message, all its fragments joined. */
