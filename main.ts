@@ -5,25 +5,18 @@
  */
 import process from "node:process";
 import { openAdmission, tokenAdmission } from "./src/admission.ts";
-import { Channels } from "./src/channel/channels.ts";
 import { Close } from "./src/close.ts";
 import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
 import type { Accept } from "./src/link/link.ts";
-import { LinkRegistry } from "./src/link/registry.ts";
-import { HttpLinks } from "./src/link/http/http_links.ts";
 import { log, logToConsole } from "./src/log.ts";
-import { Metrics } from "./src/metrics/metrics.ts";
 import { listenBmp } from "./src/bmp/listen.ts";
 import { BmpServer, type BmpServerOptions } from "./src/bmp/bmp_server.ts";
 import { bun } from "./src/runtime/bun.ts";
 import { ListenError, listening } from "./src/runtime/listening.ts";
 import { deno } from "./src/runtime/deno.ts";
-import { BlazeSessions } from "./src/session/blaze/blaze_session.ts";
-import { EcgSessions } from "./src/session/ecg/ecg_session.ts";
-import { echo } from "./src/session/echo.ts";
 import { host } from "./src/host.ts";
-import { createApp } from "./routes/app.ts";
+import { assemble } from "./routes/assemble.ts";
 
 /** A relay that serves. */
 export interface Relay {
@@ -55,33 +48,16 @@ export async function startRelay(
 ): Promise<Relay> {
   const runtime = "Bun" in globalThis ? bun : deno;
   const chosen = limits(options.limits);
-  const channels = new Channels();
-  const links = new LinkRegistry(
-    options.wrap,
-    (error, remote) => log.error("a session of {remote} failed: {error}", { error, remote }),
-  );
-  const streams = new HttpLinks(chosen, host);
-  const metrics = new Metrics(
-    () => host.now(),
-    { channels: () => channels.size, memory },
-    chosen.slowMessageMs,
-  );
-  const ecg = new EcgSessions(channels, chosen, host);
-  ecg.meter = metrics.ecg;
   let stopping = false;
   const bmp = new BmpServer(bmpOptions(chosen), (request, peer) => app.fetch(request, { peer }));
-  const app = createApp({
+  const { app, links, streams } = assemble({
     runtime: `${runtime.name} ${runtime.version}`,
     admission: config.token ? tokenAdmission(config.token) : openAdmission(),
     limits: chosen,
-    links,
-    streams,
-    blaze: new BlazeSessions(channels, chosen, host),
-    ecg,
+    wrap: options.wrap,
     bmp: bmp.accept(),
-    echo: echo(chosen, host),
-    metrics,
     ready: () => !stopping,
+    memory,
   });
   const server = await listening(config.host, config.port, () =>
     runtime.serve(

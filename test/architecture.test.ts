@@ -22,11 +22,14 @@ const arrows: Record<string, readonly string[]> = {
   "bmp": ["runtime", "link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "host"],
   "metrics": ["link", "log", "wire"],
-  "routes": ["session", "runtime", "link", "wire", "limits", "admission", "metrics", "web"],
+  "routes": [
+    ...["session", "channel", "runtime", "link", "wire", "limits", "host", "log"],
+    ...["admission", "metrics", "web"],
+  ],
   "web": ["client", "wire", "link", "close", "host"],
   "main": [
-    ...["routes", "session", "channel", "runtime", "bmp", "link", "close", "limits"],
-    ...["host", "log", "admission", "config", "metrics"],
+    ...["routes", "runtime", "bmp", "link", "close", "limits", "host", "log", "admission"],
+    ...["config"],
   ],
 };
 

@@ -4,7 +4,11 @@ import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { BlazeGroup, memoryStorage, Uuid } from "../src/client/mod.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
+import { drawKeyPair } from "../src/client/pair/pair_keys.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { Capability, encodeHandshake, TlvType } from "../src/wire/blaze/handshake.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
+import { FakeHost } from "./kit/fake_host.ts";
 import {
   contents,
   converged,
@@ -15,6 +19,7 @@ import {
   withDevices,
 } from "./kit/group.ts";
 import { withRelay } from "./kit/relay.ts";
+import { TestSocket } from "./kit/socket.ts";
 import { refusal } from "./kit/refusal.ts";
 
 /** A storage that can be copied, as a backup would. */
@@ -324,6 +329,45 @@ for (const who of ["the new device", "the device of the group"]) {
       })
     ));
 }
+
+test("a device that was introduced says so when the other one leaves before any code was seen", () =>
+  withRelay(async (relay) => {
+    const joining = refusal(() => BlazeGroup.join({ url: relay.url, confirm: () => true }));
+    const other = await TestSocket.connect(relay, "/sync/pairing");
+    const payload = encodeHandshake({
+      node: crypto.getRandomValues(new Uint8Array(16)),
+      database: "pairing",
+      publicKey: (await drawKeyPair()).publicKey,
+      capabilities: Capability.encryption | Capability.tlvs,
+      timestamp: 1n,
+      tlvs: [{ type: TlvType.commitment, value: new Uint8Array(32) }],
+    });
+    other.send(encodeFrame({ type: FrameType.handshake, payload }));
+    assertEquals(decodeFrame(await other.next()).type, FrameType.handshakeAck);
+    other.close();
+    assertEquals(await joining, "PARTNER_LEFT");
+  }));
+
+test("nobody waits for ever for a device to compare a code with, nor for its people", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const host = new FakeHost();
+      const alone = refusal(() => BlazeGroup.join({ url: relay.url, host, confirm: () => true }));
+      host.pass(300_000);
+      assertEquals(await alone, "NO_ANSWER");
+      assertEquals(host.waiting, 0);
+      const { devices: [inside] } = await group(kit, relay.url, 1);
+      const seen = Promise.withResolvers<void>();
+      const silent = () => (seen.resolve(), new Promise<boolean>(() => {}));
+      const waiting = [
+        refusal(() => inside!.client.admit({ confirm: () => true })),
+        refusal(() => BlazeGroup.join({ url: relay.url, host, waitMs: 10, confirm: silent })),
+      ];
+      await seen.promise;
+      host.pass(10);
+      assertEquals(await Promise.all(waiting), ["PARTNER_LEFT", "NO_ANSWER"]);
+    })
+  ));
 
 test("a device keeps everything in a file over restarts, torn writes included", () =>
   withRelay((relay) =>

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BlazePair, EcgClient, Version } from "../src/client/mod.ts";
 import { recording } from "../tools/demo/demo_recording.ts";
-import { bunCommand, denoCommand, root, script } from "../tools/runtimes.ts";
+import { bunCommand, denoCommand, here, root, script } from "../tools/runtimes.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { LiteralClient, literalOperation } from "./kit/literal.ts";
 import { withRelayProcess } from "./kit/relay.ts";
@@ -111,12 +111,10 @@ for (const { name, command } of runtimes) {
           Array.from({ length: 5 }, () => TestSocket.connect(relay, "/ecg")),
         );
         const exit = new Promise<number | null>((resolve) => relay.child.once("exit", resolve));
-        const since = performance.now();
         // Not child.kill: with Deno as the parent that hides the exit code behind the signal.
         process.kill(relay.child.pid!, "SIGTERM");
         for (const socket of sockets) assertEquals((await socket.closed()).code, 1012);
         assertEquals(await exit, 0);
-        assert(performance.now() - since < 5_000, "within the five seconds that hosts give");
       }),
   );
 
@@ -145,12 +143,12 @@ for (const { name, command } of runtimes) {
         assertEquals((await fetch(`${local}/ecg`, { headers })).status, 426);
       }, ["--host", "0.0.0.0"]),
   );
-
-  test(`the demo runs on ${name}`, { skip }, async () => {
-    const { status, output } = await run([...script(name)!, "tools/demo.ts"]);
-    assertEquals(status, 0, output);
-    for (const text of ["phone got", "laptop got", "V1 watcher", "V3 watcher", "every one equal"]) {
-      assertStringIncludes(output, text);
-    }
-  });
 }
+
+test("the demo runs", async () => {
+  const { status, output } = await run([...script(here)!, "tools/demo.ts"]);
+  assertEquals(status, 0, output);
+  for (const text of ["phone got", "laptop got", "V1 watcher", "V3 watcher", "every one equal"]) {
+    assertStringIncludes(output, text);
+  }
+});

@@ -129,13 +129,7 @@ const inWebview: Start = (accept) => {
     async fetch(url) {
       // A page has set its handlers by the time that its host is asked.
       await new Promise((resolve) => setTimeout(resolve));
-      let control!: ReadableStreamDefaultController<Uint8Array>;
-      const body = new ReadableStream<Uint8Array>({ start: (made) => void (control = made) });
-      webviewHost.connect(url, {
-        write: (bytes) => control.enqueue(bytes),
-        finish: () => control.close(),
-      }, accept);
-      return new Response(body);
+      return new Response(webviewHost.connect(url, accept).body);
     },
   });
   return Promise.resolve({

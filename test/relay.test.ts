@@ -6,19 +6,11 @@ import { decodeFault } from "../src/wire/blaze/control.ts";
 import { decodeFrame, encodeFrame, FrameType, MAX_PAYLOAD } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension } from "../src/wire/blaze/extension.ts";
 import { recording } from "../tools/demo/demo_recording.ts";
-import { Device, nodeId, PROFILE } from "./kit/blaze.ts";
+import { greeting } from "./kit/blaze.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
 import { LiteralClient, type LiteralFlags, literalOperation } from "./kit/literal.ts";
 import { withRelay } from "./kit/relay.ts";
 import { rawMessage, rawUpgrade, TestSocket } from "./kit/socket.ts";
-
-/** A Handshake frame of a profile member. */
-function greeting(node: number): Uint8Array<ArrayBuffer> {
-  let frame!: Uint8Array<ArrayBuffer>;
-  const events = { message: (sent: Uint8Array<ArrayBuffer>) => frame = sent };
-  new Device(() => ({ ...events, text() {}, drained() {}, closed() {} })).greet(node, PROFILE);
-  return frame;
-}
 
 /** A profile member that has read what joining brings. */
 async function member(relay: { url: string }, node: number, others: number): Promise<TestSocket> {
@@ -193,25 +185,6 @@ test("text ends a Blaze link with 1003, after an Error", () =>
     assertEquals(decodeFault(decodeFrame(await socket.next()).payload).code, 1003);
     assertEquals((await socket.closed()).code, 1003);
   }));
-
-test("a device that vanishes without a close is noticed by heartbeat", () =>
-  withRelay(async (relay) => {
-    const good = await member(relay, 1, 0);
-    const { socket } = await rawUpgrade(relay, "/sync/bugs");
-    socket.resume(); // it reads, and never answers a ping
-    socket.write(rawMessage(greeting(2)));
-    assertEquals(decodeFrame(await good.next()).type, FrameType.handshake);
-    const deadline = AbortSignal.timeout(20_000);
-    for (let left = false; !left;) {
-      assert(!deadline.aborted, "nobody noticed");
-      const frame = await good.next().catch(() => undefined);
-      if (frame?.[2] !== FrameType.extension) continue;
-      const extension = decodeExtension(decodeFrame(frame).payload);
-      assertEquals(extension, { subtype: "left", node: nodeId(2), members: 1 });
-      left = true;
-    }
-    socket.destroy();
-  }, { limits: { idleSeconds: 8 } }));
 
 test("a link that sends nothing is closed after the handshake's time", () =>
   withRelay(async (relay) => {

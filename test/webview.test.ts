@@ -1,26 +1,15 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { openAdmission } from "../src/admission.ts";
-import { Channels } from "../src/channel/channels.ts";
 import { BlazePair } from "../src/client/mod.ts";
 import { Socket } from "../src/client/socket.ts";
 import { webview, type WebviewMessage } from "../src/client/transport/webview_transport.ts";
-import { host } from "../src/host.ts";
-import { limits } from "../src/limits.ts";
-import type { Accept } from "../src/link/link.ts";
-import { LinkRegistry } from "../src/link/registry.ts";
-import { HttpLinks } from "../src/link/http/http_links.ts";
-import { type StreamWriter, WebviewHost } from "../src/link/webview_host.ts";
-import { Metrics } from "../src/metrics/metrics.ts";
-import { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
-import { EcgSessions } from "../src/session/ecg/ecg_session.ts";
-import { echo } from "../src/session/echo.ts";
-import { type Bytes, concat, hex, utf8Bytes } from "../src/wire/bytes.ts";
+import type { Accept, Link } from "../src/link/link.ts";
+import { WebviewHost } from "../src/link/webview_host.ts";
+import { hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { encodeFrame } from "../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 import { pack, unpack } from "../src/wire/websocket/uint32.ts";
-import { acceptAt } from "../routes/accept.ts";
-import { createApp } from "../routes/app.ts";
+import { embedRelay } from "../routes/embedded.ts";
 import { FakeHost } from "./kit/fake_host.ts";
 
 const key = Uint8Array.of(1, 2, 3, 4);
@@ -32,28 +21,77 @@ function connected(maxStreams = 4) {
   const clock = new FakeHost();
   const webviewHost = new WebviewHost(clock, { maxMessage: 100, maxStreams });
   const heard: string[] = [];
-  const written: Bytes[] = [];
-  const writer: StreamWriter = {
-    write: (bytes) => void written.push(bytes),
-    finish: () => void heard.push("finish"),
-  };
   const accept: Accept = () => ({
     message: (message) => void heard.push(`message ${hex(message)}`),
     text: () => void heard.push("text"),
     drained: () => {},
     closed: (code, reason) => void heard.push(`closed ${code} ${reason}`),
   });
-  const connect = (url: string) => webviewHost.connect(url, writer, accept);
-  return { clock, webviewHost, heard, written, connect };
+  const connect = (url: string) => webviewHost.connect(url, accept);
+  return { clock, webviewHost, heard, connect };
 }
 
-test("WebviewHost takes the prototype's messages: one frame in words, at an address without a query", () => {
-  const { webviewHost, heard, written, connect } = connected();
-  const connection = connect("wsock://localhost/connect");
+test("WebviewHost takes the prototype's messages: one frame in words, at an address without a query", async () => {
+  const { webviewHost, heard, connect } = connected();
+  const { body, ping, close } = connect("wsock://localhost/connect");
   assertEquals(webviewHost.message(packed(Opcode.binary, utf8Bytes("hi"))), true);
-  connection.ping(utf8Bytes("ping-0"));
+  ping(utf8Bytes("ping-0"));
   assertEquals(heard, ["message 6869"]);
-  assertEquals(hex(concat(...written)), "8906" + hex(utf8Bytes("ping-0")));
+  close(1000);
+  webviewHost.message(packed(Opcode.close, Uint8Array.of(3, 232)));
+  const written = hex(new Uint8Array(await new Response(body).arrayBuffer()));
+  assertEquals(written, "8900" + "8906" + hex(utf8Bytes("ping-0")) + "880203e8");
+});
+
+test("WebviewHost says something at once, so that every webview hands the response on", async () => {
+  const { connect, heard, webviewHost } = connected();
+  const pongs: string[] = [];
+  const accept: Accept = () => ({
+    message: (message) => void heard.push(`message ${hex(message)}`),
+    text: () => {},
+    drained: () => void heard.push("drained"),
+    closed: (code, reason) => void heard.push(`closed ${code} ${reason}`),
+  });
+  const { body } = webviewHost.connect(
+    "wsock://localhost/connect",
+    accept,
+    (data) => void pongs.push(hex(data)),
+  );
+  const reader = body.getReader();
+  assertEquals(hex((await reader.read()).value!), "8900");
+  webviewHost.message(packed(Opcode.pong, new Uint8Array(0)));
+  webviewHost.message(packed(Opcode.pong, Uint8Array.of(7)));
+  assertEquals(pongs, ["07"]);
+  const next = reader.read();
+  await Promise.resolve();
+  webviewHost.message(packed(Opcode.ping, Uint8Array.of(1)));
+  assertEquals(hex((await next).value!), "8a0101");
+  await reader.cancel();
+  assertEquals(heard.filter((line) => line !== "drained"), ["closed 1006 the page reads no more"]);
+  assertEquals(webviewHost.size, 0);
+  assertEquals(connect("wsock://localhost/connect").body.locked, false);
+});
+
+test("WebviewHost knows what the page has not read, and says when it has", async () => {
+  const { webviewHost } = connected();
+  let link!: Link;
+  let drained = 0;
+  const { body } = webviewHost.connect("wsock://localhost/connect", (made) => {
+    link = made;
+    return { message: () => {}, text: () => {}, drained: () => drained++, closed: () => {} };
+  });
+  link.send(new Uint8Array(50));
+  assertEquals(link.buffered, 2 + 52);
+  const reader = body.getReader();
+  await reader.read();
+  assertEquals(link.buffered, 52);
+  await reader.read();
+  assertEquals([link.buffered, drained], [0, 0]);
+  const waiting = reader.read();
+  await Promise.resolve();
+  assertEquals(drained, 1);
+  await reader.cancel();
+  assertEquals((await waiting).done, true);
 });
 
 test("WebviewHost closes what it cannot unpack, and harms no other connection", () => {
@@ -92,7 +130,7 @@ test("WebviewHost replaces the connection of a page that was loaded again, and l
   const { webviewHost, heard, connect } = connected(2);
   connect("wsock://localhost/connect?stream=0");
   connect("wsock://localhost/connect?stream=0");
-  assertEquals(heard, ["finish", "closed 1006 the page asks anew"]);
+  assertEquals(heard, ["closed 1006 the page asks anew"]);
   connect("wsock://localhost/connect?stream=1");
   assertEquals(webviewHost.size, 2);
   assertThrows(() => connect("wsock://localhost/connect?stream=2"), RangeError);
@@ -149,42 +187,33 @@ test("webview() without a port says what is missing", () => {
   );
 });
 
+test("an embedded relay answers the page it was told of, and refuses as any relay does", async () => {
+  const page = embedRelay({ limits: { linksPerAddress: 1 } }).page({ origin: "app://bugs" });
+  const wanted: [url: string, status: number][] = [
+    ["wsock://localhost/connect", 200],
+    ["wsock://localhost/connect?to=/echo&stream=1", 429],
+    ["wsock://localhost/connect?to=/nothing&stream=1", 404],
+    ["wsock://localhost/connect?to=/health&stream=1", 400],
+    ["wsock://localhost/connect?to=http://example.com/echo&stream=1", 400],
+    ["wsock://localhost/connect?to=//&stream=1", 400],
+  ];
+  for (const [url, status] of wanted) {
+    const answer = await page.fetch(url);
+    assertEquals(answer.status, status, url);
+    assertEquals(answer.headers.get("access-control-allow-origin"), "app://bugs", url);
+    assertEquals(answer.headers.get("cache-control"), "no-store", url);
+    if (status !== 200) await answer.body?.cancel();
+  }
+  page.lost();
+});
+
 test("a desktop program embeds the relay: two pages sync without any network", async () => {
-  const chosen = limits();
-  const channels = new Channels();
-  const app = createApp({
-    runtime: "a webview",
-    admission: openAdmission(),
-    limits: chosen,
-    links: new LinkRegistry(),
-    streams: new HttpLinks(chosen, host),
-    blaze: new BlazeSessions(channels, chosen, host),
-    ecg: new EcgSessions(channels, chosen, host),
-    echo: echo(chosen, host),
-    metrics: new Metrics(() => host.now(), { channels: () => channels.size, memory: () => 0 }),
-    ready: () => true,
-  });
+  const relay = embedRelay();
   const page = () => {
-    const webviewHost = new WebviewHost(host);
+    const page = relay.page({ origin: "app://bugs" });
     return webview({
-      port: (message) => setTimeout(() => webviewHost.message(structuredClone(message))),
-      async fetch(url) {
-        const to = new URL(new URL(url).searchParams.get("to")!, "http://localhost");
-        const accepted = await acceptAt((request, env) => app.fetch(request, env), {
-          url: to,
-          headers: new Headers(),
-          address: "webview",
-          protocols: [],
-        });
-        if (accepted instanceof Response) return accepted;
-        let control!: ReadableStreamDefaultController<Uint8Array>;
-        const body = new ReadableStream<Uint8Array>({ start: (made) => void (control = made) });
-        webviewHost.connect(url, {
-          write: (bytes) => control.enqueue(bytes),
-          finish: () => control.close(),
-        }, accepted.accept);
-        return new Response(body);
-      },
+      port: (message) => setTimeout(() => page.message(structuredClone(message))),
+      fetch: (url) => page.fetch(url),
     });
   };
   const [ann, bob] = [page(), page()].map((transport) =>

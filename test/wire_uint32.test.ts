@@ -17,6 +17,9 @@ for (const { name, bytes, length, data } of packed) {
     assertEquals(pack(fromHex(bytes)), { length, data });
     assertEquals(hex(unpack({ length, data }, LIMIT)), bytes);
     assertEquals(hex(unpack({ length, data: Uint32Array.from(data) }, LIMIT)), bytes);
+    // What WebKitGTK hands on when a page posts a Uint32Array.
+    const words = JSON.parse(JSON.stringify(Uint32Array.from(data)));
+    assertEquals(hex(unpack({ length, data: words }, LIMIT)), bytes);
   });
 }
 
@@ -32,7 +35,17 @@ const refused: [name: string, message: unknown, code: string, offset: number][] 
   ["bare words", [1, 2], "BAD_SHAPE", 0],
   ["no data", { length: 0 }, "BAD_SHAPE", 0],
   ["data that is a text", { length: 4, data: "abcd" }, "BAD_SHAPE", 0],
-  ["data that only looks like an array", { length: 4, data: { length: 1, 0: 1 } }, "BAD_SHAPE", 0],
+  [
+    "data that only looks like an array",
+    {
+      length: 4,
+      data: { length: 1, 0: 1 },
+    },
+    "LENGTH_MISMATCH",
+    0,
+  ],
+  ["words by other names", { length: 8, data: { 0: 1, 2: 3 } }, "BAD_WORD", 4],
+  ["data that is null", { length: 0, data: null }, "BAD_SHAPE", 0],
   ["signed words", { length: 4, data: Int32Array.of(1) }, "BAD_SHAPE", 0],
   ["a length that is a text", { length: "4", data: [1] }, "BAD_LENGTH", 0],
   ["a length that is no number", { length: NaN, data: [] }, "BAD_LENGTH", 0],

@@ -9,7 +9,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { startRelay } from "../main.ts";
-import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
+import { utf8Bytes } from "../src/wire/bytes.ts";
 import { Socket } from "../src/client/socket.ts";
 import { httpPipe } from "../src/client/transport/http_pipe.ts";
 import { webview } from "../src/client/transport/webview_transport.ts";
@@ -95,14 +95,8 @@ function throughWebview(): Promise<void> {
       transport: webview({
         port: (message) => queueMicrotask(() => webviewHost.message(message)),
         fetch: (url) => {
-          const { readable, writable } = new TransformStream<Bytes, Bytes>();
-          const writer = writable.getWriter();
           const connection = webviewHost.connect(
             url,
-            {
-              write: (bytes) => void writer.write(bytes).catch(() => {}),
-              finish: () => void writer.close().catch(() => {}),
-            },
             () => ({
               message: () => {},
               text: () => {},
@@ -120,7 +114,7 @@ function throughWebview(): Promise<void> {
               connection.ping(utf8Bytes(ping));
             }
           });
-          return Promise.resolve(new Response(readable));
+          return Promise.resolve(new Response(connection.body));
         },
       }),
     });

@@ -2,61 +2,107 @@
  * Runs the tests on both runtimes and adds up: `deno task test` or `bun run test`.
  *
  * There are two tiers: the files in `test/`, which somebody waits for, and with `--long` those in
- * `test/long/`. Arguments are test files, in place of a tier.
+ * `test/long/`. `deno task fuzz` runs the random tests of both with a fresh seed and more cases.
+ * Arguments are test files, in place of a tier.
+ *
+ * Every file runs in a process of its own, as many at once as the machine has cores: a file that dies or
+ * hangs takes no other with it, and its name is known.
  *
  * @module
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
 
+const HELP = `Runs the tests on Deno and on Bun.
+
+  deno task test [--long | test/some.test.ts …]
+  deno task fuzz [test/some.test.ts …]
+
+SEED=n draws other random cases (fuzz: fresh ones), RUNS=n times as many (fuzz: 20).`;
+
+/** Minutes after which a file hangs. */
+const MOST_MINUTES = { test: 3, long: 30 };
+/** How many more cases fuzzing tries: 100,000 flipped messages, for one. */
+const FUZZ_RUNS = "20";
+
+const flags = new Set(process.argv.slice(2).filter((argument) => argument.startsWith("-")));
+const named = process.argv.slice(2).filter((argument) => !flags.has(argument));
+const unknown = [...flags].filter((flag) => !["--help", "--long", "--fuzz"].includes(flag));
+if (flags.has("--help") || unknown.length > 0) {
+  console.log(unknown.length > 0 ? `what is ${unknown.join(" ")}?\n\n${HELP}` : HELP);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+const fuzzing = flags.has("--fuzz");
+const slow = fuzzing || flags.has("--long") || named.length > 0;
+const environment = { ...process.env, NO_COLOR: "1" };
+if (fuzzing) {
+  const fresh = 1 + crypto.getRandomValues(new Uint32Array(1))[0]! % 0x7fff_ffff;
+  const SEED = process.env.SEED || `${fresh}`;
+  const RUNS = process.env.RUNS || FUZZ_RUNS;
+  Object.assign(environment, { SEED, RUNS });
+  console.log(`SEED=${SEED} RUNS=${RUNS} (in front of deno task test FILE they draw these again)`);
+}
+
+const files = named.length > 0
+  ? named
+  : fuzzing
+  ? [...tier("test"), ...tier("test/long")].filter(isRandom)
+  : tier(flags.has("--long") ? "test/long" : "test");
+
+/** What came of one file, of one runtime, or of all. */
 interface Totals {
   passed: number;
   failed: number;
   skipped: number;
 }
 
-if (process.argv.includes("--help")) {
-  console.log("Runs the tests on Deno and on Bun.\n");
-  console.log("  deno task test [--long | test/some.test.ts …]");
-  process.exit(0);
-}
-
-/** Longest time for one runtime. */
-const MOST_MINUTES = 30;
-
-const named = process.argv.slice(2).filter((argument) => argument !== "--long");
-const files = named.length > 0
-  ? named
-  : tier(process.argv.includes("--long") ? "test/long" : "test");
-const reports = mkdtempSync(`${tmpdir()}/blaze-relay-`);
 const total: Totals = { passed: 0, failed: 0, skipped: 0 };
 const skipped = new Set<string>();
+const reports = mkdtempSync(`${tmpdir()}/blaze-relay-`);
 
+interface Runner {
+  readonly name: string;
+  readonly command: Command;
+  /** Arguments that run a file and write a JUnit report. */
+  args(file: string, report: string): string[];
+}
+
+const runners: Runner[] = [];
+add("Deno", denoCommand(), (file, report) => [
+  ...["test", "-A", "-q", "--no-check", `--junit-path=${report}`, file],
+]);
+add("Bun", bunCommand(), (file, report) => [
+  ...["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`],
+  `./${file.replace(/^\.\//, "")}`,
+]);
+
+const waiting = files.flatMap((file) => runners.map((runner) => ({ file, runner })));
+const began = performance.now();
 try {
-  await suite("Deno", denoCommand(), (report) => [
-    ...["test", "-A", "-q", "--no-check", `--junit-path=${report}`, "--reporter=dot"],
-    ...files,
-  ]);
-  await suite("Bun", bunCommand(), (report) => [
-    ...[
-      "test",
-      "--only-failures",
-      "--timeout=60000",
-      "--reporter=junit",
-      `--reporter-outfile=${report}`,
-    ],
-    ...files.map((file) => `./${file.replace(/^\.\//, "")}`),
-  ]);
+  // One more than one: a file may wait for something, and the machine for nothing.
+  const lanes = Math.max(2, availableParallelism());
+  await Promise.all(Array.from({ length: lanes }, async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      await runFile(next.file, next.runner);
+    }
+  }));
 } finally {
   rmSync(reports, { recursive: true });
 }
-for (const reason of skipped) console.log(reason);
-console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+for (const one of skipped) console.log(one);
+console.log(`${((performance.now() - began) / 1000).toFixed(0)} s, ${total.skipped} skipped`);
+console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exit(total.failed > 0 ? 1 : 0);
+
+function add(name: string, command: Command | undefined, args: Runner["args"]): void {
+  if (command) return void runners.push({ name, command, args });
+  skipped.add(`skipped: all on ${name}, which is not on this machine`);
+  total.skipped++;
+}
 
 /** The test files of a folder, without those in folders below it. */
 function tier(folder: string): string[] {
@@ -65,75 +111,76 @@ function tier(folder: string): string[] {
     .map((file) => `${folder}/${file}`);
 }
 
-async function suite(
-  name: string,
-  command: Command | undefined,
-  args: (report: string) => string[],
-): Promise<void> {
-  console.log(`\n== ${name}`);
-  if (!command) {
-    console.log(`skipped: ${name} is not on this machine`);
-    total.skipped++;
-    return;
-  }
-  const report = `${reports}/${name}.xml`;
-  const status = await run([...command, ...args(report)]);
-  const totals = read(report);
-  // A runner that dies without a failed test has failed all the same.
-  if (status !== 0 && totals.failed === 0) totals.failed = 1;
-  for (const key of ["passed", "failed", "skipped"] as const) total[key] += totals[key];
-  const { passed, failed } = totals;
-  console.log(`${name}: ${passed} passed, ${failed} failed, ${totals.skipped} skipped`);
+function isRandom(file: string): boolean {
+  return readFileSync(root + file, "utf8").includes("kit/random.ts");
 }
 
-function run([program, ...args]: string[]): Promise<number> {
-  const child = spawn(program!, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
-  const show = withoutDots();
-  createInterface({ input: child.stdout }).on("line", show);
+async function runFile(file: string, { name, command, args }: Runner): Promise<void> {
+  const report = `${reports}/${name}-${file.replaceAll("/", "-")}.xml`;
+  const since = performance.now();
+  const { status, output } = await run([...command, ...args(file, report)]);
+  const totals = read(report);
+  // A runner that dies without a failed test, or without a word, has failed all the same.
+  if (status !== 0 && totals.failed === 0) totals.failed = 1;
+  for (const key of ["passed", "failed", "skipped"] as const) total[key] += totals[key];
+  for (const line of output.matchAll(/^skipped: .*$/gm)) skipped.add(line[0]);
+  const seconds = ((performance.now() - since) / 1000).toFixed(1).padStart(5);
+  const { passed, failed } = totals;
+  console.log(
+    `${name.padEnd(4)} ${seconds} s  ${file}: ${passed} passed` +
+      (totals.skipped > 0 ? `, ${totals.skipped} skipped` : "") +
+      (failed > 0 ? `, ${failed} FAILED` : ""),
+  );
+  if (failed > 0) console.log(output.replace(/^(?:.* \.\.\. ok \(.*|\(pass\) .*)\n/gm, ""));
+}
+
+/** Runs a program to its end, and answers what it wrote. */
+function run([program, ...args]: string[]): Promise<{ status: number; output: string }> {
+  const child = spawn(program!, args, {
+    cwd: root,
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const read = (chunk: unknown) => void (output += String(chunk));
+  child.stdout.on("data", read);
+  child.stderr.on("data", read);
+  const most = slow ? MOST_MINUTES.long : MOST_MINUTES.test;
   // Deno knows no time limit for a test: one that hangs would hang for ever.
   const timer = setTimeout(() => {
-    console.log(`ended after ${MOST_MINUTES} minutes: a test hangs`);
+    output += `ended after ${most} minutes: a test hangs\n`;
     child.kill("SIGKILL");
-  }, MOST_MINUTES * 60_000);
+  }, most * 60_000);
   return new Promise((resolve) => {
-    child.on("error", () => resolve(1));
-    child.on("close", (code) => {
+    const end = (status: number) => {
       clearTimeout(timer);
-      resolve(code ?? 1);
+      resolve({ status, output });
+    };
+    child.on("error", (error) => {
+      output += `${error}\n`;
+      end(1);
     });
+    child.on("close", (code) => end(code ?? 1));
   });
 }
 
-/** Deno writes a line with a dot for each test: a number now and then says as much. */
-function withoutDots(): (line: string) => void {
-  let dots = 0;
-  // deno-lint-ignore no-control-regex
-  const colours = /\x1b\[[\d;]*m/g;
-  return (line) => {
-    if (!/^[.,]$/.test(line.replace(colours, ""))) return console.log(line);
-    if (++dots % 500 === 0) console.log(`${dots} tests so far`);
-  };
-}
-
-/** Counts the cases of a JUnit report, and collects why some were skipped. */
+/** Counts the cases of a JUnit report, and collects the names of those that were skipped. */
 function read(report: string): Totals {
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   let xml = "";
   try {
     xml = readFileSync(report, "utf8");
   } catch {
-    // No report: the caller sees the status.
+    return { ...totals, failed: 1 };
   }
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   for (
     const [, attributes, body = ""] of xml.matchAll(/<testcase([^>]*?)(?:\/>|>(.*?)<\/testcase>)/gs)
   ) {
     if (/<(?:failure|error)\b/.test(body)) totals.failed++;
-    else if (/<skipped\b/.test(body)) totals.skipped++;
-    else totals.passed++;
-    if (/<skipped\b/.test(body)) {
-      const name = attributes!.match(/ name="([^"]*)"/)?.[1] ?? "a test";
-      skipped.add(`skipped: ${name}`);
-    }
+    else if (/<skipped\b/.test(body)) {
+      totals.skipped++;
+      skipped.add(`skipped: ${attributes!.match(/ name="([^"]*)"/)?.[1] ?? "a test"}`);
+    } else totals.passed++;
   }
   return totals;
 }

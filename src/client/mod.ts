@@ -18,13 +18,12 @@ export {
   type GroupIncoming,
   type GroupOptions,
   type GroupStatus,
-  type JoinOptions,
   type NewGroupOptions,
   type Stored,
   type StoredRecord,
 } from "./group/group_client.ts";
 export { type ClientRequest, type Sponsor } from "./group/sponsor.ts";
-
+export { type JoinOptions } from "./group/introduction.ts";
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
 export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
 export { type Confirm, type Partner } from "./pair/partner.ts";

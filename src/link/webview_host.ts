@@ -1,10 +1,10 @@
 /**
- * The host half of the webview transport: turns a message port and the writers of a streaming scheme
- * into links, so that a desktop program can embed the relay.
+ * The host half of the webview transport: turns a message port and the responses of a streaming scheme
+ * into links. A desktop program that embeds the whole relay takes `routes/embedded.ts` instead.
  *
  * ```ts
  * const host = new WebviewHost(clock);
- * scheme("wsock", (request, writer) => host.connect(request.url, writer, acceptOf(request.url)));
+ * scheme("wsock", (url) => new Response(host.connect(url, accept).body));
  * port((message) => host.message(message));
  * ```
  *
@@ -16,14 +16,6 @@ import { unpack } from "../wire/websocket/uint32.ts";
 import type { Clock } from "./clock.ts";
 import { FramedLink } from "./framed_link.ts";
 import type { Accept } from "./link.ts";
-
-/** A long-lived response of the scheme. */
-export interface StreamWriter {
-  write(bytes: Bytes): unknown;
-  finish(): unknown;
-  /** Bytes that were written and have not reached the page, where the webview can tell. */
-  readonly buffered?: number;
-}
 
 export interface WebviewLimits {
   /** Bytes of one message and of one frame. */
@@ -45,11 +37,11 @@ const LIMITS: WebviewLimits = {
 
 /** One connection, as the host sees it. */
 export interface WebviewConnection {
-  /** Asks the page for a sign of life; `pong` of its options hears the answer. */
+  /** The long-lived response: frames, cut anywhere. Cancelling it ends the connection. */
+  readonly body: ReadableStream<Bytes>;
+  /** Asks the page for a sign of life, with 1 to 125 bytes that its pong brings back. */
   ping(data: Uint8Array): void;
   close(code: number, reason?: string): void;
-  /** The writer or the page is gone. */
-  lost(): void;
 }
 
 /** One page. */
@@ -72,29 +64,35 @@ export class WebviewHost {
    *
    * Throws `RangeError` for one connection too many.
    */
-  connect(
-    url: string,
-    writer: StreamWriter,
-    accept: Accept,
-    pong?: (data: Bytes) => void,
-  ): WebviewConnection {
+  connect(url: string, accept: Accept, pong?: (data: Bytes) => void): WebviewConnection {
     const stream = Number(new URL(url).searchParams.get("stream") ?? 0);
     this.#streams.get(stream)?.lost("the page asks anew");
     const { maxMessage, maxFragments, idleMs, maxStreams } = this.#limits;
     if (this.#streams.size >= maxStreams) {
       throw new RangeError(`a page has at most ${maxStreams} connections`);
     }
+    let response!: ReadableStreamDefaultController<Bytes>;
+    let cancelled = false;
+    const body = new ReadableStream<Bytes>({
+      start: (made) => void (response = made),
+      pull: () => link.drained(),
+      cancel() {
+        cancelled = true;
+        link.lost("the page reads no more");
+      },
+    }, new ByteLengthQueuingStrategy({ highWaterMark: 0 }));
     const link = new FramedLink(
       {
         remote: "webview",
         get buffered() {
-          return writer.buffered ?? 0;
+          return 0 - (response.desiredSize ?? 0);
         },
-        write: (frame) => void writer.write(frame),
-        ...(pong && { pong }),
+        write: (frame) => response.enqueue(frame),
+        // The pings of the link itself are empty.
+        pong: (data) => void (data.length > 0 && pong?.(data)),
         end: () => {
           this.#streams.delete(stream);
-          writer.finish();
+          if (!cancelled) response.close();
         },
       },
       accept,
@@ -105,10 +103,13 @@ export class WebviewHost {
       },
     );
     this.#streams.set(stream, link);
+    // Some webviews hand a response to the page only with its first byte, and the page speaks only
+    // once it has the response.
+    link.ping(new Uint8Array(0));
     return {
+      body,
       ping: (data) => link.ping(data),
       close: (code, reason = "") => link.close(code, reason),
-      lost: () => link.lost("the page is gone"),
     };
   }
 

@@ -137,3 +137,11 @@ export class Device extends MemoryPeer {
     return this;
   }
 }
+
+/** A Handshake frame of a profile member, as a message. */
+export function greeting(node: number): Uint8Array<ArrayBuffer> {
+  let frame!: Uint8Array<ArrayBuffer>;
+  const events = { message: (sent: Uint8Array<ArrayBuffer>) => frame = sent };
+  new Device(() => ({ ...events, text() {}, drained() {}, closed() {} })).greet(node, PROFILE);
+  return frame;
+}

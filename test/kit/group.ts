@@ -91,7 +91,7 @@ export const online = (client: BlazeGroup): number =>
 export async function eventually(
   check: () => boolean,
   what: string | (() => string),
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<void> {
   const end = performance.now() + ms;
   while (!check()) {

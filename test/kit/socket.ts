@@ -49,7 +49,7 @@ export class TestSocket {
     this.#socket.send(message);
   }
 
-  /** The next message. Rejects when the socket closes first, or after five seconds. */
+  /** The next message. Rejects when the socket closes first. */
   async next(): Promise<Uint8Array<ArrayBuffer>> {
     await this.#until(() => this.#messages.length > 0 || this.closedWith !== undefined);
     const message = this.#messages.shift();
@@ -58,8 +58,8 @@ export class TestSocket {
   }
 
   /** Waits for the end. */
-  async closed(ms = 5_000): Promise<{ code: number; reason: string }> {
-    await this.#until(() => this.closedWith !== undefined, ms);
+  async closed(): Promise<{ code: number; reason: string }> {
+    await this.#until(() => this.closedWith !== undefined);
     return this.closedWith!;
   }
 
@@ -67,7 +67,8 @@ export class TestSocket {
     this.#socket.close();
   }
 
-  async #until(condition: () => boolean, ms = 5_000): Promise<void> {
+  /** Waits with patience that only a test that fails wears out. */
+  async #until(condition: () => boolean, ms = 30_000): Promise<void> {
     const timeout = Promise.withResolvers<never>();
     const timer = setTimeout(() => timeout.reject(new Error(`nothing came in ${ms} ms`)), ms);
     try {

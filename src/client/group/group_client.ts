@@ -33,8 +33,7 @@ import { type Author, GroupSession } from "./group_session.ts";
 import { type Sponsor, Sponsored } from "./sponsor.ts";
 import { StreamSeal } from "./stream_seal.ts";
 import { visible } from "./replica.ts";
-import { introduce } from "./introduction.ts";
-import type { Confirm } from "../pair/partner.ts";
+import { introduce, type JoinOptions } from "./introduction.ts";
 import { type DeviceStorage, memoryStorage, Saver } from "../blaze/storage.ts";
 import type { Compress } from "../blaze/zstd.ts";
 
@@ -463,14 +462,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
     this.#loops.clear();
   }
-}
-
-/** How two devices meet to compare a code. */
-export interface JoinOptions {
-  /** Whether the other screen shows the same six digits. */
-  readonly confirm: Confirm;
-  /** Where they meet, the same on both: any name, seen by the relay. `pairing` when not given. */
-  readonly room?: string;
 }
 
 function readMarks(bytes: Bytes | undefined): [string, bigint][] {

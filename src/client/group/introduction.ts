@@ -7,40 +7,46 @@
  *
  * @module
  */
+import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
-import { Connection, type ConnectOptions } from "../connection.ts";
+import { Connection, type ConnectOptions, type Conversation } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
 import { Pairing } from "../pair/pairing.ts";
 import type { Confirm, Partner, Trust } from "../pair/partner.ts";
 
-export interface IntroductionOptions extends ConnectOptions {
-  /** Where the two devices meet, the same on both: any name, seen by the relay. */
-  readonly room?: string;
+/** How two devices meet to compare a code. */
+export interface JoinOptions {
+  /** Whether the other screen shows the same six digits. */
   readonly confirm: Confirm;
+  /** Where they meet, the same on both: any name, seen by the relay. `pairing` when not given. */
+  readonly room?: string;
+  /** How long to wait for the other device and for both people, in milliseconds: five minutes. */
+  readonly waitMs?: number;
 }
 
 const ROOM = "pairing";
+const WAIT_MS = 300_000;
 
 /**
  * Meets the other device and answers the invitation: the one given away, or the one received.
  * Throws `CODE_REFUSED` when either side said no, `NOT_COMMITTED` for a partner that cannot show six
- * digits, `PARTNER_LEFT`.
+ * digits, `PARTNER_LEFT`, `NO_ANSWER` after `waitMs`.
  */
 export async function introduce(
-  options: IntroductionOptions,
+  options: ConnectOptions & JoinOptions,
   invite?: () => Promise<string>,
 ): Promise<string> {
-  const { room = ROOM } = options;
+  const { room = ROOM, waitMs = WAIT_MS, host = systemHost } = options;
   const url = new URL(options.url);
   if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
   const done = Promise.withResolvers<string>();
   let encounter: Encounter | undefined;
   const connection = new Connection(
     { ...options, url },
-    (link) => (encounter = new Encounter(link, room, options.confirm, invite, done)).pairing,
+    (link) => (encounter = new Encounter(link, room, options.confirm, invite, done)).listen(),
     {
       offline: () => encounter?.left(),
       ended: (why) => done.reject(why),
@@ -48,9 +54,15 @@ export async function introduce(
       renamed: () => {},
     },
   );
+  const stopWaiting = host.after(waitMs, () => {
+    done.reject(
+      new ClientError("NO_ANSWER", "the two devices and their people did not agree in time"),
+    );
+  });
   try {
     return await done.promise;
   } finally {
+    stopWaiting();
     connection.close();
   }
 }
@@ -64,8 +76,8 @@ const forgetful = (judge: Trust["judge"]): Trust => ({
 });
 
 class Encounter {
-  readonly pairing: Pairing;
-  #met = false;
+  readonly #pairing: Pairing;
+  #introduced = false;
 
   constructor(
     link: Link,
@@ -76,9 +88,9 @@ class Encounter {
   ) {
     const trust = forgetful((partner) => this.#judge(partner));
     const options = { node: random(16), database: room, compress: "never", trust } as const;
-    this.pairing = new Pairing(link, options, {
+    this.#pairing = new Pairing(link, options, {
       waiting: () => {},
-      met: () => this.#met = true,
+      met: () => {},
       paired: () => void this.#try(() => this.#give()),
       refused: () => this.#fail("CODE_REFUSED", "somebody said that the codes are not the same"),
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
@@ -86,9 +98,24 @@ class Encounter {
     });
   }
 
-  /** The link is gone. Who has seen a code does not begin anew by itself. */
+  /** What the link tells. The relay's first Ack says that somebody is there, long before the code. */
+  listen(): Conversation {
+    const pairing = this.#pairing;
+    return {
+      message: (message) => {
+        if ((message[2]! & 0x0f) === FrameType.handshakeAck) this.#introduced = true;
+        pairing.message(message);
+      },
+      text: () => pairing.text(),
+      drained: () => pairing.drained(),
+      closed: () => pairing.closed(),
+      probe: () => pairing.probe(),
+    };
+  }
+
+  /** The link is gone. Who had a partner does not begin anew by itself: that one may have said no. */
   left(): void {
-    if (this.#met) this.#fail("PARTNER_LEFT", "the other device has left");
+    if (this.#introduced) this.#fail("PARTNER_LEFT", "the other device has left");
   }
 
   #judge(partner: Partner): boolean | Promise<boolean> {
@@ -102,7 +129,7 @@ class Encounter {
   async #give(): Promise<void> {
     if (!this.invite) return;
     const invitation = await this.invite();
-    await this.pairing.send(FrameType.queryResult, encodeRecord({ invitation }));
+    await this.#pairing.send(FrameType.queryResult, encodeRecord({ invitation }));
     this.done.resolve(invitation);
   }
 

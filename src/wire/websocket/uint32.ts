@@ -22,7 +22,7 @@ export interface Packed {
 
 /** Why a packed message is refused. */
 export type PackedErrorCode =
-  /** Not an object with an array, or a `Uint32Array`, named `data`. */
+  /** Not an object with words named `data`: an array, a `Uint32Array`, or what JSON makes of one. */
   | "BAD_SHAPE"
   /** The length is no whole number of zero or more. */
   | "BAD_LENGTH"
@@ -61,7 +61,7 @@ export function unpack(message: unknown, maxLength: number): Bytes {
   if (!Number.isSafeInteger(length) || length < 0) refuse("BAD_LENGTH");
   if (length > maxLength) refuse("TOO_LARGE");
   const words = Math.ceil(length / 4);
-  if (data.length !== words) refuse("LENGTH_MISMATCH");
+  if (countOf(data) !== words) refuse("LENGTH_MISMATCH");
   const bytes = new Uint8Array(4 * words);
   for (let i = 0, at = 0; i < words; i++, at += 4) {
     const word = data[i];
@@ -77,14 +77,22 @@ export function unpack(message: unknown, maxLength: number): Bytes {
   return bytes.subarray(0, length);
 }
 
-function shapeOf(message: unknown): { length: number; data: ArrayLike<unknown> } {
+/** Words by their index. */
+type Words = { readonly [at: number]: unknown };
+
+function shapeOf(message: unknown): { length: number; data: Words } {
   if (typeof message !== "object" || message === null) refuse("BAD_SHAPE");
   if (!("length" in message && "data" in message)) refuse("BAD_SHAPE");
   const { length, data } = message;
   if (typeof length !== "number") refuse("BAD_LENGTH");
-  if (!Array.isArray(data) && !(data instanceof Uint32Array)) refuse("BAD_SHAPE");
-  return { length, data };
+  if (typeof data !== "object" || data === null) refuse("BAD_SHAPE");
+  if (ArrayBuffer.isView(data) && !(data instanceof Uint32Array)) refuse("BAD_SHAPE");
+  return { length, data: data as Words };
 }
+
+/** A `Uint32Array` that has passed through JSON has lost its length: `{"0": …, "1": …}`. */
+const countOf = (data: Words): number =>
+  Array.isArray(data) || data instanceof Uint32Array ? data.length : Object.keys(data).length;
 
 function refuse(code: PackedErrorCode, offset = 0): never {
   throw new WireError<PackedErrorCode>(code, offset);

@@ -1,9 +1,9 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type DeviceStorage, memoryStorage, Uuid } from "../src/client/mod.ts";
-import { contents, converged, eventually, group, type Told, withDevices } from "./kit/group.ts";
-import { dice, seed } from "./kit/random.ts";
-import { withRelay } from "./kit/relay.ts";
+import { type DeviceStorage, memoryStorage, Uuid } from "../../src/client/mod.ts";
+import { contents, converged, eventually, group, type Told, withDevices } from "../kit/group.ts";
+import { dice, seed } from "../kit/random.ts";
+import { withRelay } from "../kit/relay.ts";
 
 test("ten devices join, leave and rotate at random under load: all end with the same records", () =>
   withRelay((relay) =>

@@ -1,0 +1,74 @@
+/**
+ * Puts the parts of a relay together. Who brings it links, a server or the program that embeds it, is
+ * its caller's affair.
+ *
+ * @module
+ */
+import type { Hono } from "hono";
+import type { Admission } from "../src/admission.ts";
+import { Channels } from "../src/channel/channels.ts";
+import { host } from "../src/host.ts";
+import type { Limits } from "../src/limits.ts";
+import { HttpLinks } from "../src/link/http/http_links.ts";
+import type { Accept } from "../src/link/link.ts";
+import { LinkRegistry } from "../src/link/registry.ts";
+import { log } from "../src/log.ts";
+import { Metrics } from "../src/metrics/metrics.ts";
+import { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
+import { echo } from "../src/session/echo.ts";
+import { EcgSessions } from "../src/session/ecg/ecg_session.ts";
+import { createApp } from "./app.ts";
+import type { Env } from "./upgrade.ts";
+
+export interface AssemblyOptions {
+  /** What it runs on, for people. */
+  readonly runtime: string;
+  readonly admission: Admission;
+  readonly limits: Limits;
+  /** Stands between every link and its session, and so sees what the relay sees. */
+  readonly wrap?: ((accept: Accept) => Accept) | undefined;
+  /** BMP: a link that carries many streams. */
+  readonly bmp?: Accept;
+  /** False once the relay is going away. */
+  readonly ready?: () => boolean;
+  /** Bytes that the process holds, where that can be told. */
+  readonly memory?: () => number | undefined;
+}
+
+/** A relay without a server. */
+export interface Assembly {
+  readonly app: Hono<Env>;
+  readonly links: LinkRegistry;
+  readonly streams: HttpLinks;
+}
+
+export function assemble(options: AssemblyOptions): Assembly {
+  const { limits, wrap, memory = () => undefined, ready = () => true } = options;
+  const channels = new Channels();
+  const links = new LinkRegistry(
+    wrap,
+    (error, remote) => log.error("a session of {remote} failed: {error}", { error, remote }),
+  );
+  const streams = new HttpLinks(limits, host);
+  const metrics = new Metrics(
+    () => host.now(),
+    { channels: () => channels.size, memory },
+    limits.slowMessageMs,
+  );
+  const ecg = new EcgSessions(channels, limits, host);
+  ecg.meter = metrics.ecg;
+  const app = createApp({
+    runtime: options.runtime,
+    admission: options.admission,
+    limits,
+    links,
+    streams,
+    blaze: new BlazeSessions(channels, limits, host),
+    ecg,
+    ...(options.bmp && { bmp: options.bmp }),
+    echo: echo(limits, host),
+    metrics,
+    ready,
+  });
+  return { app, links, streams };
+}
