@@ -13,6 +13,7 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
+import { isAbsolute, normalize } from "node:path";
 import process from "node:process";
 import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
 
@@ -77,13 +78,14 @@ add("Deno", denoCommand(), (file, report) => [
 ]);
 add("Bun", bunCommand(), (file, report) => [
   ...["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${report}`],
-  `./${file.replace(/^\.\//, "")}`,
+  // Without the dot Bun would take it for a pattern.
+  isAbsolute(file) ? file : `./${normalize(file)}`,
 ]);
 
 const waiting = files.flatMap((file) => runners.map((runner) => ({ file, runner })));
 const began = performance.now();
 try {
-  // One more than one: a file may wait for something, and the machine for nothing.
+  // At least two: while one file waits for something, another one works.
   const lanes = Math.max(2, availableParallelism());
   await Promise.all(Array.from({ length: lanes }, async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
