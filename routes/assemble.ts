@@ -45,16 +45,16 @@ export interface Assembly {
 export function assemble(options: AssemblyOptions): Assembly {
   const { limits, wrap, memory = () => undefined, ready = () => true } = options;
   const channels = new Channels();
-  const links = new LinkRegistry(
-    wrap,
-    (error, remote) => log.error("a session of {remote} failed: {error}", { error, remote }),
-  );
   const streams = new HttpLinks(limits, host);
   const metrics = new Metrics(
     () => host.now(),
     { channels: () => channels.size, memory },
     limits.slowMessageMs,
   );
+  const links = new LinkRegistry(wrap, (error, remote) => {
+    metrics.sessionFailed();
+    log.error("a session of {remote} failed: {error}", { error, remote });
+  });
   const ecg = new EcgSessions(channels, limits, host);
   ecg.meter = metrics.ecg;
   const app = createApp({

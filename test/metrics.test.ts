@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { BlazePair, EcgClient, MessageType } from "../src/client/mod.ts";
 import type { Accept, Link, LinkEvents, Message, Topics } from "../src/link/link.ts";
 import { MemoryPeer } from "../src/link/memory_link.ts";
+import { startRelay } from "../main.ts";
 import { Histogram } from "../src/metrics/histogram.ts";
 import { Meter } from "../src/metrics/meter.ts";
 import { Metrics, type Snapshot } from "../src/metrics/metrics.ts";
@@ -13,6 +14,7 @@ import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { concat } from "../src/wire/bytes.ts";
 import { fc, holds } from "./kit/random.ts";
 import { withRelay } from "./kit/relay.ts";
+import { TestSocket } from "./kit/socket.ts";
 
 test("Histogram: a quantile is never too low, and at most 25 % too high from 1 to 2^32", () => {
   const any = fc.oneof(
@@ -258,3 +260,25 @@ test("the relay counts what passes, and shows it to whoever may use it", () =>
     );
     for (const client of [...watchers, monitor, blaze, other]) client.close();
   }, { token: "0123456789abcdef" }));
+
+test("a failed session is told apart from a client that says 1011", async () => {
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, {
+    wrap: (accept) => (link) => ({
+      ...accept(link),
+      message: () => {
+        throw new Error("on purpose");
+      },
+    }),
+  });
+  try {
+    const one = await TestSocket.connect(relay, "/sync/bugs");
+    one.send(Uint8Array.of(1));
+    assertEquals((await one.closed()).code, 1011);
+    const { sessionFaults } = await (await fetch(`${relay.url}/metrics.json`)).json() as Snapshot;
+    assertEquals(sessionFaults, 1);
+    const text = await (await fetch(`${relay.url}/metrics`)).text();
+    assertStringIncludes(text, "blaze_relay_session_faults_total 1\n");
+  } finally {
+    await relay.stop();
+  }
+});

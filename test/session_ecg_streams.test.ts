@@ -468,3 +468,26 @@ test("a batch from a client is read like its messages, each fault answered; else
   assertEquals(monitor.nextError(), ErrorCode.CHECKSUM_MISMATCH);
   assertEquals([monitor.received.length, watcher.received.length], [0, 2]);
 });
+
+test("a message of the past that is too long unpacked is left out, and its stream can be watched", () => {
+  const lab = new Lab();
+  const samples = Int32Array.from({ length: 20_000 }, (_, i) => i % 7);
+  const signal = packSamples(7, 0, [samples]);
+  const monitor = lab.connect({ stream: "bed-3" });
+  monitor.say(Version.V3, MessageType.ECG_DATA, { signal, scale, notes: "x".repeat(1_000_000) });
+  monitor.say(Version.V3, MessageType.ECG_DATA, data);
+  assertEquals(monitor.received, []);
+  const late = lab.connect();
+  late.say(Version.V1, MessageType.SUBSCRIBE, { stream: "bed-3", last_seconds: 5 });
+  assertEquals(late.next().payload, { stream: "bed-3", status: "subscribed", history: 1 });
+  assertEquals(late.next().payload, data);
+});
+
+test("a watcher that is closed while it subscribes leaves nothing behind", () => {
+  const lab = new Lab({ bufferedBytes: 2_000 });
+  const slow = lab.connect();
+  slow.buffered = 1_990;
+  slow.say(Version.V3, MessageType.SUBSCRIBE, { stream: "bed-3" });
+  assertEquals(slow.closedWith?.code, Close.tooSlow.code);
+  assertEquals([lab.channels.size, lab.sessions.streams.size, lab.host.waiting], [0, 0, 0]);
+});

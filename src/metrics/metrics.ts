@@ -51,6 +51,8 @@ export interface Snapshot {
   readonly uptimeSeconds: number;
   readonly channels: number;
   readonly memoryBytes: number | null;
+  /** Sessions that failed: faults of this relay. Their links were closed with 1011. */
+  readonly sessionFaults: number;
   readonly protocols: readonly ProtocolSnapshot[];
 }
 
@@ -62,6 +64,7 @@ export class Metrics {
   readonly ecg: Meter;
   readonly blaze: Meter;
   readonly #began: number;
+  #sessionFaults = 0;
 
   /**
    * `now` in milliseconds, on a clock that never runs back. `slowMs`: time on one message beyond
@@ -78,11 +81,17 @@ export class Metrics {
     this.blaze = new Meter(blazeDialect, now, slowMs);
   }
 
+  /** A session failed, which is a fault of this relay's. */
+  sessionFailed(): void {
+    this.#sessionFaults++;
+  }
+
   snapshot(): Snapshot {
     return {
       uptimeSeconds: (this.now() - this.#began) / 1000,
       channels: this.gauges.channels(),
       memoryBytes: this.gauges.memory() ?? null,
+      sessionFaults: this.#sessionFaults,
       protocols: [this.ecg, this.blaze].map(protocolSnapshot),
     };
   }
@@ -151,6 +160,8 @@ export class Metrics {
     out.value("inflated_bytes_total", 'protocol="ecg"', this.ecg.inflatedBytes);
     out.family("dropped_total", "counter", "Messages left out for slow readers.");
     each((meter, label) => out.value("dropped_total", label, meter.dropped));
+    out.family("session_faults_total", "counter", "Sessions that failed: faults of this relay.");
+    out.value("session_faults_total", "", this.#sessionFaults);
     const { channels, memoryBytes, uptimeSeconds } = this.snapshot();
     out.family("channels", "gauge", "Channels that somebody is in.");
     out.value("channels", "", channels);

@@ -66,7 +66,7 @@ export class Outbox {
     this.#backlog = live && new Backlog(live.bytes, live.ms);
   }
 
-  /** False once the link was closed from here. */
+  /** False once the link was closed, by whomever. */
   get open(): boolean {
     return this.#open;
   }
@@ -123,13 +123,13 @@ export class Outbox {
   close({ code, word, help }: Fault): void {
     if (!this.#open) return;
     this.#flush();
-    this.#open = false;
     this.end();
     this.link.close(code, `${word}: ${help}`);
   }
 
-  /** The link is gone: no timer is left. */
+  /** The link is gone: nothing is sent any more, and no timer is left. */
   end(): void {
+    this.#open = false;
     this.#stopLooking?.();
     this.#stopLooking = undefined;
   }

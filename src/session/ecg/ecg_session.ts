@@ -226,18 +226,28 @@ class EcgSession implements LinkEvents {
   /** The last seconds of a stream in the peer's form; they count as bytes that it asked for. */
   #past(ecgStream: EcgStream, seconds: number): Past[] {
     if (seconds === 0) return [];
-    const { version, packed } = this.#form;
     const { history } = this.shared.streams;
     const past = [];
     for (
       const publication of history.last(this.terms.grant.tenant, ecgStream.key, 1000 * seconds)
     ) {
-      const limit = this.shared.limits.payloadBytes;
-      const compress = version !== Version.V1;
-      const message = (packed ? publication : publication.unpacked(limit, compress)).as(version);
+      const message = this.#inForm(publication);
       if (message && this.#bytes.take(message.length)) past.push({ message, publication });
     }
     return past;
+  }
+
+  /** A message as the peer wants it. Nothing where that cannot be: unpacked it may be too long. */
+  #inForm(publication: Publication): Message | undefined {
+    const { version, packed } = this.#form;
+    try {
+      const limit = this.shared.limits.payloadBytes;
+      const plain = packed ? publication : publication.unpacked(limit, version !== Version.V1);
+      return plain.as(version);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return undefined;
+    }
   }
 
   #scales(ecgStream: EcgStream | undefined): { scales?: readonly Scale[] } {

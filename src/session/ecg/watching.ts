@@ -99,11 +99,20 @@ export class Watching implements Watcher, Trusted {
   ): void {
     const known = this.#subscriptions.get(stream);
     const ecgStream = known?.ecgStream ?? this.streams.enter(this.tenant, stream);
-    answer(ecgStream);
-    if (askNow) this.outbox.ask();
-    else this.#stopGrace ??= this.streams.host.after(GRACE_MS, () => this.#credit.begin());
-    past(ecgStream);
-    if (known) return;
+    let joins = false;
+    try {
+      answer(ecgStream);
+      if (askNow) this.outbox.ask();
+      else if (this.outbox.open) {
+        this.#stopGrace ??= this.streams.host.after(GRACE_MS, () => this.#credit.begin());
+      }
+      past(ecgStream);
+      // Whoever had no room for so much is gone by now.
+      joins = !known && this.outbox.open;
+    } finally {
+      if (!known && !joins) this.streams.release(ecgStream);
+    }
+    if (!joins) return;
     this.#subscriptions.set(stream, {
       ecgStream,
       membership: ecgStream.join(this, form, !this.#trusted),
