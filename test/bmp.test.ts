@@ -459,6 +459,8 @@ test("what is no HTTP in a stream gets 400 and its stream closed, and nothing el
     peer.socket.write(
       encode("text", { kind: "create", id: "bad", payload: bytes("hello?\r\n\r\n") }),
     );
+    await peer.until("<::bad::><::<-io_eof->::>");
+    peer.socket.write(encode("text", { kind: "ack", id: "bad" }));
     await peer.until("<::bad::><::<-io_close->::>");
     assertStringIncludes(peer.got(), "HTTP/1.1 400 Bad Request");
     const good = bytes("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -618,6 +620,8 @@ test("an upgrade in a stream that is not valid is refused", () =>
         `GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n`,
       );
       peer.socket.write(encode("text", { kind: "create", id: name!, payload }));
+      await peer.until(`<::${name}::><::<-io_eof->::>`);
+      peer.socket.write(encode("text", { kind: "ack", id: name! }));
       await peer.until(`<::${name}::><::<-io_close->::>`);
       assertStringIncludes(peer.got().split(`<::${name}::>`)[2]!, `HTTP/1.1 ${status} `);
     }

@@ -29,6 +29,7 @@ test(
       >;
       const hello = { status: 200, length: 5, sha256: sha256("hello") };
       const big = { status: 200, length: BODY.length, sha256: sha256(BODY) };
+      const missing = { status: 404, length: 12, sha256: sha256("nothing here") };
       const pieces = "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\n";
       assertEquals(got, {
         get: hello,
@@ -37,7 +38,10 @@ test(
         chunked: { status: 200, length: 40, sha256: sha256(pieces) },
         upload: { status: 200, length: 30_000, sha256: sha256(BODY.subarray(0, 30_000)) },
         two: [big, hello],
-        missing: { status: 404, length: 12, sha256: sha256("nothing here") },
+        missing,
+        early: missing,
+        early100k: big,
+        head: { status: 200, length: 0, sha256: sha256("") },
       });
       assertEquals(bmp.streams, 0);
     }),

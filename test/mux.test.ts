@@ -10,15 +10,13 @@ import { fc, holds } from "./kit/random.ts";
 const EVENTS = ["create", "data", "ack", "eof", "close", "write", "end", "drop", "read"] as const;
 type Event = typeof EVENTS[number];
 
-/** The table, with one frame in flight. */
+/** The table towards a stranger: one frame in flight, and acks as soon as a frame is there. */
 class Model {
   state: "none" | "open" | "remote-ended" | "local-ended" = "none";
   said: string[] = [];
   read = "";
   closes: (string | undefined)[] = [];
   #unread = "";
-  #owed: string[] = [];
-  #answered = false;
   #queued = "";
   #sent = 0;
   #acked = 0;
@@ -32,9 +30,7 @@ class Model {
         if (!known && event === "data") return;
         if (!known) this.#begin();
         if (this.state !== "remote-ended") this.#unread += "x";
-        if (!this.#answered || this.#unread === "") this.said.push(`ack:${sid}`);
-        else this.#owed.push(sid);
-        this.#answered = true;
+        this.said.push(`ack:${sid}`);
         return;
       case "ack":
         if (known && this.#acked < this.#sent) this.#acked = this.#sent;
@@ -62,16 +58,13 @@ class Model {
       case "read":
         this.read += this.#unread;
         this.#unread = "";
-        if (this.state !== "none") this.said.push(...this.#owed.map((owed) => `ack:${owed}`));
-        this.#owed = [];
     }
   }
 
   #begin(): void {
     this.state = "open";
     this.#unread = this.#queued = "";
-    this.#owed = [];
-    this.#answered = this.#ending = false;
+    this.#ending = false;
     this.#sent = this.#acked = 0;
   }
 
@@ -93,7 +86,6 @@ class Model {
   #over(fault: string | undefined): void {
     this.state = "none";
     this.closes.push(fault);
-    this.#owed = [];
   }
 }
 

@@ -16,6 +16,11 @@ type Done = (error?: Error | null) => void;
 export class StreamDuplex extends Duplex {
   /** Requests that are not answered yet. */
   readonly requests: Set<IncomingMessage> = new Set<IncomingMessage>();
+  /**
+   * The stream ends behind it: a request that is answered before all of it has come. A client that
+   * still writes would lose the answer with the stream.
+   */
+  rest: Promise<void> | undefined;
   #wanted = false;
   #held = false;
   #slice = SLICE;
@@ -94,8 +99,12 @@ export class StreamDuplex extends Duplex {
   }
 
   override _final(done: Done): void {
-    this.stream.end(true);
-    done();
+    const end = () => {
+      this.stream.end(true);
+      done();
+    };
+    if (this.rest) void this.rest.then(end);
+    else end();
   }
 
   /**

@@ -17,7 +17,7 @@ import { concat, utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
 import { screened } from "../runtime/screen.ts";
 import { StreamDuplex } from "./duplex.ts";
-import { BadRequest, respond, toRequest } from "./exchange.ts";
+import { BadRequest, type IncomingBody, respond, toRequest } from "./exchange.ts";
 import { UnderWay } from "../runtime/under_way.ts";
 import { Upgrade } from "./websocket_upgrade.ts";
 
@@ -93,6 +93,9 @@ export class HttpStreams {
     stream.busy = true;
     const ended = this.underWay.begin();
     duplex.on("close", ended);
+    // Kept open, a stream reads on behind an early answer; it is ended below, where that is over.
+    const last = !outgoing.shouldKeepAlive;
+    outgoing.shouldKeepAlive = true;
     outgoing.on("close", () => {
       ended();
       duplex.requests.delete(incoming);
@@ -103,16 +106,23 @@ export class HttpStreams {
       upgrade: () => new Response("Bad upgrade request.", { status: 400 }),
     };
     let response: Response;
+    let body: IncomingBody | undefined;
     try {
-      response = await this.#handler(toRequest(incoming, outgoing), peer);
+      const made = toRequest(incoming, outgoing);
+      body = made.body;
+      duplex.rest = body?.arrived;
+      response = await this.#handler(made.request, peer);
     } catch (error) {
       response = failure(error);
     }
     try {
-      await respond(response, outgoing);
+      await respond(response, outgoing, () => body?.answered());
     } catch {
-      outgoing.destroy(); // The body failed, and half of it may be gone: cut, so that it shows.
+      return void outgoing.destroy(); // The body failed, and half of it may be gone: cut, so that it shows.
     }
+    body?.skip();
+    // The real client takes one request a stream, and waits for its end where an answer has no body.
+    if (last || (stream.stranger && duplex.requests.size <= 1)) duplex.end();
   }
 
   async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
@@ -122,7 +132,7 @@ export class HttpStreams {
     const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
     let response: Response;
     try {
-      response = await this.#handler(toRequest(incoming), upgrade);
+      response = await this.#handler(toRequest(incoming).request, upgrade);
     } catch (error) {
       response = failure(error);
     }

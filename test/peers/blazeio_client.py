@@ -57,6 +57,9 @@ async def requests():
     two = await timed(asyncio.gather(request(conn, "/big"), request(conn, "/hello")))
     out["two"] = [shown(one) for one in two]
     out["missing"] = shown(await timed(request(conn, "/nothing-here")))
+    out["early"] = shown(await timed(request(conn, "/nothing-here", "post", body=BODY[:50_000])))
+    out["early100k"] = shown(await timed(request(conn, "/big", "post", body=BODY[:50_000])))
+    out["head"] = shown(await timed(request(conn, "/big", "head")))
     print(json.dumps(out), flush=True)
 
 

@@ -120,6 +120,10 @@ export class Mux implements Line {
     return this.#unread;
   }
 
+  get roomy(): boolean {
+    return this.#unread <= this.#settings.unreadBytes / 2;
+  }
+
   get agreed(): Greeting | undefined {
     return this.#agreed;
   }

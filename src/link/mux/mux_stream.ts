@@ -44,13 +44,18 @@ export interface MuxStream {
   readonly ended: boolean;
   /** Bytes written that have not gone to the carrier. */
   readonly queued: number;
+  /** Whether the peer is not one of ours: its streams take one request, and it may be a real Blazeio. */
+  readonly stranger: boolean;
   /** While true, silence alone does not end the stream. */
   busy: boolean;
   /** Takes what has arrived; the peer is told that there is room. Also works after `closed`. */
   read(): Uint8Array | undefined;
   /** Sends bytes, sooner or later. Never blocks; keep them unchanged until `drained`. */
   write(bytes: Uint8Array): void;
-  /** Sends eof behind what was written, and with `close` also ends the other direction then. */
+  /**
+   * Sends eof behind what was written. With `close` it also ends the other direction then, towards a
+   * stranger when all is acked.
+   */
   end(close?: boolean): void;
   /** Ends both directions now. What was written and has not left is lost. */
   close(): void;
@@ -76,6 +81,8 @@ export interface Line {
   ready(stream: MuxStreamState): void;
   /** Bytes that wait for a reader, more or fewer. Answers false if that is too many. */
   unread(change: number): boolean;
+  /** Whether less than half of what may wait for readers does. */
+  readonly roomy: boolean;
   /** The stream ends before it said anything. */
   apologise(stream: MuxStreamState): void;
   /** The stream is over. */
@@ -95,6 +102,8 @@ export class MuxStreamState implements MuxStream {
   #state: "new" | "open" | "over" = "new";
   #localEnd: "open" | "ending" | "closing" | "ended" = "open";
   #remoteEnded = false;
+  /** Eof is said, and close is to follow the last ack. */
+  #closing = false;
 
   // What goes out. Frames in flight are those from #acked up to #sent.
   #out: Uint8Array[] | undefined;
@@ -109,6 +118,8 @@ export class MuxStreamState implements MuxStream {
   #received = 0;
   #consumed = 0;
   #answered = false;
+  /** The sid of a frame that is not whole yet. */
+  #arriving: string | undefined;
   /** Acks that wait for a reader: a sid, and the byte that has to be read before. */
   #owed: { readonly sid: string; readonly after: number }[] | undefined;
 
@@ -124,6 +135,10 @@ export class MuxStreamState implements MuxStream {
 
   get queued(): number {
     return this.#queued;
+  }
+
+  get stranger(): boolean {
+    return this.line.agreed === undefined;
   }
 
   get over(): boolean {
@@ -216,13 +231,16 @@ export class MuxStreamState implements MuxStream {
       if (this.#state === "new") return this.finish(undefined, false);
       this.#localEnd = "ended";
       this.line.frame(this, "eof", "");
-      if (close || this.#remoteEnded) this.finish(undefined, true);
+      // The real client acks nothing behind a close, so that waits as the real server's does.
+      if (close && this.stranger && this.#sent > this.#acked) this.#closing = true;
+      else if (close || this.#remoteEnded) this.finish(undefined, true);
     }
   }
 
   /** A piece of a frame that carries payload. */
   arrive({ head, bytes, last }: Piece): void {
     this.at = this.line.now;
+    this.#arriving = last ? undefined : head.sid;
     if (bytes.length > 0 && !this.#remoteEnded) {
       this.#received += bytes.length;
       this.#unread += bytes.length + PIECE_COST;
@@ -248,6 +266,7 @@ export class MuxStreamState implements MuxStream {
     this.at = this.line.now;
     this.#window = Math.min(this.#window + upTo - this.#acked, 0xffff);
     this.#acked = upTo;
+    if (this.#closing && upTo === this.#sent) return this.finish(undefined, true);
     if (this.sendable) this.line.ready(this);
   }
 
@@ -257,13 +276,14 @@ export class MuxStreamState implements MuxStream {
     this.#remoteEnded = true;
     this.at = this.line.now;
     this.events?.readable();
-    if (this.#localEnd === "ended") this.finish(undefined, false);
+    if (this.#localEnd === "ended" && !this.#closing) this.finish(undefined, false);
   }
 
   /** Ends the stream; with `tell` the peer hears of it. */
   finish(fault: MuxStreamFault | undefined, tell: boolean): void {
     if (this.over) return;
     const known = this.#state === "open";
+    if (tell && known && this.stranger) this.#ackAll();
     this.#state = "over";
     this.#out = undefined;
     this.#queued = 0;
@@ -287,10 +307,20 @@ export class MuxStreamState implements MuxStream {
     const wanted = this.line.named ? sid !== "" : length > 0 || kind === "create";
     if (!wanted || this.over) return;
     // The real client does nothing before its first frame is acked, so that cannot wait for a reader.
-    if (!this.#answered || this.#consumed >= this.#received) {
+    // And it reads nothing before all it has to say is acked, so that cannot wait while there is room.
+    const room = this.stranger && !this.#owed?.length && this.line.roomy &&
+      this.#unread <= this.line.streamBytes / 2;
+    if (!this.#answered || room || this.#consumed >= this.#received) {
       this.#answered = true;
       this.line.ack(this, sid);
     } else (this.#owed ??= []).push({ sid, after: this.#received });
+  }
+
+  /** Before a close: the real client never comes back from a frame that was not acked by then. */
+  #ackAll(): void {
+    for (const { sid } of this.#owed ?? []) this.line.ack(this, sid);
+    if (this.#arriving === undefined) return;
+    if (this.#arriving !== "" || !this.line.named) this.line.ack(this, this.#arriving);
   }
 
   #overrun(): void {
