@@ -368,8 +368,10 @@ test("hostile relay poses as a literal client: it gets nothing without a yes", (
     await eventually(() => forged().length > 0, "it was answered");
     await insert(a, "one more");
     await converged([a, b], 3);
-    // All that goes there is an Error.
-    for (const { message } of forged()) assert(isType(message, FrameType.error));
+    // All that goes there is a no.
+    assertEquals(forged().length, 2);
+    assert(isType(forged()[0]!.message, FrameType.error));
+    assert(isType(forged()[1]!.message, FrameType.disconnect));
   }));
 
 test("hostile relay poses as a literal client and people say no: it gets nothing", () =>

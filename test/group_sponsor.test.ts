@@ -2,8 +2,9 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { ClientRequest } from "../src/client/mod.ts";
 import { hex } from "../src/wire/bytes.ts";
-import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { blindName, parseSecret } from "../src/client/group/e2e/secret.ts";
+import { encodeExtension } from "../src/wire/blaze/extension.ts";
 import {
   contents,
   converged,
@@ -13,6 +14,8 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { inner, isType, withHostile } from "./kit/hostile.ts";
+import { LiteralClient } from "./kit/literal.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -160,4 +163,89 @@ test("a client that proves another secret is dropped", () =>
         literal.close();
       }
     })
+  ));
+
+test("a literal client meets the member that sponsors, though another was there before", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices: [first], secret } = await group(kit, relay.url, 1);
+      const channel = await first!.client.channel();
+      assertEquals(channel, await roomOf(secret));
+      const early = new LiteralSocket(relay.url, channel);
+      const asked: string[] = [];
+      const sponsor = ({ code }: ClientRequest) => asked.push(code) > 0;
+      // It is introduced before it is let into the group, and waits for that.
+      const second = kit.open({ url: relay.url, secret, sponsor });
+      await second.client.ready;
+      const late = new LiteralSocket(relay.url, channel);
+      try {
+        await Promise.all([early.ready, late.ready]);
+        early.insert("bugs", { title: "early" });
+        late.insert("bugs", { title: "late" });
+        await converged([first!, second], 2);
+        assertEquals(new Set(asked), new Set([early.code, late.code]));
+        assertEquals([...early.types, ...late.types].includes(FrameType.error), false);
+      } finally {
+        early.close();
+        late.close();
+      }
+    })
+  ));
+
+test("a client that one sponsor refuses is tried with the next, and is told why", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const no = { sponsor: () => false };
+      const { devices: [first], secret } = await group(kit, relay.url, 1, no);
+      const second = kit.open({ url: relay.url, secret, sponsor: () => true });
+      await second.client.ready;
+      await eventually(() => online(second.client) === 2, "both are here");
+      const channel = await first!.client.channel();
+      const text = new LiteralClient(channel);
+      const refused = new LiteralSocket(relay.url, channel, text);
+      await eventually(() => refused.closedWith !== undefined, "it was sent away");
+      assertEquals(refused.closedWith, 4410);
+      assertEquals(refused.types.slice(-2), [FrameType.error, FrameType.disconnect]);
+      // The same device again, as its program would.
+      const again = new LiteralSocket(
+        relay.url,
+        channel,
+        new LiteralClient(channel, "legend", text.node),
+      );
+      try {
+        await again.ready;
+        again.insert("bugs", { title: "by the other one" });
+        await converged([first!, second], 1);
+      } finally {
+        again.close();
+      }
+    })
+  ));
+
+test("what a sponsor sealed for a client is nobody's when the relay sends it back", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, (hostile) =>
+      withDevices(async (kit) => {
+        const { devices: [a] } = await group(kit, hostile.url, 1, { sponsor: () => true });
+        const literal = new LiteralSocket(relay.url, await a!.client.channel());
+        try {
+          await literal.ready;
+          await eventually(() => hostile.seen.length > 0, "it was introduced");
+          hostile.up = (message, victim) => {
+            const { payload } = decodeFrame(message);
+            if (isType(message, FrameType.operation) && payload[0] === 0x02) {
+              const node = literal.text.node;
+              const frame = inner(message).frame;
+              const back = encodeExtension({ subtype: "direct", node, frame });
+              victim.toDevice(encodeFrame({ type: FrameType.extension, payload: back }));
+            }
+          };
+          const { id } = await a!.client.collection("bugs").insert({ title: "old" });
+          await eventually(() => a!.faults().includes("REFLECTED"), "it was noticed");
+          assertEquals(a!.client.collection("bugs").get(id), { title: "old" });
+          assertEquals(a!.incoming, []);
+        } finally {
+          literal.close();
+        }
+      }))
   ));

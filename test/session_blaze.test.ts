@@ -6,7 +6,16 @@ import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_fra
 import { encodeTags } from "../src/wire/blaze/control.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { Capability, decodeHandshakeAck, TlvType } from "../src/wire/blaze/handshake.ts";
-import { everything, Lab, LITERAL, nodeId, PAIRED, PROFILE } from "./kit/blaze.ts";
+import {
+  type Device,
+  everything,
+  Lab,
+  LITERAL,
+  nodeId,
+  PAIRED,
+  PROFILE,
+  SPONSORS,
+} from "./kit/blaze.ts";
 import { vectors } from "./kit/vectors.ts";
 import { fromHex } from "../src/wire/bytes.ts";
 
@@ -462,7 +471,7 @@ test("a paired client sends Extensions only to a partner that knows them", () =>
 
 test("a profile member sponsors paired clients: direct frames both ways", () => {
   const lab = new Lab();
-  const [sponsor, other] = [lab.join(1, PROFILE), lab.join(2, PROFILE)];
+  const [sponsor, other] = [lab.join(1, PROFILE, SPONSORS), lab.join(2, PROFILE)];
   sponsor.forget();
   other.forget();
   const client = lab.join(3, LITERAL, { reading: "examples" });
@@ -500,8 +509,8 @@ test("a profile member sponsors paired clients: direct frames both ways", () => 
 
 test("a sponsor that leaves sends its paired clients to the next sponsor", () => {
   const lab = new Lab();
-  const first = lab.join(1, PROFILE);
-  const second = lab.join(2, PROFILE);
+  const first = lab.join(1, PROFILE, SPONSORS);
+  const second = lab.join(2, PROFILE, SPONSORS);
   const client = lab.join(3, LITERAL).forget();
   second.forget();
   first.close(1006);
@@ -515,11 +524,56 @@ test("a sponsor that leaves sends its paired clients to the next sponsor", () =>
   assertEquals(second.nextExtension(), { subtype: "left", node: nodeId(3), members: 1 });
 });
 
-test("a waiting literal client is introduced to the first profile member that comes", () => {
+test("a waiting literal client is introduced to the first member that comes and sponsors", () => {
   const lab = new Lab();
   const client = lab.join(1, LITERAL);
   lab.join(2, PROFILE);
-  assertEquals([...decodeHandshakeAck(client.next().payload).node], [...nodeId(2)]);
+  assertEquals(client.received, []);
+  lab.join(3, PROFILE, SPONSORS);
+  assertEquals([...decodeHandshakeAck(client.next().payload).node], [...nodeId(3)]);
+});
+
+test("a client is never introduced to a profile member that does not sponsor", () => {
+  const lab = new Lab();
+  lab.join(1, PROFILE);
+  const [alone, sponsor] = [lab.join(2, LITERAL), lab.join(3, PROFILE, SPONSORS)];
+  assertEquals([...decodeHandshakeAck(alone.next().payload).node], [...nodeId(3)]);
+  sponsor.close(1006);
+  alone.forget();
+  // Nobody sponsors now: two of them have each other.
+  const [one, two] = [lab.join(4, LITERAL), lab.join(5, LITERAL)];
+  assertEquals([...decodeHandshakeAck(one.next().payload).node], [...nodeId(5)]);
+  assertEquals([...decodeHandshakeAck(two.next().payload).node], [...nodeId(4)]);
+});
+
+test("a sponsor that declines a client sends it to the next one, and the last one to nobody", () => {
+  const lab = new Lab();
+  const sponsors = [1, 2].map((node) => lab.join(node, PROFILE, SPONSORS));
+  const bystander = lab.join(9, PROFILE).forget();
+  const goodbye = encodeFrame({ type: FrameType.disconnect }, { short: true });
+  const decline = (by: Device) =>
+    by.extension({ subtype: "direct", node: nodeId(5), frame: goodbye });
+  const partner = (client: Device) => [...decodeHandshakeAck(client.next().payload).node];
+  for (let round = 0; round < 2; round++) {
+    for (const [i, sponsor] of sponsors.entries()) {
+      const client = lab.join(5, LITERAL);
+      assertEquals(partner(client), [...nodeId(i + 1)]);
+      decline(bystander);
+      assertEquals(bystander.nextFault(), Refused.noPartner.code);
+      decline(sponsor);
+      assertEquals(client.next().type, FrameType.disconnect);
+      assertEquals(client.closedWith?.code, Close.partnerLeft.code);
+      client.close();
+    }
+    // All have declined. It waits; when it comes once more, they may be asked anew.
+    const client = lab.join(5, LITERAL);
+    assertEquals([client.received, client.closedWith], [[], undefined]);
+    // Another client is none of this.
+    const other = lab.join(6, LITERAL);
+    assertEquals(partner(other), [...nodeId(1)]);
+    other.close();
+    client.close();
+  }
 });
 
 // -- Limits

@@ -8,7 +8,7 @@ import { encodeHandshake } from "../src/wire/blaze/handshake.ts";
 import { concat } from "../src/wire/bytes.ts";
 import { encodeFrame as frameWebSocket } from "../src/wire/websocket/frame_encoder.ts";
 import { Opcode } from "../src/wire/websocket/opcode.ts";
-import { Lab, LITERAL, nodeId, PROFILE } from "./kit/blaze.ts";
+import { Lab, LITERAL, nodeId, PROFILE, SPONSORS } from "./kit/blaze.ts";
 import type { FakeHost } from "./kit/fake_host.ts";
 
 const CHANNEL = "blaze:default/bugs";
@@ -140,13 +140,13 @@ test("a newcomer that reads nothing is gone before anybody meets it", () => {
   const slow = (node: number) => {
     const device = lab.connect();
     device.buffered = 990;
-    device.greet(node, PROFILE);
+    device.greet(node, PROFILE, SPONSORS);
     assertEquals(device.closedWith?.code, Close.tooSlow.code);
   };
   const waiting = lab.join(1, LITERAL);
   slow(2);
   assertEquals([waiting.received, waiting.closedWith], [[], undefined]);
-  const sponsor = lab.join(3, PROFILE);
+  const sponsor = lab.join(3, PROFILE, SPONSORS);
   assertEquals(waiting.next().type, FrameType.handshakeAck);
   sponsor.forget();
   slow(4);

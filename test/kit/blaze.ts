@@ -21,7 +21,7 @@ import {
   FrameType,
   type Reading,
 } from "../../src/wire/blaze/blaze_frame.ts";
-import { Capability, encodeHandshake, type Tlv } from "../../src/wire/blaze/handshake.ts";
+import { Capability, encodeHandshake, type Tlv, TlvType } from "../../src/wire/blaze/handshake.ts";
 import { FakeHost } from "./fake_host.ts";
 
 export const everything: Grant = {
@@ -38,6 +38,9 @@ export const everything: Grant = {
 export const LITERAL = 0x0f;
 export const PAIRED = 0x0f | Capability.shortHeaders | Capability.tlvs;
 export const PROFILE = PAIRED | Capability.group | Capability.sequence;
+
+/** What a profile member says that serves paired clients. */
+export const SPONSORS = { tlvs: [{ type: TlvType.sponsor, value: new Uint8Array() }] };
 
 /** A relay's Blaze half, with time that stands still. */
 export class Lab {

@@ -30,8 +30,8 @@ export class LiteralSocket {
   #counter = 0n;
   #inbound: Promise<void> = Promise.resolve();
 
-  constructor(url: string, database: string) {
-    this.text = new LiteralClient(database);
+  constructor(url: string, database: string, text = new LiteralClient(database)) {
+    this.text = text;
     const handshake = this.text.handshake();
     this.#socket = new WebSocket(
       `${url.replace("http", "ws")}/sync/${database}`,

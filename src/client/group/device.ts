@@ -74,6 +74,11 @@ export class Device {
     return device;
   }
 
+  /** What our operations carry of our node id. */
+  get hash(): number {
+    return this.#hash;
+  }
+
   /** Our operations that no other device is known to have, oldest first. */
   get pending(): Iterable<Pending> {
     return this.#pending.values();

@@ -50,7 +50,10 @@ interface Common extends ConnectOptions {
   readonly collections?: readonly string[];
   /** Let the relay tell collections apart, though not name them, for devices that keep only some. */
   readonly tagged?: boolean;
-  /** Serve clients that speak no group profile. Without it none is served. */
+  /**
+   * Serve clients that speak no group profile, each after a yes to its code. Their database is the
+   * group's {@linkcode BlazeGroup.channel}. Without it none is served.
+   */
   readonly sponsor?: Sponsor;
   /** Operations that may wait for a slow `for await` loop. */
   readonly queue?: number;
@@ -195,6 +198,14 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   /** Node id of this device in hex. */
   async node(): Promise<string> {
     return (await this.#started).node;
+  }
+
+  /**
+   * The name under which the relay knows the group: 32 hexadecimal digits. A client that speaks the
+   * seed's text meets a sponsor by naming it as its database. It lets nobody in.
+   */
+  async channel(): Promise<string> {
+    return (await this.#started).group.room;
   }
 
   /** Operations that no other device is known to have yet. */
@@ -359,7 +370,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   #greet(link: Link, device: Device): GroupSession {
     const { compress = "auto", pad = true, tagged = false, collections, sponsor } = this.#options;
-    const options = { compress, pad, tagged, collections };
+    const options = { compress, pad, tagged, collections, sponsors: sponsor !== undefined };
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });

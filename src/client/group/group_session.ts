@@ -68,6 +68,8 @@ export interface SessionOptions extends SealOptions {
   /** Put operations into tagged frames, for devices that want some collections only. */
   readonly tagged: boolean;
   readonly collections: readonly string[] | undefined;
+  /** Serve clients that speak no group profile. */
+  readonly sponsors: boolean;
 }
 
 /** Where an operation came from. */
@@ -95,6 +97,8 @@ export interface SessionEvents {
 
 /** What a session hands to whoever serves clients that speak the seed's text. */
 export interface Clients {
+  /** The device is in the group now. */
+  entered(): Promise<void>;
   introduced(ack: Bytes, pair: KeyPair, handshake: Handshake): Promise<void>;
   /** A frame of a client. False: no client of ours. */
   frame(node: Bytes, frame: Bytes): Promise<boolean>;
@@ -128,6 +132,7 @@ export class GroupSession implements Conversation {
     this.#keeper = new Keeper(device, this.post, this.#seals, options.collections, {
       entered: (number) => {
         events.entered(number);
+        void this.post.run(() => this.clients?.entered());
         void this.pump();
       },
       presence: (node, online) => events.presence(node, online),
@@ -221,7 +226,10 @@ export class GroupSession implements Conversation {
       publicKey: this.#pair.publicKey,
       capabilities: CAPABILITIES,
       timestamp: BigInt(Date.now()),
-      tlvs: [{ type: TlvType.batch, value: new Writer(4).u32(MAX_BATCH).finish() }],
+      tlvs: [
+        { type: TlvType.batch, value: new Writer(4).u32(MAX_BATCH).finish() },
+        ...this.options.sponsors ? [{ type: TlvType.sponsor, value: new Uint8Array() }] : [],
+      ],
     };
     const { epoch } = group;
     const tlvs = epoch ? [...plain.tlvs, await membershipTlv(plain, epoch)] : plain.tlvs;

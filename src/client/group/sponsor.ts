@@ -23,8 +23,9 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
+import { type Fault, Refused } from "../../close.ts";
 import { ClientError } from "../client_error.ts";
-import { comparisonCode, type KeyPair, PairKeys } from "../pair/pair_keys.ts";
+import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import { expand } from "../blaze/zstd.ts";
 import type { Device } from "./device.ts";
 import type { Post } from "./post.ts";
@@ -49,7 +50,12 @@ const MOST_CLIENTS = 32;
 const MOST_SEEN = 10_000;
 /** Operations of a client that wait for a yes. */
 const MOST_EARLY = 100;
-const NOT_SERVED = 4405;
+/** A client waits so long for a device that is about to be let into its group. */
+const ENTER_MS = 5_000;
+
+/** Why a client is not served. */
+const SERVES_NONE = { ...Refused.notAllowed, help: "this device serves no more clients" };
+const NOT_VERIFIED = { ...Refused.notAllowed, help: "verification failed" };
 
 interface Client {
   readonly node: Bytes;
@@ -69,6 +75,8 @@ export interface SponsorEvents {
 
 export class Sponsored implements Clients {
   readonly #clients = new Map<string, Client>();
+  /** Introductions that came before this device was in the group, by node id in hex. */
+  readonly #early = new Map<string, { introduce(): Promise<void>; readonly frames: Bytes[] }>();
   /** Operations taken from clients: node in hex and counter. */
   readonly #seen: Set<string>;
 
@@ -86,8 +94,25 @@ export class Sponsored implements Clients {
     const ack = decodeHandshakeAck(payload);
     const node = hex(ack.node);
     this.post.here.add(node);
-    if (!this.sponsor || this.#clients.size >= MOST_CLIENTS || !this.device.group.roster) {
-      return this.#refuse(ack.node, "this device serves no clients");
+    if (!this.sponsor || this.#clients.size + this.#early.size >= MOST_CLIENTS) {
+      return this.#refuse(ack.node, SERVES_NONE);
+    }
+    if (!this.device.group.roster) {
+      const early = {
+        introduce: () => this.introduced(payload, pair, handshake),
+        frames: [],
+      };
+      this.#early.set(node, early);
+      this.post.later(ENTER_MS, () => {
+        if (this.#early.get(node) === early) this.#refuse(ack.node, SERVES_NONE);
+      });
+      return;
+    }
+    try {
+      refuseReflection(handshake, ack);
+    } catch (error) {
+      this.#refuse(ack.node, NOT_VERIFIED);
+      throw error;
     }
     const keys = await PairKeys.derive(pair.privateKey, ack.publicKey, [
       handshake.database,
@@ -109,15 +134,33 @@ export class Sponsored implements Clients {
     void judge().catch(() => false).then((yes) => this.post.run(() => this.#judged(client, yes)));
   }
 
+  async entered(): Promise<void> {
+    for (const [node, { introduce, frames }] of [...this.#early]) {
+      this.#early.delete(node);
+      await introduce();
+      for (const frame of frames) {
+        await this.post.guard(async () => void await this.#hear(node, frame));
+      }
+    }
+  }
+
   async frame(node: Bytes, frame: Bytes): Promise<boolean> {
-    const client = this.#clients.get(hex(node));
+    const early = this.#early.get(hex(node));
+    if (early && early.frames.push(frame) > MOST_EARLY) early.frames.pop();
+    if (early) return true;
+    return await this.#hear(hex(node), frame);
+  }
+
+  async #hear(node: string, frame: Bytes): Promise<boolean> {
+    const client = this.#clients.get(node);
     if (!client) return false;
     await this.#take(client, decodeFrame(frame));
     return true;
   }
 
   left(node: string): void {
-    if (this.#clients.delete(node)) this.post.here.delete(node);
+    const known = this.#clients.delete(node);
+    if (this.#early.delete(node) || known) this.post.here.delete(node);
   }
 
   /** An operation of the group, for every client. */
@@ -130,8 +173,7 @@ export class Sponsored implements Clients {
   async #judged(client: Client, yes: boolean): Promise<void> {
     if (this.#clients.get(hex(client.node)) !== client) return;
     if (!yes) {
-      this.#clients.delete(hex(client.node));
-      return this.#refuse(client.node, "the codes are not the same, or nobody said yes");
+      return this.#refuse(client.node, Refused.notConfirmed);
     }
     client.accepted = true;
     // All that is there, as operations: the seed's text knows nothing else.
@@ -149,8 +191,7 @@ export class Sponsored implements Clients {
     const { type, payload, encrypted, compressed } = frame;
     if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) {
       if (await client.keys.verify(client.ack.challenge, payload)) return;
-      this.#clients.delete(hex(client.node));
-      this.#refuse(client.node, "verification failed");
+      this.#refuse(client.node, NOT_VERIFIED);
       throw new ClientError("VERIFY_FAILED", "a client does not hold the same secret");
     }
     if (type !== FrameType.operation) return;
@@ -161,6 +202,10 @@ export class Sponsored implements Clients {
       throw new ClientError("NOT_ACCEPTED", "nobody has said yes to this client");
     }
     const operation = decodeOperation(await expand(await client.keys.open(payload), compressed));
+    // One key seals both ways: what we sealed opens, too, when the relay sends it back.
+    if (operation.node === this.device.hash) {
+      throw new ClientError("REFLECTED", "an operation of our own");
+    }
     const key = `${hex(client.node)} ${operation.counter}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
@@ -170,7 +215,8 @@ export class Sponsored implements Clients {
   }
 
   async #seal(client: Client, operation: Operation): Promise<void> {
-    const payload = await client.keys.seal(encodeOperation(operation));
+    const ours = { ...operation, node: this.device.hash };
+    const payload = await client.keys.seal(encodeOperation(ours));
     this.#send(client, { type: FrameType.operation, encrypted: true, payload });
   }
 
@@ -178,8 +224,14 @@ export class Sponsored implements Clients {
     this.post.sendTo(node, encodeFrame(frame));
   }
 
-  #refuse(node: Uint8Array, why: string): void {
-    const payload = encodeFault({ code: NOT_SERVED, message: why });
+  /** Says why, and sends the client away: the relay then tries the next sponsor. */
+  #refuse(node: Uint8Array, { code, word, help }: Fault): void {
+    const name = hex(node);
+    const payload = encodeFault({ code, message: `${word}: ${help}` });
     this.post.sendTo(node, encodeFrame({ type: FrameType.error, payload }));
+    this.post.sendTo(node, encodeFrame({ type: FrameType.disconnect }));
+    this.#clients.delete(name);
+    this.#early.delete(name);
+    this.post.here.delete(name);
   }
 }

@@ -255,6 +255,7 @@ class BlazeSession implements LinkEvents {
     if (target?.profile) {
       target.extend({ ...extension, node: member.handshake.node });
     } else if (target?.partner === member) {
+      if (frameType(extension.frame) === FrameType.disconnect) return room.decline(member, target);
       this.#toPaired(extension.frame.slice(), inner, member, target);
     } else {
       this.#refuse(member, Refused.noPartner, "no such node here");

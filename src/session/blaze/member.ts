@@ -16,14 +16,25 @@ import {
   type Reading,
   restyleFrame,
 } from "../../wire/blaze/blaze_frame.ts";
-import { type AckLayout, Capability, type Handshake } from "../../wire/blaze/handshake.ts";
+import {
+  type AckLayout,
+  Capability,
+  type Handshake,
+  tlv,
+  TlvType,
+} from "../../wire/blaze/handshake.ts";
 import type { Outbox } from "../outbox.ts";
+
+/** Clients that one sponsor refused and that are remembered. */
+const MOST_DECLINED = 1_000;
 
 export class BlazeMember implements Member {
   /** Node id in hex: the key under which a room knows it. */
   readonly node: string;
-  /** Speaks the group profile: gets what the channel carries, and can sponsor paired clients. */
+  /** Speaks the group profile: gets what the channel carries. */
   readonly profile: boolean;
+  /** A profile member that serves paired clients. */
+  readonly sponsors: boolean;
   /** Understands Extension frames. */
   readonly extensions: boolean;
   /** Whether its token lets it change records. */
@@ -32,6 +43,8 @@ export class BlazeMember implements Member {
   partner: BlazeMember | undefined;
   /** Paired clients that this profile member sponsors. */
   readonly sponsored = new Set<BlazeMember>();
+  /** Node ids of paired clients that it does not want to serve. Sponsors only. */
+  readonly #declined = new Set<string>();
   /** Tags subscribed to, in hex; without a subscription, everything. Profile members only. */
   tags: Set<string> | undefined;
 
@@ -46,6 +59,7 @@ export class BlazeMember implements Member {
   ) {
     this.node = hex(handshake.node);
     this.profile = this.can(Capability.group);
+    this.sponsors = this.profile && tlv(handshake, TlvType.sponsor) !== undefined;
     this.extensions = (handshake.capabilities & 0xe0) !== 0;
     this.mayWrite = covers(grant.write, handshake.database);
   }
@@ -56,6 +70,23 @@ export class BlazeMember implements Member {
 
   can(capability: number): boolean {
     return (this.handshake.capabilities & capability) !== 0;
+  }
+
+  /** Whether it refused to serve this client. */
+  declines(client: BlazeMember): boolean {
+    return this.#declined.has(client.node);
+  }
+
+  decline(client: BlazeMember): void {
+    this.#declined.add(client.node);
+    if (this.#declined.size > MOST_DECLINED) {
+      this.#declined.delete(this.#declined.values().next().value!);
+    }
+  }
+
+  /** May be asked about this client again. */
+  reconsider(client: BlazeMember): void {
+    this.#declined.delete(client.node);
   }
 
   /** Sends bytes as they are: between profile members nothing is ever rewritten. */

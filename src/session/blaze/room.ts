@@ -2,8 +2,8 @@
  * A room: the devices that meet in one database, and who is introduced to whom.
  *
  * Profile members hear each other in a channel. Paired members (the seed's protocol as it stands)
- * know one partner only: the longest-connected profile member, else the longest-waiting other paired
- * one. The relay owns no key: each of the two gets a HandshakeAck made of the other's Handshake.
+ * know one partner only: the longest-connected profile member that sponsors and has not declined them,
+ * else the longest-waiting other paired one. The relay owns no key: each of the two gets a HandshakeAck made of the other's Handshake.
  *
  * @module
  */
@@ -88,6 +88,7 @@ export class Room {
       this.#announce(joined, member);
     }
     member.extend(joined);
+    if (!member.sponsors) return;
     for (const client of this.#paired) {
       if (!client.partner && this.#profiles.has(member)) this.#pair(client, member);
     }
@@ -96,8 +97,23 @@ export class Room {
   #joinPaired(member: BlazeMember): void {
     const waiting = [...this.#paired].find((other) => !other.partner);
     this.#paired.add(member);
-    const sponsor = this.#profiles.keys().next().value ?? waiting;
-    if (sponsor) this.#pair(member, sponsor);
+    const partner = this.#sponsorOf(member) ?? waiting;
+    if (partner) this.#pair(member, partner);
+  }
+
+  /** Who serves a client. Once all have declined it, they may all be asked again when it comes back. */
+  #sponsorOf(client: BlazeMember): BlazeMember | undefined {
+    const sponsors = [...this.#profiles.keys()].filter(({ sponsors }) => sponsors);
+    const willing = sponsors.find((sponsor) => !sponsor.declines(client));
+    if (!willing) { for (const sponsor of sponsors) sponsor.reconsider(client); }
+    return willing;
+  }
+
+  /** A sponsor does not serve this client: it is sent away, and the next sponsor is tried. */
+  decline(sponsor: BlazeMember, client: BlazeMember): void {
+    sponsor.sponsored.delete(client);
+    sponsor.decline(client);
+    this.#dismiss(client);
   }
 
   #pair(client: BlazeMember, sponsor: BlazeMember): void {

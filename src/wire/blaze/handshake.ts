@@ -56,6 +56,8 @@ export const TlvType = {
   resume: 3,
   /** 4 bytes: the largest batch accepted, in bytes. */
   batch: 4,
+  /** Nothing: this profile member serves clients that speak no group profile. */
+  sponsor: 5,
 } as const;
 
 /** One trailing value: type u8, length u16, value. Unknown types are kept and passed on. */
