@@ -36,10 +36,10 @@ const uses = `import { test } from "node:test";\n`;
 test("the runner adds up both runtimes, and names what was skipped", () => {
   const { status, stdout, last } = runner({
     good: `${uses}test("one", () => {}); test("two", () => {});`,
-    part: `${uses}test("there", () => {}); test("elsewhere", { skip: "no" }, () => {});`,
+    part: `${uses}test("there", () => {}); test("who's > elsewhere", { skip: "no" }, () => {});`,
   });
   assertEquals([status, last], [0, `${3 * RUNTIMES} passed, 0 failed`]);
-  assertStringIncludes(stdout, "\nskipped: elsewhere\n");
+  assertStringIncludes(stdout, "\nskipped: who's > elsewhere\n");
 });
 
 test("a test that fails, a file that dies and one that cannot be read count as failed", () => {

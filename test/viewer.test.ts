@@ -48,12 +48,15 @@ async function feed(
   await monitor.publish(payload, { acknowledged: true });
 }
 
+/** By then everything that the page has is painted. */
+const TWO_FRAMES = "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))";
+
 /** Waits until the page has so many samples, and pauses on the newest. */
 async function still(page: Page, end: number): Promise<void> {
   await until(page, `viewer.chart.trace?.end === ${end}`);
   await page.keyboard.press("Space");
   await page.evaluate("viewer.chart.scroll(Infinity)");
-  await page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))");
+  await page.evaluate(TWO_FRAMES);
 }
 
 /** The canvas that has a column, and where: the pen draws on several, side by side. */
@@ -314,7 +317,7 @@ test(
       ];
       for (const payload of odd) {
         await monitor.publish(payload, { acknowledged: true });
-        await page.waitForTimeout(60);
+        await page.evaluate(TWO_FRAMES);
       }
       for (let i = 0; i < 60; i++) {
         await monitor.publish({ signal: [[1], [2]], leads: ["a", `b${i}`], sampling_rate: 1e5 });
@@ -325,7 +328,7 @@ test(
       });
       await feed(monitor, { II: [0.5, 0.25] }, 0);
       await until(page, "viewer.chart.trace.end === 2 && viewer.chart.trace.rate === 500");
-      await page.waitForTimeout(100);
+      await page.evaluate(TWO_FRAMES);
       assertEquals(await page.evaluate("viewer.chart.trace.value(0, 1)"), 0.25);
     }),
 );

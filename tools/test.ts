@@ -181,8 +181,14 @@ function read(report: string): Totals {
     if (/<(?:failure|error)\b/.test(body)) totals.failed++;
     else if (/<skipped\b/.test(body)) {
       totals.skipped++;
-      skipped.add(`skipped: ${attributes!.match(/ name="([^"]*)"/)?.[1] ?? "a test"}`);
+      skipped.add(`skipped: ${plain(attributes!.match(/ name="([^"]*)"/)?.[1] ?? "a test")}`);
     } else totals.passed++;
   }
   return totals;
+}
+
+/** Text out of XML. */
+function plain(text: string): string {
+  const entities: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replace(/&(\w+);/g, (whole, name) => entities[name] ?? whole);
 }
