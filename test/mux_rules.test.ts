@@ -103,6 +103,48 @@ test("Mux acks a stranger all that came before it closes a stream", () => {
   assertEquals(end.said(), ["ack:0", "ack:1", "ack:2", "close"]);
 });
 
+test("a silent stranger is sent little, and one stream that is read opens the way for all", () => {
+  const end = server();
+  const out = () => end.out.splice(0).reduce((sum, { length }) => sum + length, 0);
+  for (let n = 0; n < 100; n++) {
+    end.frame("binary4", { kind: "create", id: `s${n}`, sid: "0", text: "x" });
+    end.owners[n]!.stream.write(new Uint8Array(1_000));
+  }
+  end.settle();
+  assert(out() < 8_192);
+  // It may be busy for seconds: a little more after each silence, and each is twice as long.
+  for (let silence = 250; silence <= 4_000; silence *= 2) {
+    end.host.pass(silence - 1);
+    assertEquals(out(), 0);
+    end.host.pass(1);
+    const more = out();
+    assert(0 < more && more < 8_192, `${more} after ${silence} ms`);
+  }
+  let last = 0;
+  while (end.owners[last]!.drains > 0) last++;
+  assert(last < 100);
+  // Whoever acks the last of them has read them all.
+  end.frame("binary4", { kind: "ack", id: `s${last - 1}`, sid: "0" });
+  assert(out() > 8_192);
+});
+
+test("small frames reach a stranger in writes of one segment, and a peer of ours in large ones", () => {
+  for (
+    const [sid, least, most] of [["0", 600, 1_200], ["bx1?40:2000", 2_400, 32_768]] as const
+  ) {
+    const end = server();
+    end.frame("binary4", { kind: "create", id: "first", sid, text: "x" });
+    end.out.length = 0;
+    const creates = Array.from(
+      { length: 200 },
+      (_, n) => encode("binary4", { kind: "create", id: `s${n}`, sid: "0", payload: bytes("x") }),
+    );
+    end.receive(concat(...creates));
+    const longest = Math.max(...end.out.map(({ length }) => length));
+    assert(least <= longest && longest <= most, `${sid}: ${longest}`);
+  }
+});
+
 test("Mux acks nothing without a sid, and echoes any sid", () => {
   const end = server();
   end.frame("binary4", { kind: "create", id: "a", sid: "", text: "x" });
@@ -311,7 +353,7 @@ test("a stream that says nothing is unknown to the peer, unless announced", () =
   end.open().stream.end(true);
   assertEquals([end.said(), end.mux.size], [[], 0]);
   end.mux.open({ readable() {}, drained() {}, closed() {} }).announce();
-  assertEquals(end.said(), ["create"]);
+  assertEquals(end.said(), ["create:bx1?80:2000"]);
 });
 
 // --- fairness and backpressure ---

@@ -1,6 +1,7 @@
 """The real Blazeio as a client of a BMP port: does what it is told and says what came, as JSON.
 
     python blazeio_client.py PORT requests
+    python blazeio_client.py PORT many STREAMS PATH
     python blazeio_client.py PORT bench STREAMS SECONDS
 """
 import asyncio
@@ -63,6 +64,17 @@ async def requests():
     print(json.dumps(out), flush=True)
 
 
+async def many(streams, path):
+    """All at once, each on a stream of its own; says which answers came, and how often."""
+    conn = await connect()
+    answers = await asyncio.gather(*[request(conn, path) for _ in range(streams)])
+    kinds = {}
+    for answer in answers:
+        key = json.dumps(shown(answer))
+        kinds[key] = kinds.get(key, 0) + 1
+    print(json.dumps([[json.loads(key), times] for key, times in kinds.items()]), flush=True)
+
+
 async def bench(streams, seconds):
     conn = await connect()
     end = time.perf_counter() + seconds
@@ -83,6 +95,8 @@ async def bench(streams, seconds):
 
 if sys.argv[2] == "bench":
     main = bench(int(sys.argv[3]), float(sys.argv[4]))
+elif sys.argv[2] == "many":
+    main = many(int(sys.argv[3]), sys.argv[4])
 else:
     main = requests()
 loop = asyncio.new_event_loop()

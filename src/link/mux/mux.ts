@@ -15,6 +15,7 @@ import { carriesPayload, type Form, type Kind } from "../../wire/bmp/bmp_frame.t
 import { Batch } from "./write_batch.ts";
 import { type Greeting, greeting, readGreeting } from "./greeting.ts";
 import type { MuxSettings } from "./settings.ts";
+import { Pace } from "./pace.ts";
 import { type Line, type MuxStream, type MuxStreamEvents, MuxStreamState } from "./mux_stream.ts";
 
 /** What moves the bytes. */
@@ -69,11 +70,14 @@ export class Mux implements Line {
   readonly #decoder: BmpDecoder;
   readonly #streams = new Map<string, MuxStreamState>();
   readonly #batch: Batch;
+  readonly #pace: Pace<MuxStreamState>;
   #form: Form | undefined;
   #agreed: Greeting | undefined;
   /** Streams that may send, first come, first served. */
   #round: MuxStreamState[] = [];
   #due: MuxStreamState[] = [];
+  /** The stream whose turn it is. */
+  #turning: MuxStreamState | undefined;
   #unread = 0;
   #opened = 0;
   #greeted = false;
@@ -96,6 +100,7 @@ export class Mux implements Line {
     this.#form = form;
     this.#decoder = new BmpDecoder(form === undefined ? {} : { form });
     this.#batch = new Batch((bytes) => carrier.write(bytes));
+    this.#pace = new Pace(this.#batch, clock.after);
     this.#now = this.#vacantSince = this.#resetsAt = clock.now();
     this.#resets = settings.resetsBurst;
     this.#tick();
@@ -197,7 +202,10 @@ export class Mux implements Line {
   frame(stream: MuxStreamState, kind: Kind, sid: string, payload?: Uint8Array): void {
     if (this.#over || this.#form === undefined) return;
     const { id } = stream;
-    this.#batch.add(encode(this.#form, payload ? { kind, id, sid, payload } : { kind, id, sid }));
+    const frame = encode(this.#form, payload ? { kind, id, sid, payload } : { kind, id, sid });
+    if (this.#agreed) this.#batch.add(frame);
+    else if (stream === this.#turning) this.#pace.send(stream, kind, frame);
+    else this.#pace.hold(stream, kind, frame);
     this.#later();
   }
 
@@ -237,6 +245,7 @@ export class Mux implements Line {
   #take(piece: Piece): void {
     const { kind, id, sid } = piece.head;
     const stream = this.#streams.get(id);
+    if (stream && !this.#agreed && piece.offset === 0) this.#pace.heard(stream, kind);
     if (carriesPayload(kind)) {
       if (stream) stream.arrive(piece);
       // Anything else for a stream that is not there is late, and nobody waits for it.
@@ -287,6 +296,9 @@ export class Mux implements Line {
       window: Math.min(window, ours.window),
       chunkBytes: Math.min(chunkBytes, ours.chunkBytes),
     };
+    this.#batch.ours = true;
+    this.#pace.stop();
+    this.#letGo(true);
   }
 
   /** Takes one reset out of the budget. */
@@ -314,7 +326,7 @@ export class Mux implements Line {
   #pump(): void {
     if (this.#over) return;
     const { carrier } = this.#options;
-    const { carrierBytes, backlogBytes } = this.#settings;
+    const { backlogBytes } = this.#settings;
     for (const stream of this.#due) {
       const { due } = stream;
       stream.due = undefined;
@@ -323,24 +335,41 @@ export class Mux implements Line {
       }
     }
     this.#due.length = 0;
-    if (carrier.buffered + this.#batch.length > backlogBytes) {
+    if (carrier.buffered + this.#batch.length + this.#pace.length > backlogBytes) {
       return this.#end({ code: "NOT_READING", message: "the peer reads nothing of what it gets" });
     }
-    while (this.#round.length > 0 && carrier.buffered + this.#batch.length < carrierBytes) {
+    if (!this.#agreed) this.#letGo();
+    while (this.#round.length > 0 && this.#open) {
       const turn = this.#round;
       this.#round = [];
       for (let i = 0; i < turn.length; i++) {
-        if (carrier.buffered + this.#batch.length >= carrierBytes) {
+        if (!this.#open) {
           this.#round = [...turn.slice(i), ...this.#round];
           break;
         }
         const stream = turn[i]!;
         stream.waiting = false;
+        this.#turning = stream;
         stream.turn();
+        this.#turning = undefined;
         if (stream.sendable) this.ready(stream);
       }
     }
     this.#batch.flush();
+    if (this.#agreed || this.#round.length + this.#pace.length === 0) return;
+    this.#pace.wait(() => this.#pump());
+  }
+
+  /** Whether there is room for more data. */
+  get #open(): boolean {
+    if (!this.#agreed && !this.#pace.open) return false;
+    return this.#options.carrier.buffered + this.#batch.length < this.#settings.carrierBytes;
+  }
+
+  #letGo(all = false): void {
+    this.#pace.release((stream) => {
+      if (stream.sendable) this.ready(stream);
+    }, all);
   }
 
   #tick(): void {
@@ -360,6 +389,8 @@ export class Mux implements Line {
 
   #end(fault?: MuxFault): void {
     if (this.#over) return;
+    this.#pace.stop();
+    this.#letGo(true);
     this.#batch.flush();
     this.#over = true;
     this.#stopClock();

@@ -7,6 +7,7 @@
 import { concat } from "../../wire/bytes.ts";
 import type { Kind } from "../../wire/bmp/bmp_frame.ts";
 import type { Piece } from "../../wire/bmp/bmp_decoder.ts";
+import type { Paced } from "./pace.ts";
 import { FIRST_FRAME, FIRST_WINDOW, PIECE_COST, STOP_AND_WAIT } from "./settings.ts";
 
 /**
@@ -72,7 +73,7 @@ export interface Line {
   readonly named: boolean;
   /** Milliseconds, as of the last event. */
   readonly now: number;
-  /** The sid of the first frame of a connection, once; then `undefined`. */
+  /** The sid of the first create of a connection, once; then `undefined`. */
   greet(): string | undefined;
   frame(stream: MuxStreamState, kind: Kind, sid: string, payload?: Uint8Array): void;
   /** A frame may be acked. Peers of ours get the latest ack only. */
@@ -89,7 +90,7 @@ export interface Line {
   forget(stream: MuxStreamState): void;
 }
 
-export class MuxStreamState implements MuxStream {
+export class MuxStreamState implements MuxStream, Paced {
   busy: boolean;
   /** When the stream last did anything; in milliseconds. */
   at: number;
@@ -98,6 +99,9 @@ export class MuxStreamState implements MuxStream {
   /** Whether the connection has the stream in its round. */
   waiting = false;
   events: MuxStreamEvents | undefined;
+  dataAt = 0;
+  ackAt = 0;
+  held = 0;
 
   #state: "new" | "open" | "over" = "new";
   #localEnd: "open" | "ending" | "closing" | "ended" = "open";
@@ -193,12 +197,12 @@ export class MuxStreamState implements MuxStream {
   announce(): void {
     if (this.#state !== "new") return;
     this.#state = "open";
-    this.line.frame(this, "create", "");
+    this.line.frame(this, "create", this.line.greet() ?? "");
   }
 
   /** Whether the stream has a frame to send and may send it. */
   get sendable(): boolean {
-    if (this.over || this.#localEnd === "ended") return false;
+    if (this.over || this.#localEnd === "ended" || this.held > 0) return false;
     if (this.#queued > 0) return this.#sent - this.#acked < this.#limit;
     return this.#localEnd !== "open";
   }

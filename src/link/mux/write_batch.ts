@@ -1,17 +1,21 @@
 /**
  * Joins small frames to one write. A frame is never cut: the real Blazeio hangs for ever when a
- * header comes in two reads, and a frame written at once seldom does.
+ * header comes in two reads.
  *
  * @module
  */
 import { type Bytes, concat } from "../../wire/bytes.ts";
 
-/** A frame of at least this many bytes travels alone: joining it would only copy it. */
+/** Joined frames towards a stranger: one segment of any network, which arrives at once or not at all. */
+const SEGMENT = 1_200;
+/** Towards a peer of ours a frame of at least this many bytes travels alone: joining it would only copy it. */
 const LARGE = 4_096;
-/** Writes of joined frames stay under this. */
+/** And writes of joined frames stay under this. */
 const MOST = 32_768;
 
 export class Batch {
+  /** Whether the peer is one of ours, who reads frames however they are cut. */
+  ours = false;
   #frames: Bytes[] = [];
   #length = 0;
 
@@ -23,10 +27,9 @@ export class Batch {
   }
 
   add(frame: Bytes): void {
-    if (frame.length >= LARGE) {
-      this.flush();
-      return this.write(frame);
-    }
+    const alone = frame.length >= (this.ours ? LARGE : SEGMENT);
+    if (alone || (!this.ours && this.#length + frame.length > SEGMENT)) this.flush();
+    if (alone) return this.write(frame);
     this.#frames.push(frame);
     this.#length += frame.length;
     if (this.#length >= MOST) this.flush();
