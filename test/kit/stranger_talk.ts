@@ -15,9 +15,16 @@ import { encode as encodeEcg } from "../../src/wire/ecg/ecg_message.ts";
 import { Ext } from "../../src/wire/ecg/msgpack.ts";
 import { packSamples } from "../../src/wire/ecg/samples.ts";
 import { type Envelope, nested } from "./nested.ts";
-import type { Stranger } from "./session_world.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Who speaks. */
+export interface Speaker {
+  /** The protocol: `blaze`, `ecg` or `echo`. */
+  readonly kind: string;
+  /** Messages that it was sent lately, to be sent back. */
+  readonly last: readonly Bytes[];
+}
 
 /** Names that mean something to the language, to paths, to terminals. */
 export const NAMES = [
@@ -106,7 +113,7 @@ export class Chance {
 }
 
 /** Bytes for a session of Blaze: good ones, most of the time. */
-function blazeMessage(chance: Chance, stranger: Stranger, greeted: boolean): Bytes {
+function blazeMessage(chance: Chance, stranger: Speaker, greeted: boolean): Bytes {
   const reading = chance.often(90) ? "legend" : "examples";
   const short = chance.often(50);
   if (!greeted && chance.often(95)) return handshake(chance, reading);
@@ -216,7 +223,7 @@ const SCALE = {
 const TYPES = Object.values(MessageType);
 
 /** Bytes for a session of ECG. */
-function ecgMessage(chance: Chance, stranger: Stranger): Bytes {
+function ecgMessage(chance: Chance, stranger: Speaker): Bytes {
   const version = chance.one([Version.V1, Version.V2, Version.V3]);
   const stream = (): Record<string, unknown> =>
     chance.often(70) ? { stream: chance.one(NAMES) } : {};
@@ -301,7 +308,7 @@ function ecgMessage(chance: Chance, stranger: Stranger): Bytes {
 }
 
 /** What a stranger says, good bytes most of the time. */
-export function written(chance: Chance, one: Stranger, greeted: boolean): Bytes {
+export function written(chance: Chance, one: Speaker, greeted: boolean): Bytes {
   try {
     if (one.kind === "blaze") return blazeMessage(chance, one, greeted);
     return one.kind === "ecg" ? ecgMessage(chance, one) : utf8Bytes(chance.one(NAMES));
