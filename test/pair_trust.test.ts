@@ -5,7 +5,13 @@ import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert
 import { Meeting } from "../src/client/pair/bond.ts";
 import { drawKeyPair, PairKeys } from "../src/client/pair/pair_keys.ts";
 import type { Bond, Partner } from "../src/client/pair/partner.ts";
-import { BlazePair, memoryStorage, type PairOptions, type PairStatus } from "../src/client/mod.ts";
+import {
+  BlazePair,
+  memoryStorage,
+  type PairOptions,
+  type PairStatus,
+  Uuid,
+} from "../src/client/mod.ts";
 import type { Message } from "../src/link/link.ts";
 import { compareBytes, hex } from "../src/wire/bytes.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
@@ -18,6 +24,7 @@ import {
   type Handshake,
   VERIFY_LENGTH,
 } from "../src/wire/blaze/handshake.ts";
+import { FakeHost } from "./kit/fake_host.ts";
 import { isSubtype, isType, withHostile } from "./kit/hostile.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
 import { pair, trusting, until } from "./kit/pair.ts";
@@ -221,6 +228,23 @@ test("what an SDK sends before our yes is left out; a yes that was made up is no
     { paired: false, trust: { b: trusting(never) } },
   ));
 
+test("a partner that proves nothing is left after ten seconds; people may take as long as they like", () => {
+  const host = new FakeHost();
+  return pair(
+    async (a, b) => {
+      await until(() => b.met !== undefined);
+      host.pass(9_999);
+      assertEquals([a.closed, a.faults], [undefined, []]);
+      host.pass(1);
+      assertEquals([a.closed, a.faults], ["no answer", ["NO_ANSWER"]]);
+      host.pass(3_600_000);
+      assertEquals([b.closed, host.waiting], [undefined, 0]);
+    },
+    (message, to) => to === "a" && isSubtype(message, Subtype.reveal) ? undefined : message,
+    { host, paired: false, trust: { b: trusting(never) } },
+  );
+});
+
 // -- The bytes, once more with node:crypto
 
 test("bond, known and agreed are what PROTOCOL.md says", async () => {
@@ -365,6 +389,24 @@ test("an operation of our own that the relay sends back is nobody's", () =>
       for (const { device } of [a, b]) await device.close();
     })
   ));
+
+test("a counter that leaves none for ours is left out", () =>
+  withRelay(async ({ url }) => {
+    const storage = memoryStorage();
+    const a = open({ url, database: "bugs", confirm: () => true, storage });
+    await until(() => a.kinds().includes("waiting"));
+    const literal = new LiteralSocket(url, "bugs");
+    await literal.ready;
+    literal.insert("bugs", {}, Uuid.parse(crypto.randomUUID()), 2n ** 64n - 1n);
+    await until(() => a.kinds().includes("fault"));
+    const fault = a.told.find(({ kind }) => kind === "fault");
+    assertEquals(fault?.kind === "fault" && fault.fault.code, "BAD_COUNTER");
+    await a.device.collection("bugs").insert({ n: 1 });
+    await until(() => literal.operations.length === 1);
+    assertEquals(literal.operations[0]!.counter, 1n);
+    literal.close();
+    await a.device.close();
+  }));
 
 test("a literal client waits for a yes, each time it comes", () =>
   withRelay(async ({ url }) => {

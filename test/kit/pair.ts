@@ -6,6 +6,7 @@
 import { assert } from "@std/assert";
 import { Pairing } from "../../src/client/pair/pairing.ts";
 import type { Bond, Partner, Trust } from "../../src/client/pair/partner.ts";
+import type { Host } from "../../src/host.ts";
 import type { Message } from "../../src/link/link.ts";
 import { MemoryPeer } from "../../src/link/memory_link.ts";
 import { hex } from "../../src/wire/bytes.ts";
@@ -63,6 +64,7 @@ export async function until(condition: () => boolean): Promise<void> {
 
 export interface PairLab {
   readonly compress?: "auto" | "always" | "never";
+  readonly host?: Host;
   /** Whether to wait until both are paired. */
   readonly paired?: boolean;
   /** How each of them decides, and what it remembers. */
@@ -73,7 +75,7 @@ export interface PairLab {
 export async function pair(
   run: (a: Party, b: Party) => Promise<void>,
   meddle: Meddle = (message) => message,
-  { compress = "auto", paired = true, trust = {} }: PairLab = {},
+  { compress = "auto", paired = true, trust = {}, host }: PairLab = {},
 ): Promise<void> {
   const lab = new Lab();
   const join = (name: "a" | "b", node: number): Party => {
@@ -113,7 +115,11 @@ export async function pair(
       },
     };
     const options = { node: new Uint8Array(16).fill(node), database: "bugs", compress };
-    party.pairing = new Pairing(link, { ...options, trust: trust[name] ?? trusting() }, {
+    party.pairing = new Pairing(link, {
+      ...options,
+      trust: trust[name] ?? trusting(),
+      ...host && { host },
+    }, {
       waiting: () => {},
       met: (partner) => party.met = partner,
       paired: (partner) => party.partner = partner,

@@ -24,6 +24,7 @@ import {
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
+import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import { Queue } from "../queue.ts";
@@ -113,6 +114,8 @@ export interface PairCollection {
 }
 
 const DEFAULT_QUEUE = 10_000;
+/** Ours go on after the highest that was seen: there must be some left. */
+const MAX_COUNTER = 2n ** 63n;
 /** Node ids that were refused and are not asked about again. */
 const MOST_REFUSED = 1_000;
 
@@ -202,10 +205,13 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   /** Says goodbye and ends. Resolves once everything is stored. Safe to call again. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#connection?.close();
     this.#end(new ConnectionClosed(1000, ""));
-    await this.#memory.then(({ saver }) => saver.close(), () => {});
+    const stored = this.#memory.then(({ saver }) => saver.close(), () => {});
+    // Whoever waits hears that the storage failed; when nobody does, it is no crash.
+    stored.catch(() => {});
+    return stored;
   }
 
   async #start(): Promise<PairMemory> {
@@ -230,14 +236,14 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   #greet(link: Link, memory: PairMemory): Pairing {
-    const { database, compress = "auto" } = this.#options;
+    const { database, compress = "auto", host = systemHost } = this.#options;
     const trust: Trust = {
       bonds: (node) => memory.bonds(node),
       judge: (partner) => this.#judge(partner, memory),
       keep: (node, bond) => this.#store(memory, () => memory.keep(node, bond)),
       settle: (node, bond) => this.#store(memory, () => memory.settle(node, bond)),
     };
-    const options = { node: this.#alias ?? memory.node, database, compress, trust };
+    const options = { node: this.#alias ?? memory.node, database, compress, trust, host };
     // The link before this one may still be busy with what came last: only the newest counts.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {
@@ -346,6 +352,9 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     const sender = this.#partner;
     if (type !== FrameType.operation || !sender) return;
     const operation = decodeOperation(plaintext);
+    if (operation.counter > MAX_COUNTER) {
+      throw new ClientError("BAD_COUNTER", `${operation.counter} leaves none for what comes after`);
+    }
     // One key seals both ways: what we sent opens, too, when the relay sends it back.
     if (operation.node === this.#pairing?.hash) {
       throw new ClientError("REFLECTED", "an operation of our own");

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { type Host, host as systemHost } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
 import { type Bytes } from "../../wire/bytes.ts";
 import { decodeFault, encodeFault } from "../../wire/blaze/control.ts";
@@ -54,6 +55,7 @@ export interface PairingOptions {
   readonly database: string;
   readonly compress: Compress;
   readonly trust: Trust;
+  readonly host?: Host;
 }
 
 export interface PairingEvents {
@@ -76,6 +78,8 @@ const MAX_BATCH = 256 * 1024;
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
 const MAX_SEALS = 2 ** 31;
 
+/** What a partner may take to prove itself and to show its nonce: no people have a hand in that. */
+const MEET_MS = 10_000;
 /** Frames of a literal client that wait for our yes, and their bytes. */
 const MOST_EARLY = 100;
 const MOST_EARLY_BYTES = 4 * MAX_PAYLOAD;
@@ -110,6 +114,7 @@ export class Pairing implements Conversation {
   #pair: KeyPair | undefined;
   #handshake: Handshake | undefined;
   #agreement: Agreement | undefined;
+  #stopWaiting: () => void = () => {};
   /** Both sides said yes. */
   #open = false;
   readonly #early: { frame: BlazeFrame; wireLength: number }[] = [];
@@ -162,6 +167,7 @@ export class Pairing implements Conversation {
   drained(): void {}
 
   closed(): void {
+    this.#stopWaiting();
     // After what came before it.
     this.#inbound = this.#inbound.then(() => {
       this.#closed = true;
@@ -250,14 +256,24 @@ export class Pairing implements Conversation {
     const acquaintance = await Acquaintance.of(keys, handshake, ack, this.#nonce, trust, {
       extend: (code, body) => this.#extend(code, body),
       later: (step) => this.#later(step),
-      met: (partner) => this.events.met(partner),
+      met: (partner) => {
+        this.#stopWaiting();
+        this.events.met(partner);
+      },
       paired: (partner) => this.#paired(partner),
       refused: (partner) => this.#refuse(partner),
       broken: (why) => this.part(why),
     });
     this.#agreement = { keys, ack, short, acquaintance };
+    this.#stopWaiting = (this.options.host ?? systemHost).after(MEET_MS, () => this.#giveUp());
     this.#send(FrameType.handshakeAck, await keys.prove(ack.challenge));
     await acquaintance.begin();
+  }
+
+  /** Who holds the place of a partner and proves nothing must not keep it for ever. */
+  #giveUp(): void {
+    this.events.fault(faultOf(new ClientError("NO_ANSWER", "the partner did not prove itself")));
+    this.part("no answer");
   }
 
   #unlessReflected(own: Handshake, ack: HandshakeAck): void {
@@ -352,6 +368,7 @@ export class Pairing implements Conversation {
   /** Leaves this partner. The device comes back by itself and is introduced anew. */
   part(why: string): void {
     this.#closed = true;
+    this.#stopWaiting();
     this.link.close(Close.partnerLeft.code, why);
   }
 
