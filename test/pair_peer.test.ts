@@ -98,7 +98,7 @@ test(
     withRelay(async ({ url }) => {
       const asked: string[] = [];
       const confirm = (code: string) => asked.push(code) > 0;
-      const device = BlazePair.open({ url, database: `käfer ${here}`, confirm });
+      const device = BlazePair.open({ url, database: `käfer ${here}`, compress: "never", confirm });
       try {
         const [partner, seen] = await exchange(device, () => peer(url, "literal", page));
         assertMatch(seen.code, /^\d{30}$/);
@@ -117,7 +117,13 @@ test(
       const asked: string[] = [];
       const confirm = (code: string) => asked.push(code) > 0;
       const backoff = { first: 1, most: 5 };
-      const device = BlazePair.open({ url, database: `käfer ${here}`, backoff, confirm });
+      const device = BlazePair.open({
+        url,
+        database: `käfer ${here}`,
+        compress: "never",
+        backoff,
+        confirm,
+      });
       try {
         const [first, seen] = await exchange(device, () => peer(url, "pair", page));
         assertMatch(seen.code, /^\d{6}$/);
