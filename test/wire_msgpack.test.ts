@@ -387,6 +387,15 @@ test("what encode gives is nobody else's, and a value it refuses leaves nothing 
   assertEquals(large.length, 100_005);
 });
 
+test("encode and decode know no number of values that is too many", () => {
+  const wide = Array.from({ length: 70_000 }, (_, i) => 2n ** 60n + BigInt(i));
+  const bytes = encode([...wide, "a"]);
+  assertEquals(bytes.length, 5 + 9 * wide.length + 2);
+  assertEquals((decode(bytes) as unknown[]).at(-2), wide.at(-1));
+  const map = encode(new Map(wide.map((value) => [value, null])));
+  assertEquals((decode(map) as Map<unknown, unknown>).size, wide.length);
+});
+
 test("encode puts what it writes itself in its place, one inside the other", () => {
   const numbers = Array.from({ length: 20 }, (_, i) => i / 2);
   const value = [

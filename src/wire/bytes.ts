@@ -45,7 +45,10 @@ function decodeText(bytes: Uint8Array, offset: number): string {
 }
 
 /** Joins parts into one new array. */
-export function concat(...parts: readonly Uint8Array[]): Bytes {
+export const concat = (...parts: readonly Uint8Array[]): Bytes => concatAll(parts);
+
+/** Joins parts into one new array, however many: a call has room for some ten thousand. */
+export function concatAll(parts: readonly Uint8Array[]): Bytes {
   let length = 0;
   for (const part of parts) length += part.length;
   const joined = new Uint8Array(length);

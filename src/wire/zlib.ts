@@ -12,7 +12,7 @@
  * @module
  */
 import { Gunzip, zlibSync } from "fflate";
-import { type Bytes, concat, WireError } from "./bytes.ts";
+import { type Bytes, concat, concatAll, WireError } from "./bytes.ts";
 
 /** What this module can do. */
 export interface Zlib {
@@ -146,7 +146,7 @@ function inflateRaw(stream: Uint8Array, maxOutput: number): Bytes {
     throw error instanceof WireError ? error : failed((error as Error).message);
   }
   if (!whole) throw failed("cut short");
-  return concat(...parts);
+  return concatAll(parts);
 }
 
 /** The implementation without `node:zlib`, for browsers. Exported so that tests compare the two. */

@@ -8,7 +8,7 @@
  * @module
  */
 import { Encoder, ExtData } from "@msgpack/msgpack";
-import { type Bytes, concat, WireError, Writer } from "../bytes.ts";
+import { type Bytes, concatAll, WireError, Writer } from "../bytes.ts";
 import { Ext, Float32, Float64, MANY, MAX_DEPTH } from "./msgpack.ts";
 
 /** Stands in for an instance of a class of the caller; undefined if it is none of those. */
@@ -84,7 +84,8 @@ function write(prepared: unknown): Bytes {
     from = at;
   }
   apart = [];
-  return concat(...parts, shared.subarray(from));
+  parts.push(shared.subarray(from));
+  return concatAll(parts);
 }
 
 type Integers = Int8Array | Int16Array | Int32Array | Uint16Array | Uint32Array;
@@ -146,7 +147,8 @@ class Preparer {
   /** The array itself unless an item of it has to be replaced, or all are numbers. */
   #array(array: readonly unknown[], depth: number): readonly unknown[] | Raw {
     enter(depth);
-    if (array.length >= MANY && isNumbers(array)) return numbers(array);
+    const raw = array.length >= MANY && typeof array[0] === "number" ? numbers(array) : undefined;
+    if (raw) return raw;
     let prepared: unknown[] | undefined;
     // By index: a hole must be refused, not skipped.
     for (let i = 0; i < array.length; i++) {
@@ -163,20 +165,26 @@ class Preparer {
       throw unsupported(`a ${value.constructor?.name ?? "class"}`);
     }
     enter(depth);
-    return Object.fromEntries(
-      Object.entries(value).filter(([, item]) => item !== undefined)
-        .map(([key, item]) => [this.#value(key, depth), this.#value(item, depth + 1)]),
-    );
+    let prepared: Record<string, unknown> | undefined;
+    for (const [key, item] of Object.entries(value)) {
+      this.#value(key, depth);
+      // The library leaves it out.
+      if (item === undefined) continue;
+      const replaced = this.#value(item, depth + 1);
+      // What is there is its own, `__proto__` too.
+      if (replaced !== item) (prepared ??= { ...value })[key] = replaced;
+    }
+    return prepared ?? value;
   }
 
   #map(map: ReadonlyMap<unknown, unknown>, depth: number): Raw {
     enter(depth);
-    const parts = [header(0x80, map.size)];
+    const parts = [room(0x80, map.size, 0).bytes];
     for (const [key, item] of map) {
       if (typeof key === "object" && key !== null) throw unsupported("key");
       parts.push(this.bytes(key, depth + 1), this.bytes(item, depth + 1));
     }
-    return new Raw(concat(...parts));
+    return new Raw(concatAll(parts));
   }
 }
 
@@ -185,55 +193,45 @@ function enter(depth: number): void {
   if (depth >= MAX_DEPTH) throw new WireError("TOO_DEEP", 0, `more than ${MAX_DEPTH} levels`);
 }
 
-/** The first bytes of an array (0x90) or a map (0x80). */
-function header(short: number, length: number): Bytes {
-  const writer = new Writer(5);
+/** Room for an array (0x90) or a map (0x80) whose items take up to `size` bytes, and its header. */
+function room(short: number, length: number, size: number) {
+  const start = length < 16 ? 1 : length <= 0xffff ? 3 : 5;
+  const bytes = new Uint8Array(start + size * length);
+  const view = new DataView(bytes.buffer);
   const tag = short === 0x80 ? 0xde : 0xdc;
-  if (length < 16) writer.u8(short | length);
-  else if (length <= 0xffff) writer.u8(tag).u16(length);
-  else writer.u8(tag + 1).u32(length);
-  return writer.finish();
+  bytes[0] = start === 1 ? short | length : start === 3 ? tag : tag + 1;
+  if (start === 3) view.setUint16(1, length);
+  else if (start === 5) view.setUint32(1, length);
+  return { bytes, view, start };
 }
 
-const isNumbers = (array: readonly unknown[]): array is readonly number[] => {
-  for (let i = 0; i < array.length; i++) if (typeof array[i] !== "number") return false;
-  return true;
-};
-
-/** A list of numbers, each in its shortest form. */
-function numbers(list: ArrayLike<number>): Raw {
-  const { bytes, view, start } = room(list.length, 9);
+/** A list of numbers, each in its shortest form; undefined where not all are numbers. */
+function numbers(list: ArrayLike<unknown>): Raw | undefined {
+  const { bytes, view, start } = room(0x90, list.length, 9);
   let at = start;
   for (let i = 0; i < list.length; i++) {
-    const value = list[i]!;
+    const value = list[i];
+    if (typeof value !== "number") return undefined;
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) at = putInteger(view, at, value);
     else {
-      bytes[at] = 0xcb;
+      view.setUint8(at, 0xcb);
       view.setFloat64(at + 1, value);
       at += 9;
     }
   }
-  return new Raw(bytes.subarray(0, at));
+  return new Raw(at === bytes.length ? bytes : bytes.subarray(0, at));
 }
 
 /** The floats of a typed array, as they are. */
 function floats(array: Float64Array | Float32Array): Raw {
   const size = 1 + array.BYTES_PER_ELEMENT;
-  const { bytes, view, start } = room(array.length, size);
+  const { bytes, view, start } = room(0x90, array.length, size);
   for (let i = 0, at = start; i < array.length; i++, at += size) {
-    bytes[at] = size === 9 ? 0xcb : 0xca;
+    view.setUint8(at, size === 9 ? 0xcb : 0xca);
     if (size === 9) view.setFloat64(at + 1, array[i]!);
     else view.setFloat32(at + 1, array[i]!);
   }
   return new Raw(bytes);
-}
-
-/** An array's header, and room for its items of `size` bytes. */
-function room(length: number, size: number) {
-  const head = header(0x90, length);
-  const bytes = new Uint8Array(head.length + size * length);
-  bytes.set(head);
-  return { bytes, view: new DataView(bytes.buffer), start: head.length };
 }
 
 /** Writes an exact integer in its shortest form and answers where it ends. */
