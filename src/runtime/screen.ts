@@ -22,9 +22,13 @@ const screenedPeer = (request: Request, peer: Peer): Peer => ({
   upgrade: (accept, protocol) => upgradeRefusal(request) ?? peer.upgrade(accept, protocol),
 });
 
-/** RFC 9112, 3.2 and 3.3: an address that can be read, and a Host. */
+/**
+ * RFC 9112, 3.2 and 3.3: an address that can be read, and a Host that is one. HTTP/2 has none and names
+ * the host otherwise.
+ */
 function refusal({ url, headers }: Request): Response | undefined {
-  if (!HOST.test(headers.get("host") ?? "")) return refuse(400, "The Host header names no host.");
+  const host = headers.get("host");
+  if (host !== null && !HOST.test(host)) return refuse(400, "The Host header names no host.");
   if (!URL.canParse(url)) return refuse(400, "The request's target is no address.");
 }
 
