@@ -1,6 +1,8 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { Close } from "../src/close.ts";
+import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
+import { Socket } from "../src/client/socket.ts";
 import { FramedLink } from "../src/link/framed_link.ts";
 import type { Accept, Link, LinkEvents } from "../src/link/link.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
@@ -10,6 +12,7 @@ import { encodeFrame as frameWebSocket } from "../src/wire/websocket/frame_encod
 import { Opcode } from "../src/wire/websocket/opcode.ts";
 import { Lab, LITERAL, nodeId, PROFILE, SPONSORS } from "./kit/blaze.ts";
 import type { FakeHost } from "./kit/fake_host.ts";
+import { withRelay } from "./kit/relay.ts";
 
 const CHANNEL = "blaze:default/bugs";
 
@@ -154,3 +157,36 @@ test("a newcomer that reads nothing is gone before anybody meets it", () => {
   assertEquals(sponsor.received, []);
   assertEquals(lab.channels.get(CHANNEL)!.size, 1);
 });
+
+test("ten takeovers over BMP leave one channel with one member at a real relay", () =>
+  withRelay(async (relay) => {
+    const bmp = await BmpConnection.open({ url: `${relay.url}/bmp` });
+    try {
+      const ends: Promise<number>[] = [];
+      let newest!: Socket;
+      for (let n = 0; n < 11; n++) {
+        const socket = newest = new Socket("ws://relay/sync/bugs", [], {
+          transport: bmp.transport,
+        });
+        ends.push(new Promise((resolve) => socket.onclose = ({ code }) => resolve(code)));
+        await new Promise((resolve) => socket.onopen = resolve);
+        // Somebody who has joined is told so.
+        const joined = new Promise((resolve) => socket.onmessage = resolve);
+        socket.send(greeting(1, PROFILE));
+        await joined;
+      }
+      assertEquals(await Promise.all(ends.slice(0, 10)), Array(10).fill(Close.replaced.code));
+      const numbers = async () => {
+        const { channels, protocols } = await (await fetch(`${relay.url}/metrics.json`)).json();
+        const blaze = protocols.find((one: { protocol: string }) => one.protocol === "blaze");
+        return [channels, blaze.links, blaze.closes];
+      };
+      assertEquals(await numbers(), [1, 1, { [Close.replaced.code]: 10 }]);
+      newest.close();
+      await ends[10];
+      while ((await numbers())[1] > 0);
+      assertEquals((await numbers())[0], 0);
+    } finally {
+      bmp.close();
+    }
+  }));

@@ -23,6 +23,7 @@ import {
   type Delivered,
   encodeExtension,
   framesIn,
+  LARGEST_BATCH,
   openEnvelopes,
   Subtype,
 } from "../../wire/blaze/extension.ts";
@@ -57,8 +58,6 @@ import { Post } from "./post.ts";
 import type { Effect, RecordState } from "./replica.ts";
 import { GroupSeals, type SealOptions } from "./group_seals.ts";
 
-/** Largest batch that we take, as TLV 4 says. */
-const MAX_BATCH = 256 * 1024;
 /** Operations are acknowledged together. */
 const ACK_MS = 50;
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
@@ -227,7 +226,7 @@ export class GroupSession implements Conversation {
       capabilities: CAPABILITIES,
       timestamp: BigInt(Date.now()),
       tlvs: [
-        { type: TlvType.batch, value: new Writer(4).u32(MAX_BATCH).finish() },
+        { type: TlvType.batch, value: new Writer(4).u32(LARGEST_BATCH).finish() },
         ...this.options.sponsors ? [{ type: TlvType.sponsor, value: new Uint8Array() }] : [],
       ],
     };

@@ -15,6 +15,7 @@ import {
   decodeExtension,
   encodeExtension,
   framesIn,
+  LARGEST_BATCH,
   openEnvelopes,
 } from "../../wire/blaze/extension.ts";
 import {
@@ -73,8 +74,6 @@ export interface PairingEvents {
   fault(fault: ClientFault): void;
 }
 
-/** Largest batch that we take, as TLV 4 says. */
-const MAX_BATCH = 256 * 1024;
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
 const MAX_SEALS = 2 ** 31;
 
@@ -192,7 +191,7 @@ export class Pairing implements Conversation {
     this.#pair = await drawKeyPair();
     this.hash = await hashNode(this.options.node);
     const batch = new Uint8Array(4);
-    new DataView(batch.buffer).setUint32(0, MAX_BATCH);
+    new DataView(batch.buffer).setUint32(0, LARGEST_BATCH);
     this.#handshake = {
       node: this.options.node,
       database: this.options.database,

@@ -75,7 +75,8 @@ export type ExtensionErrorCode =
   | "EMPTY_BATCH"
   | "EMPTY_FRAME"
   | "BAD_FLAG"
-  | "NESTING";
+  | "NESTING"
+  | "TOO_LARGE";
 
 /**
  * Reads an Extension payload. Frames inside are views, and are read no further than is needed to tell
@@ -155,6 +156,9 @@ function subtypeOf(frame: Uint8Array): number | undefined {
   }
 }
 
+/** Largest batch that a device takes, in bytes with its header, as trailing value 4 says. */
+export const LARGEST_BATCH = 256 * 1024;
+
 /** A frame that is no envelope, and what the envelopes around it said. */
 export interface Delivered {
   readonly frame: Uint8Array;
@@ -164,9 +168,13 @@ export interface Delivered {
   readonly sequence?: bigint;
 }
 
-/** The frames of a message, each in its envelopes: those of a batch, or the message itself. */
+/**
+ * The frames of a message, each in its envelopes: those of a batch, or the message itself. Throws
+ * `TOO_LARGE` for a batch of more than {@linkcode LARGEST_BATCH} bytes.
+ */
 export function framesIn(message: Uint8Array): readonly Uint8Array[] {
   if (subtypeOf(message) !== Subtype.batch) return [message];
+  if (message.length > LARGEST_BATCH) throw new WireError("TOO_LARGE", 0, "more than we said");
   const extension = decodeExtension(message.subarray(headerSize(message)));
   return extension.subtype === "batch" ? extension.frames : [];
 }
