@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import type { Bytes } from "../../wire/bytes.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { checkDatabase, NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
 import {
@@ -23,7 +23,7 @@ import {
   type OperationKind,
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
+import { ClientError, type ClientFault } from "../client_error.ts";
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
@@ -32,22 +32,12 @@ import { tell } from "../tell.ts";
 import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
 import { PairMemory } from "./pair_memory.ts";
 import { Pairing } from "./pairing.ts";
-import type { Confirm, Partner, Trust } from "./partner.ts";
+import { checkTrust, PairTrust, type TrustOptions } from "./pair_trust.ts";
+import type { Partner } from "./partner.ts";
 import type { Compress } from "../blaze/zstd.ts";
 
-export interface PairOptions extends ConnectOptions {
+export interface PairOptions extends ConnectOptions, TrustOptions {
   readonly database: string;
-  /**
-   * Whether to take a device that was met and is not known. Nothing is sealed for it, and nothing taken
-   * from it, before the answer is `true`. Who was confirmed once, and remembers it, is known again.
-   */
-  readonly confirm?: Confirm;
-  /**
-   * `first`: the first device that remembers is taken without a word, and no other one after it unless
-   * `confirm` says so. Whoever is the first, or sits in between, has everything. Without `trust`,
-   * `confirm` is needed.
-   */
-  readonly trust?: "first";
   /**
    * Who this device is and whom it knows, to outlive the program. In memory when not given. Of one
    * device only.
@@ -116,13 +106,10 @@ export interface PairCollection {
 const DEFAULT_QUEUE = 10_000;
 /** Ours go on after the highest that was seen: there must be some left. */
 const MAX_COUNTER = 2n ** 63n;
-/** Node ids that were refused and are not asked about again. */
-const MOST_REFUSED = 1_000;
 
 export class BlazePair implements AsyncIterable<PairIncoming> {
   readonly #options: PairOptions;
-  readonly #memory: Promise<PairMemory>;
-  readonly #refused = new Set<string>();
+  readonly #started: Promise<PairTrust>;
   readonly #loops = new Set<Queue<PairIncoming>>();
   readonly #listeners = new Set<(status: PairStatus) => void>();
   #connection: Connection | undefined;
@@ -138,13 +125,11 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
 
   private constructor(options: PairOptions) {
     checkDatabase(options.database);
-    if (!options.confirm && options.trust !== "first") {
-      throw new ClientError("NO_CONFIRM", 'bring `confirm`, or say `trust: "first"`');
-    }
+    checkTrust(options);
     this.#options = options;
     this.#awaitPartner();
-    this.#memory = this.#start();
-    this.#memory.catch((error) => this.#end(error));
+    this.#started = this.#start();
+    this.#started.catch((error) => this.#end(error));
   }
 
   /**
@@ -157,7 +142,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
 
   /** Who this device is. On the wire it takes another node id when somebody takes this one. */
   async node(): Promise<Uuid> {
-    return Uuid.from((await this.#memory).node);
+    return Uuid.from((await this.#started).memory.node);
   }
 
   /**
@@ -165,10 +150,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
    * yes again.
    */
   async forget(): Promise<void> {
-    const memory = await this.#memory;
-    memory.forget();
-    this.#refused.clear();
-    await memory.saver.flush();
+    await (await this.#started).forget();
     this.#pairing?.part("forgotten");
   }
 
@@ -208,21 +190,23 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   close(): Promise<void> {
     this.#connection?.close();
     this.#end(new ConnectionClosed(1000, ""));
-    const stored = this.#memory.then(({ saver }) => saver.close(), () => {});
+    const stored = this.#started.then(({ memory }) => memory.saver.close(), () => {});
     // Whoever waits hears that the storage failed; when nobody does, it is no crash.
     stored.catch(() => {});
     return stored;
   }
 
-  async #start(): Promise<PairMemory> {
+  async #start(): Promise<PairTrust> {
     const { storage = memoryStorage(), node, database } = this.#options;
     const memory = await PairMemory.load(storage, node?.bytes());
-    if (this.#ended) return memory;
+    const fault = (fault: ClientFault) => this.#tell({ kind: "fault", fault });
+    const trust = new PairTrust(memory, this.#options, fault);
+    if (this.#ended) return trust;
     const url = new URL(this.#options.url);
     if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(database)}`;
     this.#connection = new Connection(
       { ...this.#options, url },
-      (link) => this.#greet(link, memory),
+      (link) => this.#greet(link, trust),
       {
         offline: (code, reason, retryMs) => {
           this.#lose();
@@ -232,17 +216,12 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
         renamed: () => this.#alias = crypto.getRandomValues(new Uint8Array(NODE_ID_LENGTH)),
       },
     );
-    return memory;
+    return trust;
   }
 
-  #greet(link: Link, memory: PairMemory): Pairing {
+  #greet(link: Link, trust: PairTrust): Pairing {
     const { database, compress = "auto", host = systemHost } = this.#options;
-    const trust: Trust = {
-      bonds: (node) => memory.bonds(node),
-      judge: (partner) => this.#judge(partner, memory),
-      keep: (node, bond) => this.#store(memory, () => memory.keep(node, bond)),
-      settle: (node, bond) => this.#store(memory, () => memory.settle(node, bond)),
-    };
+    const { memory } = trust;
     const options = { node: this.#alias ?? memory.node, database, compress, trust, host };
     // The link before this one may still be busy with what came last: only the newest counts.
     const current = (run: () => void) => this.#pairing === pairing && run();
@@ -256,7 +235,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
           this.#tell({ kind: "paired", partner });
         }),
       refused: (partner, by) => {
-        if (partner) this.#refuse(hex(partner.node));
+        if (partner) trust.refuse(partner);
         current(() => this.#tell({ kind: "refused", partner, by }));
       },
       frame: (type, plaintext, wireLength) =>
@@ -266,30 +245,6 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     this.#lose();
     this.#pairing = pairing;
     return pairing;
-  }
-
-  #judge(partner: Partner, memory: PairMemory): boolean | Promise<boolean> {
-    const { confirm, trust } = this.#options;
-    if (this.#refused.has(hex(partner.node))) return false;
-    if (trust === "first" && partner.remembers && !memory.settled) return true;
-    return confirm?.(partner.code, partner) ?? false;
-  }
-
-  #refuse(node: string): void {
-    this.#refused.add(node);
-    if (this.#refused.size > MOST_REFUSED) {
-      this.#refused.delete(this.#refused.values().next().value!);
-    }
-  }
-
-  /** A storage that fails is a fault; in memory it holds all the same. */
-  async #store(memory: PairMemory, change: () => void): Promise<void> {
-    change();
-    try {
-      await memory.saver.flush();
-    } catch (error) {
-      this.#tell({ kind: "fault", fault: faultOf(error) });
-    }
   }
 
   /** Without a link there is no partner; who wants one waits for the next. */
@@ -305,7 +260,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     id: Uuid,
     changes: FieldsInput,
   ): Promise<Sent> {
-    const memory = await this.#memory;
+    const { memory } = await this.#started;
     if (this.#ended) throw this.#ended;
     const { offline = DEFAULT_QUEUE } = this.#options;
     if (this.#waiting >= offline) {
