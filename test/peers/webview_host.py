@@ -17,6 +17,7 @@ Both schemes are secure contexts; `wsock:` may be asked by pages of another orig
 so. Ends with its input. Needs gir1.2-webkit2-4.1, python3-gi and Xvfb.
 """
 import base64
+import ctypes
 import json
 import os
 import queue
@@ -29,6 +30,8 @@ ready, number = os.pipe()
 screen = subprocess.Popen(
     ["Xvfb", "-displayfd", str(number), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
     pass_fds=[number], stderr=subprocess.DEVNULL,
+    # It goes with this process, however that goes: PR_SET_PDEATHSIG, SIGKILL.
+    preexec_fn=lambda: ctypes.CDLL(None).prctl(1, 9),
 )
 os.close(number)
 os.environ["DISPLAY"] = ":" + os.read(ready, 16).decode().strip()
@@ -134,3 +137,4 @@ try:
     Gtk.main()
 finally:
     screen.kill()
+    os._exit(0)  # threads that wait for the page have nothing to wait for
