@@ -34,7 +34,7 @@ async function follow() {
 
 try {
   say({ secure: isSecureContext, origin: location.origin });
-  const pair = BlazePair.open({ ...there, database: "bugs" });
+  const pair = BlazePair.open({ ...there, database: "bugs", trust: "first" });
   const { code } = await pair.ready;
   say({ code });
   say({ pair: await exchange(pair) });

@@ -111,7 +111,7 @@ test(
     }, async (window) => {
       window.load(`app://page/#${encodeURIComponent(JSON.stringify(asked))}`);
       assertEquals(await window.said(), { secure: true, origin: "app://page" });
-      const pair = BlazePair.open({ ...here, database: "bugs" });
+      const pair = BlazePair.open({ ...here, database: "bugs", trust: "first" });
       const { code } = await pair.ready;
       assertEquals(await window.said(), { code });
       await exchange(pair);
