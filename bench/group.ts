@@ -11,7 +11,7 @@ import { drawSecret, Epoch } from "../src/client/group/e2e/epoch.ts";
 import { drawIdentity } from "../src/client/group/e2e/identity.ts";
 import { pad } from "../src/client/group/e2e/padding.ts";
 import { Opener, Sealer, Sender } from "../src/client/group/e2e/sender.ts";
-import { shrink } from "../src/client/blaze/zstd.ts";
+import { Compression } from "../src/client/blaze/compression.ts";
 import { concat } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeOperation, encodeOperation } from "../src/wire/blaze/operation.ts";
@@ -48,9 +48,10 @@ export async function group(): Promise<void> {
       changes,
     });
     const operation = decodeOperation(plain);
+    const compression = new Compression({ mode: "auto", fault: () => {} });
     const signer = how.signed ? identity : undefined;
     const body = await encodeBody({ operation, previous: 41n }, id, signer);
-    const { bytes, compressed } = await shrink(body, how.compress ? "auto" : "never");
+    const { bytes, compressed } = await compression.shrink(body, how.compress);
     const content = how.padded ? pad(bytes) : concat(bytes, Uint8Array.of(0x80));
     const type = FrameType.operation;
     const payload = await sealer.seal({ type, compressed }, content);

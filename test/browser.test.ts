@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
+import type { Page } from "playwright-core";
 import { BlazePair, EcgClient } from "../src/client/mod.ts";
 import { root } from "../tools/runtimes.ts";
 import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
@@ -18,6 +19,8 @@ async function withPage(run: (page: string) => Promise<void>): Promise<void> {
       : url === "/zstd.wasm"
       ? ["application/wasm", wasm]
       : ["text/html", "<!doctype html><title>a page</title>"];
+    // WebAssembly would need "wasm-unsafe-eval".
+    if (url === "/strict") response.setHeader("content-security-policy", "script-src 'self'");
     response.setHeader("content-type", type).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -103,3 +106,79 @@ test(
       )
     ),
 );
+
+/** How a page may fail to load zstd. */
+const obstacles: Record<string, (page: Page) => Promise<unknown>> = {
+  "is not there": (page) => page.route("**/zstd.wasm", (route) => route.fulfill({ status: 404 })),
+  "cannot be fetched": (page) => page.route("**/zstd.wasm", (route) => route.abort()),
+  "is something else": (page) =>
+    page.route("**/zstd.wasm", (route) => route.fulfill({ body: "<!doctype html>" })),
+  "is forbidden by the page's policy": () => Promise.resolve(),
+};
+
+test(
+  "the SDK in a browser goes on where zstd.wasm does not load, and uses it once it does",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withPage((address) =>
+        withBrowser(async (browser) => {
+          for (const [name, spoil] of Object.entries(obstacles)) {
+            const page = await browser.newPage();
+            const errors: string[] = [];
+            page.on("pageerror", (error) => errors.push(error.message));
+            await spoil(page);
+            await page.goto(name.includes("policy") ? `${address}strict` : address);
+            const options = { database: name, trust: "first", compress: "always" } as const;
+            const device = BlazePair.open({ url, ...options });
+            const arrivals = device[Symbol.asyncIterator]();
+            const title = "from the page ".repeat(20);
+            const send = () =>
+              page.evaluate(async (title) => {
+                const { insert, faults } = (globalThis as unknown as { lab: PageLab }).lab;
+                const { wireLength, plainLength } = await insert(title);
+                return { compressed: wireLength < plainLength, faults };
+              }, title);
+            await page.evaluate(async ({ url, options }) => {
+              const { BlazePair } = await import("/blaze.js" as string);
+              const device = BlazePair.open({ url, ...options });
+              const loop = device[Symbol.asyncIterator]();
+              const faults: string[] = [];
+              // deno-lint-ignore no-explicit-any
+              device.onStatus((status: any) => {
+                if (status.kind === "fault") faults.push(status.fault.code);
+              });
+              const insert = (title: string) => device.collection("bugs").insert({ title });
+              const next = async () => (await loop.next()).value.operation.changes.title;
+              Object.assign(globalThis, { lab: { insert, next, faults } });
+              await device.ready;
+            }, { url, options });
+            for (let i = 0; i < 3; i++) {
+              assertEquals(await send(), { compressed: false, faults: ["NO_ZSTD"] }, name);
+              assertEquals((await arrivals.next()).value.operation.changes, { title }, name);
+            }
+            if (name === "is not there") {
+              await page.unroute("**/zstd.wasm");
+              // It comes compressed, is kept, and makes the page try again.
+              await device.collection("bugs").insert({ title: "to the page ".repeat(20) });
+              const came = await page.evaluate(() =>
+                (globalThis as unknown as { lab: PageLab }).lab.next()
+              );
+              assertEquals(came, "to the page ".repeat(20));
+              assertEquals(await send(), { compressed: true, faults: ["NO_ZSTD"] });
+            }
+            assertEquals(errors, [], name);
+            await device.close();
+            await page.close();
+          }
+        })
+      )
+    ),
+);
+
+/** What the page of that test keeps. */
+interface PageLab {
+  insert(title: string): Promise<{ wireLength: number; plainLength: number }>;
+  next(): Promise<string>;
+  readonly faults: string[];
+}

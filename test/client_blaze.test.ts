@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Compression } from "../src/client/blaze/compression.ts";
 import { Pairing } from "../src/client/pair/pairing.ts";
 import { BlazePair, ConnectionClosed, memoryStorage, type PairStatus } from "../src/client/mod.ts";
 import type { Message } from "../src/link/link.ts";
@@ -123,7 +124,8 @@ test("Pairing refuses frames in the clear once there is a key", () =>
 test("Pairing refuses sealed frames before there is a key", async () => {
   const faults: string[] = [];
   const link = { remote: "", buffered: 0, send() {}, close() {} };
-  const options = { node: new Uint8Array(16), database: "b", compress: "auto" } as const;
+  const compression = new Compression({ mode: "auto", fault: () => {} });
+  const options = { node: new Uint8Array(16), database: "b", compression };
   const pairing = new Pairing(link, { ...options, trust: trusting() }, {
     waiting() {},
     met() {},

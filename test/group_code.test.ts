@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { Compression } from "../src/client/blaze/compression.ts";
 import { commitment, comparisonCode, drawKeyPair } from "../src/client/pair/pair_keys.ts";
 import { Pairing } from "../src/client/pair/pairing.ts";
 import type { Partner } from "../src/client/pair/partner.ts";
@@ -43,7 +44,7 @@ class Victim {
       {
         node: crypto.getRandomValues(new Uint8Array(16)),
         database: "bugs",
-        compress: "never",
+        compression: new Compression({ mode: "never", fault: () => {} }),
         trust: trusting(() => new Promise(() => {})),
       },
       {

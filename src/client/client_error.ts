@@ -38,6 +38,7 @@ export const CLIENT_ERRORS = {
   NO_CONFIRM: 'Bring `confirm`, or say `trust: "first"`.',
   NO_GROUP: "Bring a secret, or make a group.",
   NO_KEY: "Wait for `ready`.",
+  NO_ZSTD: "Serve zstd.wasm beside the bundle; until it loads, nothing is compressed.",
   OFFLINE: "Wait; the link comes back by itself.",
   OLD_EPOCH: "It was left out; its sender seals it anew.",
   OTHER_GROUP: "Bring the storage of this group, or an empty one.",

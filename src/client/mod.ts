@@ -27,7 +27,8 @@ export { type JoinOptions } from "./group/introduction.ts";
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";
 export { indexedDbStorage } from "./blaze/storage_indexeddb.ts";
 export { type Confirm, type Partner } from "./pair/partner.ts";
-export { type Compress } from "./blaze/zstd.ts";
+export { type Compress } from "./blaze/compression.ts";
+export { type Zstd } from "./blaze/zstd.ts";
 export { EcgClient, type EcgOptions, type EcgStatus, type WatchOptions } from "./ecg/ecg_client.ts";
 export {
   type EcgGap,

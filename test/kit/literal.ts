@@ -47,6 +47,8 @@ export class LiteralClient {
   readonly #ecdh = createECDH("prime256v1");
   #secret: Buffer | undefined;
   #key: Uint8Array | undefined;
+  /** What its Handshake says that it can. */
+  capabilities = 0x0f;
   challenge: Buffer | undefined;
   partnerNode: Buffer | undefined;
 
@@ -70,7 +72,7 @@ export class LiteralClient {
       Buffer.from([name.length]),
       name,
       this.#ecdh.getPublicKey(),
-      Buffer.from([0x0f]),
+      Buffer.from([this.capabilities]),
       time,
     ]);
     return literalFrame(0x0, payload, false, this.style);

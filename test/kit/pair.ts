@@ -4,6 +4,11 @@
  * @module
  */
 import { assert } from "@std/assert";
+import {
+  type Compress,
+  Compression,
+  type CompressionOptions,
+} from "../../src/client/blaze/compression.ts";
 import { Pairing } from "../../src/client/pair/pairing.ts";
 import type { Bond, Partner, Trust } from "../../src/client/pair/partner.ts";
 import type { Host } from "../../src/host.ts";
@@ -18,6 +23,8 @@ export interface Party {
   /** What it gave to the relay. */
   readonly sent: Message[];
   readonly frames: { type: number; text: string }[];
+  /** For a test to count in. */
+  handled: number;
   /** Why its link was closed from its side. */
   closed: string | undefined;
   met: Partner | undefined;
@@ -62,8 +69,12 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
+type Zstds = Partial<Pick<CompressionOptions, "load" | "host">>;
+
 export interface PairLab {
-  readonly compress?: "auto" | "always" | "never";
+  readonly compress?: Compress;
+  /** Where each of them has zstd from, and by whose clock it waits for it. */
+  readonly zstd?: { readonly a?: Zstds; readonly b?: Zstds };
   readonly host?: Host;
   /** Whether to wait until both are paired. */
   readonly paired?: boolean;
@@ -75,13 +86,14 @@ export interface PairLab {
 export async function pair(
   run: (a: Party, b: Party) => Promise<void>,
   meddle: Meddle = (message) => message,
-  { compress = "auto", paired = true, trust = {}, host }: PairLab = {},
+  { compress = "auto", paired = true, trust = {}, zstd = {}, host }: PairLab = {},
 ): Promise<void> {
   const lab = new Lab();
   const join = (name: "a" | "b", node: number): Party => {
     const party = {
       faults: [] as string[],
       sent: [],
+      handled: 0,
       frames: [],
       closed: undefined,
       met: undefined,
@@ -114,7 +126,12 @@ export async function pair(
         peer.close(code);
       },
     };
-    const options = { node: new Uint8Array(16).fill(node), database: "bugs", compress };
+    const compression = new Compression({
+      mode: compress,
+      fault: ({ code }) => party.faults.push(code),
+      ...zstd[name],
+    });
+    const options = { node: new Uint8Array(16).fill(node), database: "bugs", compression };
     party.pairing = new Pairing(link, {
       ...options,
       trust: trust[name] ?? trusting(),

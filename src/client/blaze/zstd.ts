@@ -36,37 +36,14 @@ const SKIPPABLE = 0x184d2a5;
 const MAX_WINDOW = 13 << 3;
 /** How the WebAssembly build says ZSTD_error_dstSize_tooSmall. */
 const NO_ROOM = "code -70";
-/** Below this many bytes zstd has nothing to work with. */
-const WORTH_COMPRESSING = 128;
-/** Most bytes that a compressed payload may become. */
-export const MAX_PLAINTEXT = 8 * 1024 * 1024;
-
-/** `auto`: where it makes the bytes fewer. */
-export type Compress = "auto" | "always" | "never";
-
 let loading: Promise<Zstd> | undefined;
 
-/** Loads zstd, once. */
+/** Loads zstd, once. A load that fails is forgotten, so that the next call tries again. */
 export function loadZstd(): Promise<Zstd> {
-  return loading ??= load();
-}
-
-/** Compresses as the mode says. Each payload by itself: no two ever share a context. */
-export async function shrink(
-  plaintext: Uint8Array,
-  mode: Compress,
-): Promise<{ bytes: Uint8Array; compressed: boolean }> {
-  const worth = mode === "always" || (mode === "auto" && plaintext.length >= WORTH_COMPRESSING);
-  if (!worth) return { bytes: plaintext, compressed: false };
-  const smaller = (await loadZstd()).compress(plaintext);
-  return mode === "always" || smaller.length < plaintext.length
-    ? { bytes: smaller, compressed: true }
-    : { bytes: plaintext, compressed: false };
-}
-
-/** The inverse of {@linkcode shrink}. Throws what {@linkcode Zstd.decompress} throws. */
-export async function expand(bytes: Bytes, compressed: boolean): Promise<Bytes> {
-  return compressed ? (await loadZstd()).decompress(bytes, MAX_PLAINTEXT) : bytes;
+  return loading ??= load().catch((error) => {
+    loading = undefined;
+    throw error;
+  });
 }
 
 async function load(): Promise<Zstd> {
@@ -85,12 +62,27 @@ async function load(): Promise<Zstd> {
 /** The WebAssembly build, whatever the runtime has. */
 export async function loadWasm(): Promise<Zstd> {
   const wasm = await import("@bokuweb/zstd-wasm");
-  await wasm.init();
+  await initialize(wasm.init);
   return guarded(
     (bytes) => wasm.compress(bytes, LEVEL),
     // Without a size in its header a frame gets as much memory as it may fill.
     (bytes, most) => wasm.decompress(bytes, { defaultHeapSize: most }),
   );
+}
+
+/**
+ * Initializes the build, which does so once: should its own load fail, it is broken for good and its
+ * promise never settles. So what a page loads for it is fetched and tried here. The build for runtimes
+ * reads its file, and takes no argument.
+ */
+async function initialize(init: (wasm?: string) => Promise<void>): Promise<void> {
+  if (init.length === 0) return await init();
+  const answer = await fetch(new URL("./zstd.wasm", import.meta.url));
+  if (!answer.ok) throw new Error(`zstd.wasm: HTTP ${answer.status}`);
+  const bytes = await answer.arrayBuffer();
+  // Throws for what is no WebAssembly, and where a page's policy allows none.
+  await WebAssembly.compile(bytes);
+  await init(bytes as unknown as string);
 }
 
 function guarded(

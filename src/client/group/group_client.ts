@@ -18,7 +18,7 @@ import type { Link } from "../../link/link.ts";
 import { type Bytes, fromHex, hex, Reader, sameBytes } from "../../wire/bytes.ts";
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type ClientFault } from "../client_error.ts";
+import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
@@ -35,7 +35,8 @@ import { StreamSeal } from "./stream_seal.ts";
 import { visible } from "./replica.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
 import { type DeviceStorage, memoryStorage, Saver } from "../blaze/storage.ts";
-import type { Compress } from "../blaze/zstd.ts";
+import { type Compress, Compression } from "../blaze/compression.ts";
+import type { Zstd } from "../blaze/zstd.ts";
 
 interface Common extends ConnectOptions {
   /** Keys, records and what waits to be sent. In memory when not given. */
@@ -44,6 +45,8 @@ interface Common extends ConnectOptions {
   readonly name?: string;
   /** Whether to compress before sealing. `auto`: where it makes the bytes fewer. */
   readonly compress?: Compress;
+  /** Loads zstd: the runtime's own, or `zstd.wasm` from beside the bundle, unless given. */
+  readonly loadZstd?: () => Promise<Zstd>;
   /** Hide lengths, at most 12 % more bytes. On unless said. */
   readonly pad?: boolean;
   /** Keep these collections only. The others must put their operations into tagged frames. */
@@ -104,7 +107,8 @@ export interface GroupDevice {
  * - `backlog`: so many of so many records that this device lacked have come.
  * - `offline`: the link is gone; another attempt follows by itself.
  * - `removed`: another device has removed this one; the client has ended.
- * - `fault`: something came that is not as it should be. It was left out.
+ * - `fault`: something came that is not as it should be, and was left out. `NO_ZSTD`: zstd cannot be
+ *   loaded; nothing is compressed until it can, in either direction.
  */
 export type GroupStatus =
   | { readonly kind: "joined" }
@@ -158,6 +162,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #listeners = new Set<(status: GroupStatus) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #started: Promise<Device>;
+  readonly #compression: Compression;
   readonly #seen = new Set<string>();
   #device: Device | undefined;
   #openers = new Openers();
@@ -168,6 +173,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   private constructor(options: GroupOptions | NewGroupOptions) {
     this.#options = options;
+    this.#compression = new Compression({
+      mode: options.compress ?? "auto",
+      host: options.host,
+      load: options.loadZstd,
+      fault: (error) => this.#tell({ kind: "fault", fault: faultOf(error) }),
+    });
     // Whoever waits hears of the end; when nobody does, it is no crash.
     this.#ready.promise.catch(() => {});
     this.#started = this.#start();
@@ -279,7 +290,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    * One for each `EcgClient`. It follows the group's epochs, and ends with this client.
    */
   ecgSeal(): EcgSeal {
-    const { compress = "auto", pad = true, host = systemHost } = this.#options;
+    const { pad = true, host = systemHost } = this.#options;
     const device = {
       host,
       ready: this.ready,
@@ -289,7 +300,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       },
       onEpoch: (run: () => void) => this.onStatus(({ kind }) => kind === "epoch" && run()),
     };
-    return new StreamSeal(device, { compress, pad });
+    return new StreamSeal(device, { compression: this.#compression, pad });
   }
 
   /** Hears of every {@linkcode GroupStatus}. Answers how to stop. */
@@ -369,8 +380,9 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   #greet(link: Link, device: Device): GroupSession {
-    const { compress = "auto", pad = true, tagged = false, collections, sponsor } = this.#options;
-    const options = { compress, pad, tagged, collections, sponsors: sponsor !== undefined };
+    const { pad = true, tagged = false, collections, sponsor } = this.#options;
+    const compression = this.#compression;
+    const options = { compression, pad, tagged, collections, sponsors: sponsor !== undefined };
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });
@@ -394,7 +406,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         void device.saver.flush().catch(() => {});
       },
     });
-    session.clients = new Sponsored(device, session.post, sponsor, this.#seen, {
+    session.clients = new Sponsored(device, session.post, sponsor, compression, this.#seen, {
       wrote: async ({ kind, collection, id, changes, ...rest }, client) => {
         await this.#write(kind, collection, id, changes, client);
         const sender = {

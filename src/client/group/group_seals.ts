@@ -16,7 +16,7 @@ import {
 import { ClientError } from "../client_error.ts";
 import { padded, unpad } from "./e2e/padding.ts";
 import { type Purpose, readNonce, Sealer, Sender } from "./e2e/sender.ts";
-import { type Compress, expand, shrink } from "../blaze/zstd.ts";
+import type { Compression } from "../blaze/compression.ts";
 import type { Group } from "./group_state.ts";
 import type { Openers } from "./openers.ts";
 import type { Post } from "./post.ts";
@@ -35,7 +35,7 @@ const ANNOUNCE: Purpose = {
 };
 
 export interface SealOptions {
-  readonly compress: Compress;
+  readonly compression: Compression;
   /** Pad what is sealed. */
   readonly pad: boolean;
 }
@@ -96,9 +96,9 @@ export class GroupSeals {
     return plaintext;
   }
 
-  /** A frame for everybody. */
-  async frame(type: FrameType, plaintext: Uint8Array): Promise<Bytes> {
-    const { bytes, compressed } = await shrink(plaintext, this.options.compress);
+  /** A frame for everybody. `readable`: all of them read zstd. */
+  async frame(type: FrameType, plaintext: Uint8Array, readable: boolean): Promise<Bytes> {
+    const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
     const sealer = ready(this.#broadcast);
     const payload = fitting(
       await sealer.seal({ type, compressed }, padded(bytes, this.options.pad)),
@@ -108,7 +108,8 @@ export class GroupSeals {
 
   /** Sends to one device: a frame of this type, or an Extension of this subtype. */
   async send(post: Post, target: Uint8Array, what: number, plaintext: Uint8Array): Promise<void> {
-    const { bytes, compressed } = await shrink(plaintext, this.options.compress);
+    const readable = post.zstd.has(hex(target));
+    const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
     const type = TARGETED.has(what) ? what as FrameType : FrameType.extension;
     const isFrame = type !== FrameType.extension;
     const purpose = { type, subtype: isFrame ? 0 : what, compressed, target };
@@ -147,7 +148,8 @@ export class GroupSeals {
       throw new ClientError("NOT_A_MEMBER", "sealed by a device that was removed");
     }
     const opened = unpad(await opener.open(payload, purpose));
-    return { sender, plaintext: await expand(opened.slice(), purpose.compressed) };
+    const { compression } = this.options;
+    return { sender, plaintext: await compression.expand(opened.slice(), purpose.compressed) };
   }
 }
 

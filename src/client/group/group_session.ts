@@ -126,7 +126,10 @@ export class GroupSession implements Conversation {
     host: Host,
     private readonly events: SessionEvents,
   ) {
-    this.post = new Post(link, host, (code, message) => events.fault(code, message));
+    this.post = new Post(link, host, (code, message) => {
+      if (code === "NO_ZSTD") this.#unreadable();
+      else events.fault(code, message);
+    });
     this.#seals = new GroupSeals(device.group, openers, options);
     this.#keeper = new Keeper(device, this.post, this.#seals, options.collections, {
       entered: (number) => {
@@ -223,7 +226,7 @@ export class GroupSession implements Conversation {
       node: group.identity.card.node,
       database: group.room,
       publicKey: this.#pair.publicKey,
-      capabilities: CAPABILITIES,
+      capabilities: CAPABILITIES & ~(this.options.compression.failed ? Capability.compression : 0),
       timestamp: BigInt(Date.now()),
       tlvs: [
         { type: TlvType.batch, value: new Writer(4).u32(LARGEST_BATCH).finish() },
@@ -326,7 +329,9 @@ export class GroupSession implements Conversation {
       const { counter, collection } = one.operation;
       if (counter <= this.#sentUpTo) continue;
       const body = await encodeBody(one, group.id, signer);
-      const frame = await this.#seals.frame(FrameType.operation, body);
+      const { present } = this.#keeper;
+      const readable = [...present.keys()].every((node) => this.post.zstd.has(node));
+      const frame = await this.#seals.frame(FrameType.operation, body, readable);
       if (this.options.tagged) {
         const tag = await group.epoch!.tag(utf8Bytes(collection));
         this.post.extend(encodeExtension({ subtype: "tagged", tag, frame }));
@@ -404,6 +409,19 @@ export class GroupSession implements Conversation {
     this.device.acknowledged(r.u64());
     r.end();
     await this.device.saver.flush();
+  }
+
+  /**
+   * Something came compressed, and we have no zstd, as the application has been told. Who says so in its
+   * Handshake is sent nothing compressed: we come back as such, and get what we lack as records.
+   */
+  #unreadable(): void {
+    if (this.#handshake!.capabilities & Capability.compression) {
+      return this.post.link.close(1000, "cannot decompress; coming back without");
+    }
+    // Sent before our Handshake was seen.
+    const [node] = this.#keeper.present.keys();
+    if (node !== undefined) void this.post.run(() => this.#catchUp.ask(fromHex(node), true));
   }
 
   /** `marks`: instance's epoch and instance in hex, and one above the highest counter taken. */

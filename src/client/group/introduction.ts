@@ -12,6 +12,7 @@ import type { Link } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
+import { Compression } from "../blaze/compression.ts";
 import { Connection, type ConnectOptions, type Conversation } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
 import { Pairing } from "../pair/pairing.ts";
@@ -87,7 +88,8 @@ class Encounter {
     private readonly done: PromiseWithResolvers<string>,
   ) {
     const trust = forgetful((partner) => this.#judge(partner));
-    const options = { node: random(16), database: room, compress: "never", trust } as const;
+    const compression = new Compression({ mode: "never", fault: () => {} });
+    const options = { node: random(16), database: room, compression, trust };
     this.#pairing = new Pairing(link, options, {
       waiting: () => {},
       met: () => {},

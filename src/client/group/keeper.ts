@@ -16,7 +16,7 @@ import {
 import { encodeTags } from "../../wire/blaze/control.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { type Handshake, NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
+import { Capability, type Handshake, NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
 import { ClientError } from "../client_error.ts";
 import type { AdmissionKey } from "./e2e/admission_key.ts";
 import { decodeJoinRequest, type JoinRequest } from "./e2e/admission_key.ts";
@@ -73,6 +73,8 @@ export class Keeper {
     const node = hex(handshake.node);
     if (node === this.device.node) return;
     this.post.begin(node);
+    if (handshake.capabilities & Capability.compression) this.post.zstd.add(node);
+    else this.post.zstd.delete(node);
     const { group } = this.device;
     const claim = readClaim(handshake);
     // Those who were here before us may have gone on since they said this: they answer our announce.
@@ -91,6 +93,7 @@ export class Keeper {
   gone(node: string): void {
     this.post.begin(node);
     this.post.here.delete(node);
+    this.post.zstd.delete(node);
     if (this.present.delete(node)) this.events.presence(node, false);
   }
 

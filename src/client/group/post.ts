@@ -17,6 +17,8 @@ const MOST_REMEMBERED = 1_000;
 export class Post {
   /** Devices that the link leads to, members or not, in hex. */
   readonly here = new Set<string>();
+  /** Those of them whose Handshake says that they read zstd. */
+  readonly zstd = new Set<string>();
   readonly #timers = new Set<() => void>();
   readonly #quiet = new Map<string, number>();
   #steps: Promise<void> = Promise.resolve();

@@ -26,7 +26,7 @@ import { decodeOperation, encodeOperation, type Operation } from "../../wire/bla
 import { type Fault, Refused } from "../../close.ts";
 import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
-import { expand } from "../blaze/zstd.ts";
+import type { Compression } from "../blaze/compression.ts";
 import type { Device } from "./device.ts";
 import type { Post } from "./post.ts";
 import type { Clients } from "./group_session.ts";
@@ -84,6 +84,7 @@ export class Sponsored implements Clients {
     private readonly device: Device,
     private readonly post: Post,
     private readonly sponsor: Sponsor | undefined,
+    private readonly compression: Compression,
     seen: Set<string>,
     private readonly events: SponsorEvents,
   ) {
@@ -201,7 +202,9 @@ export class Sponsored implements Clients {
       client.early.pop();
       throw new ClientError("NOT_ACCEPTED", "nobody has said yes to this client");
     }
-    const operation = decodeOperation(await expand(await client.keys.open(payload), compressed));
+    const operation = decodeOperation(
+      await this.compression.expand(await client.keys.open(payload), compressed),
+    );
     // One key seals both ways: what we sealed opens, too, when the relay sends it back.
     if (operation.node === this.device.hash) {
       throw new ClientError("REFLECTED", "an operation of our own");

@@ -48,7 +48,6 @@ import {
   Sealer,
   Sender,
 } from "./e2e/sender.ts";
-import { expand, shrink } from "../blaze/zstd.ts";
 import type { Group } from "./group_state.ts";
 import { Openers } from "./openers.ts";
 import type { SealOptions } from "./group_seals.ts";
@@ -82,7 +81,7 @@ export class StreamSeal implements EcgSeal {
   /** Waits until the device is in the group. Rejects once it has ended. */
   async seal(plain: Bytes, header: SealedHeader): Promise<Bytes> {
     await this.device.ready;
-    const { bytes, compressed } = await shrink(plain, this.options.compress);
+    const { bytes, compressed } = await this.options.compression.shrink(plain);
     const sealer = await this.#sealer(isAlert(header) ? "alert" : "live");
     const content = padded(bytes, this.options.pad);
     const payload = await sealer.seal(purposeOf(header, compressed), content);
@@ -92,7 +91,7 @@ export class StreamSeal implements EcgSeal {
 
   /**
    * Throws `TRUNCATED`, `BAD_FLAG`, `CIPHERTEXT_TOO_SHORT`, `UNKNOWN_EPOCH`, `OLD_EPOCH`,
-   * `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`.
+   * `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`, `NO_ZSTD`.
    */
   async open(sealed: Bytes, header: SealedHeader): Promise<Bytes> {
     const r = new Reader(sealed);
@@ -110,7 +109,7 @@ export class StreamSeal implements EcgSeal {
     const opener = await this.#opener(hint, epoch, node, instance, group.database);
     const opened = unpad(await opener.open(payload, purposeOf(header, flag === 1)));
     if (this.#openers.get(hint) !== opener) this.#openers.keep(opener);
-    return await expand(opened.slice(), flag === 1);
+    return await this.options.compression.expand(opened.slice(), flag === 1);
   }
 
   /** Of the epoch in force. */

@@ -23,7 +23,7 @@ import {
   type OperationKind,
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type ClientFault } from "../client_error.ts";
+import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
@@ -34,7 +34,8 @@ import { PairMemory } from "./pair_memory.ts";
 import { Pairing } from "./pairing.ts";
 import { checkTrust, PairTrust, type TrustOptions } from "./pair_trust.ts";
 import type { Partner } from "./partner.ts";
-import type { Compress } from "../blaze/zstd.ts";
+import { type Compress, Compression } from "../blaze/compression.ts";
+import type { Zstd } from "../blaze/zstd.ts";
 
 export interface PairOptions extends ConnectOptions, TrustOptions {
   readonly database: string;
@@ -49,6 +50,8 @@ export interface PairOptions extends ConnectOptions, TrustOptions {
   readonly offline?: number;
   /** Whether to compress operations before they are sealed. `auto`: where it makes them smaller. */
   readonly compress?: Compress;
+  /** Loads zstd: the runtime's own, or `zstd.wasm` from beside the bundle, unless given. */
+  readonly loadZstd?: () => Promise<Zstd>;
   /** Operations that may wait for a slow `for await` loop. */
   readonly queue?: number;
 }
@@ -77,7 +80,8 @@ export interface Sent {
  * - `paired`: both sides said yes; from now on operations pass.
  * - `refused`: one of the sides said no. That device is not asked about again; see `forget`.
  * - `offline`: the link is gone; another attempt follows by itself.
- * - `fault`: something came that is not as it should be. It was left out.
+ * - `fault`: something came that is not as it should be, and was left out. `NO_ZSTD`: zstd cannot be
+ *   loaded; what goes out is not compressed, and what came so waits half a minute for it.
  */
 export type PairStatus =
   | { readonly kind: "waiting" }
@@ -110,6 +114,7 @@ const MAX_COUNTER = 2n ** 63n;
 export class BlazePair implements AsyncIterable<PairIncoming> {
   readonly #options: PairOptions;
   readonly #started: Promise<PairTrust>;
+  readonly #compression: Compression;
   readonly #loops = new Set<Queue<PairIncoming>>();
   readonly #listeners = new Set<(status: PairStatus) => void>();
   #connection: Connection | undefined;
@@ -127,6 +132,12 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     checkDatabase(options.database);
     checkTrust(options);
     this.#options = options;
+    this.#compression = new Compression({
+      mode: options.compress ?? "auto",
+      host: options.host,
+      load: options.loadZstd,
+      fault: (error) => this.#tell({ kind: "fault", fault: faultOf(error) }),
+    });
     this.#awaitPartner();
     this.#started = this.#start();
     this.#started.catch((error) => this.#end(error));
@@ -220,9 +231,10 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   #greet(link: Link, trust: PairTrust): Pairing {
-    const { database, compress = "auto", host = systemHost } = this.#options;
+    const { database, host = systemHost } = this.#options;
+    const compression = this.#compression;
     const { memory } = trust;
-    const options = { node: this.#alias ?? memory.node, database, compress, trust, host };
+    const options = { node: this.#alias ?? memory.node, database, compression, trust, host };
     // The link before this one may still be busy with what came last: only the newest counts.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {

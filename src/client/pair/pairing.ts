@@ -47,14 +47,14 @@ import {
   refuseReflection,
   REVEAL_LENGTH,
 } from "./pair_keys.ts";
-import { type Compress, expand, shrink } from "../blaze/zstd.ts";
+import type { Compression } from "../blaze/compression.ts";
 import type { Conversation } from "../connection.ts";
 
 export interface PairingOptions {
   /** 16 bytes. */
   readonly node: Uint8Array;
   readonly database: string;
-  readonly compress: Compress;
+  readonly compression: Compression;
   readonly trust: Trust;
   readonly host?: Host;
 }
@@ -74,6 +74,8 @@ export interface PairingEvents {
   fault(fault: ClientFault): void;
 }
 
+/** Bytes that may wait behind what cannot be decompressed yet; beyond, that is left out. */
+const MAX_UNHANDLED = 8 * 1024 * 1024;
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
 const MAX_SEALS = 2 ** 31;
 
@@ -117,7 +119,11 @@ export class Pairing implements Conversation {
   /** Both sides said yes. */
   #open = false;
   readonly #early: { frame: BlazeFrame; wireLength: number }[] = [];
-  #compress: boolean;
+  /** The partner did not ask for anything else. */
+  #wanted = true;
+  /** Nobody waits any longer for what cannot be decompressed yet. */
+  readonly #enough = new AbortController();
+  #unhandledBytes = 0;
   #seals = 0;
   #closed = false;
 
@@ -126,7 +132,6 @@ export class Pairing implements Conversation {
     private readonly options: PairingOptions,
     private readonly events: PairingEvents,
   ) {
-    this.#compress = options.compress !== "never";
     this.#inbound = this.#guard(() => this.#greet());
   }
 
@@ -156,7 +161,12 @@ export class Pairing implements Conversation {
   }
 
   message(message: Message): void {
+    this.#unhandledBytes += message.length;
+    if (this.#unhandledBytes > MAX_UNHANDLED) this.#enough.abort();
     this.#later(() => this.#receive(message));
+    this.#inbound = this.#inbound.then(() => {
+      this.#unhandledBytes -= message.length;
+    });
   }
 
   text(): void {
@@ -167,6 +177,7 @@ export class Pairing implements Conversation {
 
   closed(): void {
     this.#stopWaiting();
+    this.#enough.abort();
     // After what came before it.
     this.#inbound = this.#inbound.then(() => {
       this.#closed = true;
@@ -196,7 +207,9 @@ export class Pairing implements Conversation {
       node: this.options.node,
       database: this.options.database,
       publicKey: this.#pair.publicKey,
-      capabilities: CAPABILITIES,
+      capabilities: this.options.compression.failed
+        ? CAPABILITIES & ~Capability.compression
+        : CAPABILITIES,
       timestamp: BigInt(Date.now()),
       tlvs: [
         { type: TlvType.commitment, value: await commitment(this.#nonce) },
@@ -232,7 +245,7 @@ export class Pairing implements Conversation {
       }
       case FrameType.compress:
       case FrameType.decompress:
-        this.#compress = frame.type === FrameType.compress && this.options.compress !== "never";
+        this.#wanted = frame.type === FrameType.compress;
         return;
       case FrameType.extension:
         return await this.#extension(frame.payload);
@@ -324,8 +337,26 @@ export class Pairing implements Conversation {
     const { keys } = this.#agreed();
     if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
     if (!this.#open) return this.#wait({ type, compressed, encrypted, payload }, wireLength);
-    const plaintext = await expand(await keys.open(payload), compressed);
+    const plaintext = await this.#expand(await keys.open(payload), compressed);
     this.events.frame(type, plaintext, wireLength);
+  }
+
+  /**
+   * What cannot be decompressed now keeps its place, and what comes behind it waits; meanwhile the
+   * partner is asked not to compress.
+   */
+  async #expand(bytes: Bytes, compressed: boolean): Promise<Bytes> {
+    const { compression } = this.options;
+    try {
+      return await compression.expand(bytes, compressed);
+    } catch (error) {
+      if (!compression.failed) throw error;
+    }
+    this.#send(FrameType.decompress);
+    await compression.wait(this.#enough.signal);
+    const plaintext = await compression.expand(bytes, compressed);
+    this.#send(FrameType.compress);
+    return plaintext;
   }
 
   /** A literal client does not know that people are being asked: what it sends waits for them. */
@@ -339,7 +370,7 @@ export class Pairing implements Conversation {
   }
 
   async #seal(type: FrameType, plaintext: Uint8Array): Promise<number> {
-    const { keys, short } = this.#agreed();
+    const { keys, ack, short } = this.#agreed();
     if (!this.live) {
       throw new ClientError("NOT_PAIRED", "there is no partner that both sides said yes to");
     }
@@ -347,8 +378,8 @@ export class Pairing implements Conversation {
       this.part("time for a new key");
       throw new ClientError("KEY_WORN_OUT", "connect again for a new key");
     }
-    const mode = this.#compress ? this.options.compress : "never";
-    const { bytes, compressed } = await shrink(plaintext, mode);
+    const readable = this.#wanted && (ack.capabilities & Capability.compression) !== 0;
+    const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
     const payload = await keys.seal(bytes);
     if (payload.length > MAX_PAYLOAD) throw new ClientError("TOO_LARGE", "at most 1 MiB sealed");
     const message = encodeFrame({ type, compressed, encrypted: true, payload }, { short });
@@ -356,7 +387,7 @@ export class Pairing implements Conversation {
     return message.length;
   }
 
-  #send(type: FrameType, payload: Bytes): void {
+  #send(type: FrameType, payload: Bytes = new Uint8Array()): void {
     this.link.send(encodeFrame({ type, payload }, { short: this.#agreed().short }));
   }
 
@@ -368,6 +399,7 @@ export class Pairing implements Conversation {
   part(why: string): void {
     this.#closed = true;
     this.#stopWaiting();
+    this.#enough.abort();
     this.link.close(Close.partnerLeft.code, why);
   }
 
