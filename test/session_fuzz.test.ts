@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { hex } from "../src/wire/bytes.ts";
 import { dice, seed, times } from "./kit/random.ts";
-import { grantOf, isKnownClose, type Stranger, World } from "./kit/session_world.ts";
+import { grantOf, type Stranger, World } from "./kit/session_world.ts";
 import { Chance, NAMES, written } from "./kit/stranger_talk.ts";
 
 const WORLDS = 40;
@@ -89,8 +89,3 @@ for (const [how, topics] of [["one by one", false], ["by the runtime's topics", 
     }
   });
 }
-
-test("what sessions close with has a name", () => {
-  assertEquals([1000, 1003, 1009, 4400, 4410].map(isKnownClose), [true, true, true, true, true]);
-  assertEquals([0, 1006, 1011].map(isKnownClose), [false, false, false]);
-});

@@ -50,6 +50,8 @@ export class Stranger {
   /** The last few of them, to be sent back changed. */
   readonly last: Message[] = [];
   closedWith: number | undefined;
+  /** The code that the session closed with, if it did. */
+  dismissedWith: number | undefined;
   buffered = 0;
   /** Called once for a message that comes: in the middle of whatever sends it. */
   onTake: (() => void) | undefined;
@@ -65,7 +67,10 @@ export class Stranger {
       },
       ...(board && { topics: board.topicsOf(this) }),
       send: (message) => this.take(message),
-      close: (code) => this.leave(code),
+      close: (code) => {
+        if (this.open) this.dismissedWith = code;
+        this.leave(code);
+      },
     };
     const events = accept(link);
     this.#events = events;
@@ -108,7 +113,10 @@ export class Stranger {
   }
 }
 
-const KNOWN: ReadonlySet<number> = new Set(Object.values(Close).map(({ code }) => code));
+/** Codes that a session may close with: those that blame the peer, or nobody. */
+const KNOWN: ReadonlySet<number> = new Set(
+  Object.values(Close).filter((one) => one !== Close.internal).map(({ code }) => code),
+);
 
 export class World {
   readonly host = new FakeHost();
@@ -178,6 +186,10 @@ export class World {
       const [error] = this.failed;
       return `a session threw ${error instanceof Error ? error.stack : String(error)}`;
     }
+    const odd = this.strangers.find(({ dismissedWith }) =>
+      dismissedWith !== undefined && !KNOWN.has(dismissedWith)
+    );
+    if (odd) return `a session closed with ${odd.dismissedWith}`;
     const open = this.strangers.filter((one) => one.open).length;
     if (this.links.size !== open) return `${this.links.size} links are counted, ${open} are open`;
   }
@@ -202,9 +214,6 @@ export class World {
     return this.complaint();
   }
 }
-
-/** Whether a session of ours may close with this code. */
-export const isKnownClose = (code: number): boolean => KNOWN.has(code) && code !== 1011;
 
 export const grantOf = (
   subject: string,
