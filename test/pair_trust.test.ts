@@ -27,7 +27,8 @@ import {
 import { FakeHost } from "./kit/fake_host.ts";
 import { isSubtype, isType, withHostile } from "./kit/hostile.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
-import { pair, trusting, until } from "./kit/pair.ts";
+import { pair, type Party, trusting, until } from "./kit/pair.ts";
+import { dice, seed, times } from "./kit/random.ts";
 import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -75,13 +76,15 @@ test("a no ends the link, and the other side is told", () =>
   ));
 
 test("a confirm that throws, or answers anything but true, is a no", async () => {
-  for (
-    const judge of [() => Promise.reject(new Error("closed the dialog")), () => "yes" as never]
-  ) {
+  const answers = [
+    [() => Promise.reject(new Error("the dialog is gone")), ["CONFIRM_FAILED"]],
+    [() => "yes" as never, []],
+  ] as const;
+  for (const [judge, faults] of answers) {
     await pair(
       async (_, b) => {
-        await until(() => b.refused === "us");
-        assertEquals(b.faults, judge.length === 0 && b.faults.length ? ["CONFIRM_FAILED"] : []);
+        await until(() => b.refused === "us" && b.faults.length === faults.length);
+        assertEquals([b.faults, b.partner], [faults, undefined]);
       },
       undefined,
       { paired: false, trust: { b: trusting(judge) } },
@@ -243,6 +246,56 @@ test("a partner that proves nothing is left after ten seconds; people may take a
     (message, to) => to === "a" && isSubtype(message, Subtype.reveal) ? undefined : message,
     { host, paired: false, trust: { b: trusting(never) } },
   );
+});
+
+test("whatever a relay does to the frames, nobody is a partner without a yes to the same code", async () => {
+  for (let from = seed; from < seed + 40 * times; from++) {
+    const below = dice(from);
+    const [ofA, ofB] = [new Map<string, Bond>(), new Map<string, Bond>()];
+    const remembered = below(2) === 0;
+    if (remembered) {
+      const trust = { a: trusting(undefined, ofA), b: trusting(undefined, ofB) };
+      await pair(() => Promise.resolve(), undefined, { trust });
+    }
+    const said = { a: false, b: false };
+    const judge = (who: "a" | "b") => () => said[who] = below(5) > 0;
+    const [seen, held]: Message[][] = [[], []];
+    const rate = below(40);
+    const spoil = (message: Message) => {
+      seen!.push(message);
+      if (below(100) >= rate) return message;
+      switch (below(5)) {
+        case 0:
+          return undefined;
+        case 1:
+          return [message, message];
+        case 2: {
+          const at = below(message.length);
+          return message.with(at, message[at]! ^ 1 << below(8));
+        }
+        case 3:
+          held!.push(message);
+          return undefined;
+        default:
+          return [seen![below(seen!.length)]!, message];
+      }
+    };
+    const check = async (a: Party, b: Party) => {
+      for (let turn = 0; turn < 8; turn++) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const [late] = held!.splice(below(held!.length + 1), 1);
+        if (late) (below(2) ? a : b).pairing.message(late);
+      }
+      for (const [who, { partner, faults }, other] of [["a", a, b], ["b", b, a]] as const) {
+        assert(!faults.includes("UNEXPECTED"), `seed ${from}`);
+        if (!partner) continue;
+        assert(partner.known ? remembered : said[who], `seed ${from}`);
+        assertEquals(other.met?.code, partner.code, `seed ${from}`);
+      }
+    };
+    const trust = { a: trusting(judge("a"), ofA), b: trusting(judge("b"), ofB) };
+    await pair(check, spoil, { paired: false, trust });
+  }
 });
 
 // -- The bytes, once more with node:crypto
