@@ -61,6 +61,7 @@ export function embedRelay(options: EmbedOptions = {}): EmbeddedRelay {
         maxMessage: chosen.httpMessageBytes,
         maxFragments: chosen.httpFragments,
         idleMs: 2_000 * chosen.idleSeconds,
+        maxUnread: chosen.httpKeptBytes,
       });
       const connect = async (url: string): Promise<Response> => {
         const to = new URL(url).searchParams.get("to") ?? "/echo";

@@ -19,7 +19,7 @@ const packed = (opcode: Opcode, payload: Uint8Array) =>
 /** A host with one connection, and what both sides of it heard. */
 function connected(maxStreams = 4) {
   const clock = new FakeHost();
-  const webviewHost = new WebviewHost(clock, { maxMessage: 100, maxStreams });
+  const webviewHost = new WebviewHost(clock, { maxMessage: 100, maxStreams, maxUnread: 1000 });
   const heard: string[] = [];
   const accept: Accept = () => ({
     message: (message) => void heard.push(`message ${hex(message)}`),
@@ -119,11 +119,29 @@ test("WebviewHost closes what it cannot unpack, and harms no other connection", 
 
 test("WebviewHost leaves alone what belongs to no connection", () => {
   const { webviewHost, heard, connect } = connected();
+  connect("wsock://localhost/connect?stream=0");
   connect("wsock://localhost/connect?stream=3");
-  for (const message of [null, undefined, 5, "x", {}, { stream: "3" }, { stream: NaN }]) {
+  const good = packed(Opcode.binary, Uint8Array.of(1));
+  const strange = [null, undefined, 5, "x", {}, { stream: 3 }, { type: "resize", width: 5 }];
+  for (const message of [...strange, { ...good, stream: "3" }, { ...good, stream: NaN }]) {
     assertEquals(webviewHost.message(message), false);
   }
   assertEquals(heard, []);
+});
+
+test("WebviewHost gives up a page that reads nothing and asks for ever more", () => {
+  const { webviewHost, heard, clock, connect } = connected();
+  const { body } = connect("wsock://localhost/connect");
+  const ping = packed(Opcode.ping, new Uint8Array(98));
+  // As many answers as fit beside the first ping, then one more.
+  for (let at = 0; at < 9; at++) webviewHost.message(ping);
+  clock.pass(0);
+  assertEquals(heard, []);
+  webviewHost.message(ping);
+  webviewHost.message(ping);
+  clock.pass(0);
+  assertEquals(heard, ["closed 1006 the page reads nothing"]);
+  assertEquals([webviewHost.size, body.locked], [0, false]);
 });
 
 test("WebviewHost replaces the connection of a page that was loaded again, and limits their number", () => {

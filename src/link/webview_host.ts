@@ -26,6 +26,8 @@ export interface WebviewLimits {
   readonly idleMs: number;
   /** Connections of one page. */
   readonly maxStreams: number;
+  /** Bytes that a page has not read, at which it counts as gone; sessions act long before. */
+  readonly maxUnread: number;
 }
 
 const LIMITS: WebviewLimits = {
@@ -33,6 +35,7 @@ const LIMITS: WebviewLimits = {
   maxFragments: 1_024,
   idleMs: 60_000,
   maxStreams: 64,
+  maxUnread: 20_971_520,
 };
 
 /** One connection, as the host sees it. */
@@ -67,11 +70,12 @@ export class WebviewHost {
   connect(url: string, accept: Accept, pong?: (data: Bytes) => void): WebviewConnection {
     const stream = Number(new URL(url).searchParams.get("stream") ?? 0);
     this.#streams.get(stream)?.lost("the page asks anew");
-    const { maxMessage, maxFragments, idleMs, maxStreams } = this.#limits;
+    const { maxMessage, maxFragments, idleMs, maxStreams, maxUnread } = this.#limits;
     if (this.#streams.size >= maxStreams) {
       throw new RangeError(`a page has at most ${maxStreams} connections`);
     }
     let response!: ReadableStreamDefaultController<Bytes>;
+    const unread = () => 0 - (response.desiredSize ?? 0);
     let cancelled = false;
     const body = new ReadableStream<Bytes>({
       start: (made) => void (response = made),
@@ -85,9 +89,13 @@ export class WebviewHost {
       {
         remote: "webview",
         get buffered() {
-          return 0 - (response.desiredSize ?? 0);
+          return unread();
         },
-        write: (frame) => response.enqueue(frame),
+        write: (frame) => {
+          if (unread() + frame.length <= maxUnread) response.enqueue(frame);
+          // Not from within the session that is sending: it would hear of its end in the middle.
+          else this.clock.after(0, () => link.lost("the page reads nothing"));
+        },
         // The pings of the link itself are empty.
         pong: (data) => void (data.length > 0 && pong?.(data)),
         end: () => {
@@ -114,11 +122,14 @@ export class WebviewHost {
   }
 
   /**
-   * What the port delivered, whatever that is. Answers false when it belongs to no connection. What
-   * belongs to one and cannot be unpacked closes it.
+   * What the port delivered, whatever that is. Answers false when it is not for a connection: it has
+   * neither `length` nor `data`, or the number of none. What is for one and cannot be unpacked closes
+   * it.
    */
   message(message: unknown): boolean {
-    const { stream = 0 } = (message ?? {}) as { stream?: unknown };
+    if (typeof message !== "object" || message === null) return false;
+    if (!("length" in message || "data" in message)) return false;
+    const stream = "stream" in message ? message.stream : 0;
     const found = typeof stream === "number" ? this.#streams.get(stream) : undefined;
     if (!found) return false;
     const { maxMessage } = this.#limits;
