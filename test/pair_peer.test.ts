@@ -98,7 +98,7 @@ test(
     withRelay(async ({ url }) => {
       const asked: string[] = [];
       const confirm = (code: string) => asked.push(code) > 0;
-      const device = BlazePair.open({ url, database: `käfer ${here}`, compress: "never", confirm });
+      const device = BlazePair.open({ url, database: `käfer ${here}`, confirm });
       try {
         const [partner, seen] = await exchange(device, () => peer(url, "literal", page));
         assertMatch(seen.code, /^\d{30}$/);
@@ -120,7 +120,7 @@ test(
       const device = BlazePair.open({
         url,
         database: `käfer ${here}`,
-        compress: "never",
+       
         backoff,
         confirm,
       });
