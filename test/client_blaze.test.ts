@@ -14,6 +14,7 @@ import {
 } from "../src/wire/blaze/handshake.ts";
 import { pair, trusting, until } from "./kit/pair.ts";
 import { LiteralClient, literalOperation } from "./kit/literal.ts";
+import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
 
@@ -243,6 +244,13 @@ test("Pairing takes one Ack only", () =>
     },
     (message) => isAck(message) ? [message, message] : message,
   ));
+
+test("Pairing does not say that something was sent when its link had gone meanwhile", () =>
+  pair(async (a, b) => {
+    const sent = refusal(() => a.pairing.send(FrameType.operation, utf8Bytes("too late")));
+    a.pairing.closed();
+    assertEquals([await sent, b.frames], ["NOT_PAIRED", []]);
+  }));
 
 test("Pairing survives garbage: each piece is a fault, and the rest passes", () =>
   pair(async (a, b) => {

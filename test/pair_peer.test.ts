@@ -120,7 +120,7 @@ test(
       const device = BlazePair.open({
         url,
         database: `käfer ${here}`,
-       
+
         backoff,
         confirm,
       });

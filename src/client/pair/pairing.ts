@@ -37,6 +37,7 @@ import {
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { Close, Refused } from "../../close.ts";
 import { hashNode } from "../blaze/node_hash.ts";
+import { PairSeals } from "./pair_seals.ts";
 import { Acquaintance } from "./acquaintance.ts";
 import type { Partner, Trust } from "./partner.ts";
 import {
@@ -76,9 +77,6 @@ export interface PairingEvents {
 
 /** Bytes that may wait behind what cannot be decompressed yet; beyond, that is left out. */
 const MAX_UNHANDLED = 8 * 1024 * 1024;
-/** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
-const MAX_SEALS = 2 ** 31;
-
 /** What a partner may take to prove itself and to show its nonce: no people have a hand in that. */
 const MEET_MS = 10_000;
 /** Frames of a literal client that wait for our yes, and their bytes. */
@@ -100,7 +98,7 @@ const SEALED: ReadonlySet<FrameType> = new Set([
 interface Agreement {
   readonly keys: PairKeys;
   readonly ack: HandshakeAck;
-  readonly short: boolean;
+  readonly seals: PairSeals;
   readonly acquaintance: Acquaintance;
 }
 
@@ -119,13 +117,12 @@ export class Pairing implements Conversation {
   /** Both sides said yes. */
   #open = false;
   readonly #early: { frame: BlazeFrame; wireLength: number }[] = [];
-  /** The partner did not ask for anything else. */
-  #wanted = true;
   /** Nobody waits any longer for what cannot be decompressed yet. */
   readonly #enough = new AbortController();
   #unhandledBytes = 0;
-  #seals = 0;
   #closed = false;
+  /** The link is gone, though not all that came over it was handled. */
+  #gone = false;
 
   constructor(
     private readonly link: Link,
@@ -144,7 +141,7 @@ export class Pairing implements Conversation {
 
   /** Whether frames of ours can pass. */
   get live(): boolean {
-    return this.#open && !this.#closed;
+    return this.#open && !this.#closed && !this.#gone;
   }
 
   probe(): boolean {
@@ -176,6 +173,7 @@ export class Pairing implements Conversation {
   drained(): void {}
 
   closed(): void {
+    this.#gone = true;
     this.#stopWaiting();
     this.#enough.abort();
     // After what came before it.
@@ -245,7 +243,7 @@ export class Pairing implements Conversation {
       }
       case FrameType.compress:
       case FrameType.decompress:
-        this.#wanted = frame.type === FrameType.compress;
+        if (this.#agreement) this.#agreement.seals.wanted = frame.type === FrameType.compress;
         return;
       case FrameType.extension:
         return await this.#extension(frame.payload);
@@ -263,8 +261,10 @@ export class Pairing implements Conversation {
       handshake.database,
       ack.database,
     ]);
-    const short = (ack.capabilities & Capability.shortHeaders) !== 0;
-    const { trust } = this.options;
+    const { trust, compression, host = systemHost } = this.options;
+    const ask = (compressed: boolean) =>
+      this.#send(compressed ? FrameType.compress : FrameType.decompress);
+    const seals = new PairSeals(keys, ack, compression, ask, this.#enough.signal);
     const acquaintance = await Acquaintance.of(keys, handshake, ack, this.#nonce, trust, {
       extend: (code, body) => this.#extend(code, body),
       later: (step) => this.#later(step),
@@ -276,8 +276,8 @@ export class Pairing implements Conversation {
       refused: (partner) => this.#refuse(partner),
       broken: (why) => this.part(why),
     });
-    this.#agreement = { keys, ack, short, acquaintance };
-    this.#stopWaiting = (this.options.host ?? systemHost).after(MEET_MS, () => this.#giveUp());
+    this.#agreement = { keys, ack, seals, acquaintance };
+    this.#stopWaiting = host.after(MEET_MS, () => this.#giveUp());
     this.#send(FrameType.handshakeAck, await keys.prove(ack.challenge));
     await acquaintance.begin();
   }
@@ -330,33 +330,11 @@ export class Pairing implements Conversation {
     this.part("not confirmed");
   }
 
-  async #unseal(
-    { type, compressed, encrypted, payload }: BlazeFrame,
-    wireLength: number,
-  ): Promise<void> {
-    const { keys } = this.#agreed();
-    if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
-    if (!this.#open) return this.#wait({ type, compressed, encrypted, payload }, wireLength);
-    const plaintext = await this.#expand(await keys.open(payload), compressed);
-    this.events.frame(type, plaintext, wireLength);
-  }
-
-  /**
-   * What cannot be decompressed now keeps its place, and what comes behind it waits; meanwhile the
-   * partner is asked not to compress.
-   */
-  async #expand(bytes: Bytes, compressed: boolean): Promise<Bytes> {
-    const { compression } = this.options;
-    try {
-      return await compression.expand(bytes, compressed);
-    } catch (error) {
-      if (!compression.failed) throw error;
-    }
-    this.#send(FrameType.decompress);
-    await compression.wait(this.#enough.signal);
-    const plaintext = await compression.expand(bytes, compressed);
-    this.#send(FrameType.compress);
-    return plaintext;
+  async #unseal(frame: BlazeFrame, wireLength: number): Promise<void> {
+    const { seals } = this.#agreed();
+    if (!frame.encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
+    if (!this.#open) return this.#wait(frame, wireLength);
+    this.events.frame(frame.type, await seals.open(frame), wireLength);
   }
 
   /** A literal client does not know that people are being asked: what it sends waits for them. */
@@ -370,25 +348,29 @@ export class Pairing implements Conversation {
   }
 
   async #seal(type: FrameType, plaintext: Uint8Array): Promise<number> {
-    const { keys, ack, short } = this.#agreed();
-    if (!this.live) {
-      throw new ClientError("NOT_PAIRED", "there is no partner that both sides said yes to");
+    const { seals } = this.#agreed();
+    this.#mustLive();
+    let message: Bytes;
+    try {
+      message = await seals.seal(type, plaintext);
+    } catch (error) {
+      if (faultOf(error).code === "KEY_WORN_OUT") this.part("time for a new key");
+      throw error;
     }
-    if (++this.#seals > MAX_SEALS) {
-      this.part("time for a new key");
-      throw new ClientError("KEY_WORN_OUT", "connect again for a new key");
-    }
-    const readable = this.#wanted && (ack.capabilities & Capability.compression) !== 0;
-    const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
-    const payload = await keys.seal(bytes);
-    if (payload.length > MAX_PAYLOAD) throw new ClientError("TOO_LARGE", "at most 1 MiB sealed");
-    const message = encodeFrame({ type, compressed, encrypted: true, payload }, { short });
+    // Sealing takes time. What a link that is gone would drop in silence is for the next one.
+    this.#mustLive();
     this.link.send(message);
     return message.length;
   }
 
+  #mustLive(): void {
+    if (this.live) return;
+    throw new ClientError("NOT_PAIRED", "there is no partner that both sides said yes to");
+  }
+
   #send(type: FrameType, payload: Bytes = new Uint8Array()): void {
-    this.link.send(encodeFrame({ type, payload }, { short: this.#agreed().short }));
+    const short = (this.#agreed().ack.capabilities & Capability.shortHeaders) !== 0;
+    this.link.send(encodeFrame({ type, payload }, { short }));
   }
 
   #extend(code: number, body: Bytes): void {
