@@ -313,7 +313,7 @@ test("ProxyProbe expects nothing between responses", () => {
   assertEquals([told, host.waiting], [[], 0]);
 });
 
-function fallback(memory: TransportMemory = inMemory()) {
+function fallback(memory: TransportMemory = inMemory(), host = new FakeHost()) {
   const [websocket, stream] = [puppet(), puppet()];
   const told: string[] = [];
   const open = () =>
@@ -323,7 +323,7 @@ function fallback(memory: TransportMemory = inMemory()) {
       memory,
       upgradeMs: 60_000,
       cutMs: 60_000,
-    })({ url: new URL("ws://relay/echo"), protocols: [] }, {
+    }, host)({ url: new URL("ws://relay/echo"), protocols: [] }, {
       opened: () => void told.push("opened"),
       message: () => {},
       closed: (code) => void told.push(`closed ${code}`),
@@ -390,6 +390,22 @@ test("fallbackTransport suspects a proxy only where a WebSocket ended unasked an
     websocket.attempts[0]!.opened("");
     end(websocket.attempts[0]!, carrier);
     assertEquals(memory.get("ws://relay"), expected, name);
+  }
+});
+
+test("fallbackTransport leaves no timer behind, however it ends", () => {
+  const ends: ((attempt: CarrierEvents, carrier: Carrier) => void)[] = [
+    (_, carrier) => carrier.abort(),
+    ({ opened }) => opened(""),
+    ({ closed }) => closed(1006, "", false),
+  ];
+  for (const end of ends) {
+    const host = new FakeHost();
+    const { websocket, open } = fallback(inMemory(), host);
+    const carrier = open();
+    assertEquals(host.waiting, 1);
+    end(websocket.last, carrier);
+    assertEquals(host.waiting, 0);
   }
 });
 

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { BlazePair } from "../src/client/mod.ts";
+import { BlazePair, EcgClient } from "../src/client/mod.ts";
 import { Compression } from "../src/client/blaze/compression.ts";
 import { loadZstd, type Zstd } from "../src/client/blaze/zstd.ts";
 import { ClientError } from "../src/client/client_error.ts";
@@ -310,5 +310,35 @@ test("a device of a group without zstd says so, and gets everything as it is fro
         "the last arrives",
       );
       assertEquals(watch.compressed(), 1);
+    })
+  ));
+
+test("a sealed ECG stream passes from a monitor without zstd, and a watcher without it says so", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const without = missing();
+      const load = () => without.load();
+      const { devices } = await group(kit, url, 2, { loadZstd: load });
+      // This one has zstd.
+      const able = kit.open({ url, secret: (await devices[0]!.client.secret())! });
+      await able.client.ready;
+      const [poor, rich] = [devices[1]!, able].map(({ client }) =>
+        EcgClient.open({ url, stream: "bed-3", seal: client.ecgSeal() })
+      );
+      const signal = new Array(500).fill(0);
+      const fromPoor = await rich!.watch();
+      await poor!.publish({ signal });
+      assertEquals((await fromPoor.next()).value.payload, { signal });
+      const faults: string[] = [];
+      poor!.onStatus((status) => status.kind === "fault" && faults.push(status.message));
+      const fromRich = await poor!.watch();
+      await rich!.publish({ signal });
+      await eventually(() => faults.length > 0, "a fault");
+      assert(faults[0]!.includes("NO_ZSTD"), faults[0]!);
+      // What needs no zstd comes all the same.
+      await rich!.publish({ signal: [1] });
+      assertEquals((await fromRich.next()).value.payload, { signal: [1] });
+      assertEquals(devices[1]!.faults(), ["NO_ZSTD"]);
+      for (const client of [poor, rich]) client!.close();
     })
   ));

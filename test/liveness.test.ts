@@ -3,13 +3,14 @@ import { assert, assertEquals } from "@std/assert";
 import { BlazePair, EcgClient, type EcgStatus } from "../src/client/mod.ts";
 import { Connection } from "../src/client/connection.ts";
 import { Liveness, type LivenessOptions } from "../src/client/liveness.ts";
+import { inMemory } from "../src/client/transport/transport_memory.ts";
 import { onWake } from "../src/client/wake.ts";
 import { host as systemHost } from "../src/host.ts";
 import { FakeHost } from "./kit/fake_host.ts";
 import type { CarrierEvents, CarrierTarget } from "../src/client/transport/carrier.ts";
 import { nativeTransport } from "../src/client/transport/native_transport.ts";
 import { eventually, group, withDevices } from "./kit/group.ts";
-import { proxy, swallows } from "./kit/proxy.ts";
+import { mutesUpgrades, proxy, swallows } from "./kit/proxy.ts";
 import { puppet } from "./kit/puppet.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -347,6 +348,24 @@ test("devices of a group notice it too, and have everything in the end", () =>
       }
     })
   ));
+
+test("a WebSocket that opens and carries nothing is followed by a stream over HTTP", () =>
+  withRelay(async (relay) => {
+    const between = await proxy(relay.url, mutesUpgrades);
+    try {
+      const memory = inMemory();
+      const options = { database: "bugs", memory, trust: "first", ...quick } as const;
+      const open = () => BlazePair.open({ url: between.url, ...options });
+      const [a, b] = [open(), open()];
+      const arrivals = b[Symbol.asyncIterator]();
+      await a.collection("bugs").insert({ title: "through" });
+      assertEquals((await arrivals.next()).value.operation.changes, { title: "through" });
+      assertEquals(memory.get(between.url.replace("http", "ws")), "http");
+      await Promise.all([a.close(), b.close()]);
+    } finally {
+      await between.stop();
+    }
+  }));
 
 /** A WebSocket, and how many messages it has brought. */
 function counted() {

@@ -119,6 +119,21 @@ export async function bufferingProxy(relay: string): Promise<Proxy> {
   };
 }
 
+/** Lets upgrades through, and nothing of what follows them; not even the end. */
+export const mutesUpgrades: Spoil = ({ upgrade, client, pass }) => {
+  const upstream = pass();
+  if (upgrade) upstream.once("data", () => blacken(client, upstream));
+};
+
+/** From now on nothing arrives of what two sockets bring for each other, not even their end. */
+function blacken(client: Socket, upstream: Socket): void {
+  for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+    from.unpipe(to);
+    from.removeAllListeners("close");
+    from.resume();
+  }
+}
+
 /** A proxy that turns into a black hole for the connections it has, and works for new ones. */
 export function swallows(): {
   readonly spoil: Spoil;
@@ -129,13 +144,7 @@ export function swallows(): {
   return {
     spoil({ client, pass }) {
       const upstream = pass();
-      passing.add(() => {
-        for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
-          from.unpipe(to);
-          from.removeAllListeners("close");
-          from.resume();
-        }
-      });
+      passing.add(() => blacken(client, upstream));
     },
     swallow() {
       for (const cut of passing) cut();

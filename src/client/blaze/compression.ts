@@ -111,12 +111,12 @@ export class Compression {
   async #attempt(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const stop = this.#host.after(LOAD_MS, () => reject(new Error("it takes too long")));
-    this.#load().then((zstd) => {
+    const load = async () => {
+      this.#zstd = await this.#load();
       // Also when nobody waits any more.
-      this.#zstd = zstd;
       this.#failed = this.#gaveUp = false;
-      resolve();
-    }).catch(reject);
+    };
+    load().then(resolve, reject);
     try {
       await promise;
     } catch (error) {

@@ -8,6 +8,8 @@
  *
  * @module
  */
+import { host as systemHost } from "../../host.ts";
+import type { Clock } from "../../link/clock.ts";
 import { LOST } from "../../link/endpoint.ts";
 import type { Carrier, CarrierEvents, Transport } from "./carrier.ts";
 import type { TransportMemory, TransportName } from "./transport_memory.ts";
@@ -22,88 +24,90 @@ export interface FallbackOptions {
   readonly cutMs: number;
 }
 
-export const fallbackTransport = (options: FallbackOptions): Transport => (target, events) => {
-  const { memory } = options;
-  const { origin } = target.url;
-  const first = memory.get(origin) ?? "websocket";
-  let current: Carrier | undefined;
-  let aborted = false;
+export const fallbackTransport =
+  (options: FallbackOptions, clock: Clock = systemHost): Transport => (target, events) => {
+    const { memory } = options;
+    const { origin } = target.url;
+    const first = memory.get(origin) ?? "websocket";
+    let current: Carrier | undefined;
+    let aborted = false;
 
-  const attempt = (name: TransportName, last: boolean): void => {
-    let open = false;
-    let heard = false;
-    let failed = false;
-    let closing = false;
-    let since = 0;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const next = (code: number, reason: string): void => {
-      clearTimeout(timer);
-      if (failed || aborted) return;
-      failed = true;
-      // What the relay itself says is an answer, and the other transport would get the same.
-      if (last || code >= 4000) events.closed(code, reason, false);
-      else attempt(name === "websocket" ? "http" : "websocket", true);
-    };
-    const own: CarrierEvents = {
-      opened(protocol) {
-        if (failed) return;
-        clearTimeout(timer);
-        open = true;
-        since = performance.now();
-        memory.set(origin, name);
-        events.opened(protocol);
-      },
-      message(data) {
-        heard = true;
-        events.message(data);
-      },
-      closed(code, reason, clean) {
-        if (!open) return next(code, reason);
-        const soon = performance.now() - since < options.cutMs;
-        if (name === "websocket" && code === LOST && soon && !heard && !closing) {
-          memory.set(origin, "http");
-        }
-        events.closed(code, reason, clean);
-      },
-    };
-    try {
-      const carrier = options[name](target, own);
-      current = {
-        get buffered() {
-          return carrier.buffered;
+    const attempt = (name: TransportName, last: boolean): void => {
+      let open = false;
+      let heard = false;
+      let failed = false;
+      let closing = false;
+      let since = 0;
+      let stopTimer = () => {};
+      const next = (code: number, reason: string): void => {
+        stopTimer();
+        if (failed || aborted) return;
+        failed = true;
+        // What the relay itself says is an answer, and the other transport would get the same.
+        if (last || code >= 4000) events.closed(code, reason, false);
+        else attempt(name === "websocket" ? "http" : "websocket", true);
+      };
+      const own: CarrierEvents = {
+        opened(protocol) {
+          if (failed) return;
+          stopTimer();
+          open = true;
+          since = clock.now();
+          memory.set(origin, name);
+          events.opened(protocol);
         },
-        send: (data) => carrier.send(data),
-        close(code, reason) {
-          closing = true;
-          carrier.close(code, reason);
+        message(data) {
+          heard = true;
+          events.message(data);
         },
-        abort() {
-          // Its owner has waited long enough: it opened, and carries nothing.
-          if (name === "websocket" && open && !heard) memory.set(origin, "http");
-          carrier.abort();
+        closed(code, reason, clean) {
+          if (!open) return next(code, reason);
+          const soon = clock.now() - since < options.cutMs;
+          if (name === "websocket" && code === LOST && soon && !heard && !closing) {
+            memory.set(origin, "http");
+          }
+          events.closed(code, reason, clean);
         },
       };
-      if (name === "websocket") {
-        timer = setTimeout(() => {
-          carrier.abort();
-          next(LOST, `no upgrade within ${options.upgradeMs} ms`);
-        }, options.upgradeMs);
+      try {
+        const carrier = options[name](target, own);
+        current = {
+          get buffered() {
+            return carrier.buffered;
+          },
+          send: (data) => carrier.send(data),
+          close(code, reason) {
+            closing = true;
+            carrier.close(code, reason);
+          },
+          abort() {
+            // Its owner has waited long enough: it opened, and carries nothing.
+            if (name === "websocket" && open && !heard) memory.set(origin, "http");
+            stopTimer();
+            carrier.abort();
+          },
+        };
+        if (name === "websocket") {
+          stopTimer = clock.after(options.upgradeMs, () => {
+            carrier.abort();
+            next(LOST, `no upgrade within ${options.upgradeMs} ms`);
+          });
+        }
+      } catch (error) {
+        // No WebSocket here, or none for this page. Not at once: the owner is still setting up.
+        queueMicrotask(() => next(LOST, String(error)));
       }
-    } catch (error) {
-      // No WebSocket here, or none for this page. Not at once: the owner is still setting up.
-      queueMicrotask(() => next(LOST, String(error)));
-    }
+    };
+    attempt(first, false);
+    return {
+      get buffered() {
+        return current?.buffered ?? 0;
+      },
+      send: (data) => current?.send(data),
+      close: (code, reason) => current?.close(code, reason),
+      abort() {
+        aborted = true;
+        current?.abort();
+      },
+    };
   };
-  attempt(first, false);
-  return {
-    get buffered() {
-      return current?.buffered ?? 0;
-    },
-    send: (data) => current?.send(data),
-    close: (code, reason) => current?.close(code, reason),
-    abort() {
-      aborted = true;
-      current?.abort();
-    },
-  };
-};
