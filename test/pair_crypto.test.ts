@@ -3,7 +3,12 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { type Bytes, concat, fromHex, hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { decodeFrame } from "../src/wire/blaze/blaze_frame.ts";
-import { Capability, encodeHandshake, type Handshake } from "../src/wire/blaze/handshake.ts";
+import {
+  Capability,
+  decodeHandshake,
+  encodeHandshake,
+  type Handshake,
+} from "../src/wire/blaze/handshake.ts";
 import {
   type CodeSide,
   commitment,
@@ -13,6 +18,7 @@ import {
   PairKeys,
   TAG_LENGTH,
 } from "../src/client/pair/pair_keys.ts";
+import { Meeting } from "../src/client/pair/bond.ts";
 import { loadZstd } from "../src/client/blaze/zstd.ts";
 import { fc, seed } from "./kit/random.ts";
 import { vectors } from "./kit/vectors.ts";
@@ -407,4 +413,47 @@ test("comparisonCode changes with either nonce", async () => {
   assertNotEquals(await comparisonCode(side("A"), { ...side("B"), nonce: other }), code);
   const swapped = [{ ...side("A"), nonce: nonces.B }, { ...side("B"), nonce: nonces.A }] as const;
   assertNotEquals(await comparisonCode(...swapped), code);
+});
+
+test("code, bond and proofs are those of the vectors, on both sides", async () => {
+  const vector = vectors<{
+    nonces: Record<"A" | "B", string>;
+    handshakes: Record<"A" | "B", string>;
+    code: string;
+    codeWithoutCommitments: string;
+    codeWithNoncesSortedByThemselves: string;
+    bond: string;
+    known: Record<"A" | "B", string>;
+    agreed: Record<"A" | "B", string>;
+  }>("blaze-frame/pair.json");
+  for (const [own, other] of [["A", "B"], ["B", "A"]] as const) {
+    const sideOf = (name: "A" | "B") => ({
+      handshake: decodeHandshake(fromHex(vector.handshakes[name])),
+      nonce: fromHex(vector.nonces[name]),
+    });
+    const [mine, theirs] = [sideOf(own), sideOf(other)];
+    const code = await comparisonCode(mine, theirs);
+    assertEquals(code, vector.code);
+    assertNotEquals(code, vector.codeWithNoncesSortedByThemselves);
+    const bare = [{ handshake: mine.handshake }, { handshake: theirs.handshake }] as const;
+    assertEquals(await comparisonCode(...bare), vector.codeWithoutCommitments);
+    const meeting = await Meeting.of(await derive(own, other), mine.handshake, theirs.handshake);
+    const bond = await meeting.bond();
+    assertEquals(hex(bond), vector.bond);
+    assertEquals(hex(await meeting.known(bond)), vector.known[own]);
+    assertEquals(hex(await meeting.agreed()), vector.agreed[own]);
+    assert(await meeting.knows(fromHex(vector.known[other]), bond));
+    assert(await meeting.agrees(fromHex(vector.agreed[other])));
+    assert(!await meeting.knows(fromHex(vector.known[own]), bond));
+    assert(!await meeting.agrees(fromHex(vector.agreed[own])));
+    const [known, agreed] = [fromHex(vector.known[other]), fromHex(vector.agreed[other])];
+    assert(!await meeting.knows(known, bond.with(0, bond[0]! ^ 1)));
+    for (let at = 0; at < 32; at++) {
+      assert(!await meeting.knows(known.subarray(0, at), bond));
+      assert(!await meeting.knows(known.with(at, known[at]! ^ 1), bond));
+      assert(!await meeting.agrees(agreed.subarray(0, at)));
+      assert(!await meeting.agrees(agreed.with(at, agreed[at]! ^ 1)));
+    }
+    assert(!await meeting.agrees(concat(agreed, Uint8Array.of(0))));
+  }
 });

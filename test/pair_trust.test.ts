@@ -1,9 +1,6 @@
 /** Whom a device of a pair gives its data to: nobody before people said yes, and those again after it. */
-import { createHash, hkdfSync } from "node:crypto";
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { Meeting } from "../src/client/pair/bond.ts";
-import { drawKeyPair, PairKeys } from "../src/client/pair/pair_keys.ts";
 import type { Bond, Partner } from "../src/client/pair/partner.ts";
 import {
   BlazePair,
@@ -13,15 +10,13 @@ import {
   Uuid,
 } from "../src/client/mod.ts";
 import type { Message } from "../src/link/link.ts";
-import { compareBytes, hex } from "../src/wire/bytes.ts";
+import { hex } from "../src/wire/bytes.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   decodeHandshake,
   decodeHandshakeAck,
-  encodeHandshake,
   encodeHandshakeAck,
-  type Handshake,
   VERIFY_LENGTH,
 } from "../src/wire/blaze/handshake.ts";
 import { FakeHost } from "./kit/fake_host.ts";
@@ -295,67 +290,6 @@ test("whatever a relay does to the frames, nobody is a partner without a yes to 
     };
     const trust = { a: trusting(judge("a"), ofA), b: trusting(judge("b"), ofB) };
     await pair(check, spoil, { paired: false, trust });
-  }
-});
-
-// -- The bytes, once more with node:crypto
-
-test("bond, known and agreed are what PROTOCOL.md says", async () => {
-  const keys = [await drawKeyPair(), await drawKeyPair()] as const;
-  const handshake = (n: 0 | 1): Handshake => ({
-    node: new Uint8Array(16).fill(n + 1),
-    database: "bugs",
-    publicKey: keys[n].publicKey,
-    capabilities: 0x9f,
-    timestamp: 7n,
-    tlvs: [{ type: 1, value: new Uint8Array(32).fill(n) }],
-  });
-  const [one, two] = [handshake(0), handshake(1)];
-  const names = ["bugs", "bugs"] as const;
-  const here = await Meeting.of(
-    await PairKeys.derive(keys[0].privateKey, two.publicKey, names),
-    one,
-    two,
-  );
-  const there = await Meeting.of(
-    await PairKeys.derive(keys[1].privateKey, one.publicKey, names),
-    two,
-    one,
-  );
-  const bits = await crypto.subtle.deriveBits(
-    {
-      name: "ECDH",
-      public: await crypto.subtle.importKey(
-        "raw",
-        two.publicKey.slice(),
-        { name: "ECDH", namedCurve: "P-256" },
-        false,
-        [],
-      ),
-    },
-    keys[0].privateKey,
-    256,
-  );
-  const hash = (of: Handshake) => createHash("sha256").update(encodeHandshake(of)).digest();
-  const text = (label: string, ...parts: Uint8Array[]) =>
-    Uint8Array.from([...label].map((c) => c.charCodeAt(0)).concat(...parts.map((p) => [...p])));
-  const hkdf = (salt: Uint8Array, info: Uint8Array) =>
-    hex(new Uint8Array(hkdfSync("sha256", new Uint8Array(bits), salt, info, 32)));
-  const salt = text("blazedb-sync-v1");
-  const [h1, h2] = [hash(one), hash(two)];
-  const bond = await here.bond();
-  assertEquals(hex(bond), hex(await there.bond()));
-  assertEquals(hex(bond), hkdf(salt, text("BX1 bond", ...[h1, h2].sort(compareBytes))));
-  const known = await here.known(bond);
-  assertEquals(hex(known), hkdf(bond, text("BX1 known", h1, h2)));
-  const agreed = await here.agreed();
-  assertEquals(hex(agreed), hkdf(salt, text("BX1 agreed", h1, h2)));
-  assert(await there.knows(known, bond) && await there.agrees(agreed));
-  assertEquals([await here.knows(known, bond), await here.agrees(agreed)], [false, false]);
-  assertEquals(await there.knows(known, bond.with(0, bond[0]! ^ 1)), false);
-  for (let at = 0; at < 32; at++) {
-    assertEquals(await there.knows(known.subarray(0, at), bond), false);
-    assertEquals(await there.agrees(agreed.with(at, agreed[at]! ^ 1)), false);
   }
 });
 
