@@ -96,10 +96,18 @@ export class GroupSeals {
     return plaintext;
   }
 
-  /** A frame for everybody. `readable`: all of them read zstd. */
-  async frame(type: FrameType, plaintext: Uint8Array, readable: boolean): Promise<Bytes> {
+  /**
+   * A frame for everybody; `readable`: all of them read zstd. None between a change and `draw`: a device
+   * that was removed still has the keys of the epoch that has ended.
+   */
+  async frame(
+    type: FrameType,
+    plaintext: Uint8Array,
+    readable: boolean,
+  ): Promise<Bytes | undefined> {
     const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
     const sealer = ready(this.#broadcast);
+    if (sealer.sender.epoch.name !== this.group.epoch?.name) return undefined;
     const payload = fitting(
       await sealer.seal({ type, compressed }, padded(bytes, this.options.pad)),
     );

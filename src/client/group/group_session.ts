@@ -332,6 +332,8 @@ export class GroupSession implements Conversation {
       const { present } = this.#keeper;
       const readable = [...present.keys()].every((node) => this.post.zstd.has(node));
       const frame = await this.#seals.frame(FrameType.operation, body, readable);
+      // `entered` brings us back here.
+      if (!frame) return;
       if (this.options.tagged) {
         const tag = await group.epoch!.tag(utf8Bytes(collection));
         this.post.extend(encodeExtension({ subtype: "tagged", tag, frame }));
