@@ -318,6 +318,26 @@ test("BlazePair syncs inserts, updates and deletes, both ways", () =>
     assertEquals((await toB.next()).done, true);
   }));
 
+test("BlazePair hands on all that was sent, although its partner leaves right after", () =>
+  withRelay(async ({ url }) => {
+    for (const transport of ["websocket", "http"] as const) {
+      const options = { url, database: transport, trust: "first", transport } as const;
+      const [a, b] = [BlazePair.open(options), BlazePair.open(options)];
+      const arrivals = b[Symbol.asyncIterator]();
+      await Promise.all([a.ready, b.ready]);
+      const sent = Array.from(
+        { length: 50 },
+        (_, n) => a.collection("bugs").insert({ n, text: "x".repeat(200 * n) }),
+      );
+      await Promise.all(sent);
+      a.close();
+      for (let n = 0; n < sent.length; n++) {
+        assertEquals((await arrivals.next()).value.operation.changes.n, n);
+      }
+      b.close();
+    }
+  }));
+
 test("BlazePair comes back by itself when its partner does, and asks nobody again", () =>
   withRelay(async ({ url }) => {
     const storage = memoryStorage();

@@ -234,24 +234,31 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     const { database, host = systemHost } = this.#options;
     const compression = this.#compression;
     const { memory } = trust;
+    let sender: Partner | undefined;
     const options = { node: this.#alias ?? memory.node, database, compression, trust, host };
-    // The link before this one may still be busy with what came last: only the newest counts.
+    // Only the newest link says how things are. One before it may still open what came over it last.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {
       waiting: () => current(() => this.#tell({ kind: "waiting" })),
       met: (partner) => current(() => this.#tell({ kind: "met", partner })),
-      paired: (partner) =>
+      paired: (partner) => {
+        sender = partner;
         current(() => {
           this.#partner = partner;
           this.#ready.resolve(partner);
           this.#tell({ kind: "paired", partner });
-        }),
+        });
+      },
       refused: (partner, by) => {
         if (partner) trust.refuse(partner);
         current(() => this.#tell({ kind: "refused", partner, by }));
       },
-      frame: (type, plaintext, wireLength) =>
-        current(() => this.#take(type, plaintext, wireLength, memory)),
+      // Also from a link that is gone: the partner was told that it was sent.
+      frame: (type, plaintext, wireLength) => {
+        if (type === FrameType.operation && sender) {
+          this.#take(plaintext, { sender, wireLength, own: pairing.hash, memory });
+        }
+      },
       fault: (fault) => this.#tell({ kind: "fault", fault }),
     });
     this.#lose();
@@ -311,19 +318,21 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   #take(
-    type: FrameType,
     plaintext: Bytes,
-    wireLength: number,
-    memory: PairMemory,
+    { sender, wireLength, own, memory }: {
+      sender: Partner;
+      wireLength: number;
+      /** What operations of ours carried on that link. */
+      own: number;
+      memory: PairMemory;
+    },
   ): void {
-    const sender = this.#partner;
-    if (type !== FrameType.operation || !sender) return;
     const operation = decodeOperation(plaintext);
     if (operation.counter > MAX_COUNTER) {
       throw new ClientError("BAD_COUNTER", `${operation.counter} leaves none for what comes after`);
     }
     // One key seals both ways: what we sent opens, too, when the relay sends it back.
-    if (operation.node === this.#pairing?.hash) {
+    if (operation.node === own) {
       throw new ClientError("REFLECTED", "an operation of our own");
     }
     memory.seen(operation.counter);
