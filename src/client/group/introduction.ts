@@ -44,12 +44,11 @@ export async function introduce(
   const url = new URL(options.url);
   if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
   const done = Promise.withResolvers<string>();
-  let encounter: Encounter | undefined;
   const connection = new Connection(
     { ...options, url },
-    (link) => (encounter = new Encounter(link, room, options.confirm, invite, done)).listen(),
+    (link) => new Encounter(link, room, options.confirm, invite, done).listen(),
     {
-      offline: () => encounter?.left(),
+      offline: () => {},
       ended: (why) => done.reject(why),
       // Each encounter draws its own.
       renamed: () => {},
@@ -97,6 +96,7 @@ class Encounter {
       refused: () => this.#fail("CODE_REFUSED", "somebody said that the codes are not the same"),
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
       fault: () => {},
+      ended: () => this.#left(),
     });
   }
 
@@ -115,8 +115,8 @@ class Encounter {
     };
   }
 
-  /** The link is gone. Who had a partner does not begin anew by itself: that one may have said no. */
-  left(): void {
+  /** Who had a partner does not begin anew by itself: that one may have said no. */
+  #left(): void {
     if (this.#introduced) this.#fail("PARTNER_LEFT", "the other device has left");
   }
 

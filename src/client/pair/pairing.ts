@@ -73,6 +73,8 @@ export interface PairingEvents {
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
   /** Something a partner or the relay did that is not as it should be. The link goes on. */
   fault(fault: ClientFault): void;
+  /** The link is gone, and everything that came over it has been handled. */
+  ended?(): void;
 }
 
 /** Bytes that may wait behind what cannot be decompressed yet; beyond, that is left out. */
@@ -179,6 +181,7 @@ export class Pairing implements Conversation {
     // After what came before it.
     this.#inbound = this.#inbound.then(() => {
       this.#closed = true;
+      this.events.ended?.();
     });
   }
 
