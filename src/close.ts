@@ -53,6 +53,7 @@ export const Close = {
   nodeTaken: ends(4409, "node_taken", "renamed", "Another user holds this node id."),
   partnerLeft: ends(4410, "partner_left", "soon", "Connect again to meet another device."),
   replaced: ends(4411, "replaced", "renamed", "A newer connection of this node took over."),
+  notConfirmed: ends(4424, "not_confirmed", "later", "Nobody there said yes to the code."),
   tooFast: ends(4429, "too_fast", "soon", "Send less; see GET /limits."),
   tooSlow: ends(4431, "too_slow", "soon", "You read too slowly; connect again and catch up."),
 } as const;
@@ -63,7 +64,6 @@ export const Refused = {
   notAllowed: fault(4405, "not_allowed", "This frame is not allowed here."),
   badPayload: fault(4422, "bad_payload", "The payload does not follow its format."),
   readOnly: fault(4423, "read_only", "The token allows reading only."),
-  notConfirmed: fault(4424, "not_confirmed", "The people there did not confirm the code."),
 } as const;
 
 /** What a client does that was closed with this code. Unknown codes, and 1006: soon. */

@@ -295,12 +295,19 @@ test("whatever a relay does to the frames, nobody is a partner without a yes to 
 
 // -- Against a real relay
 
+const soon = { first: 1, most: 20 };
+
 /** A device that remembers what it was told. */
 function open(options: PairOptions): { device: BlazePair; told: PairStatus[]; kinds(): string[] } {
-  const device = BlazePair.open({ backoff: { first: 1, most: 20 }, ...options });
+  const device = BlazePair.open({ backoff: soon, backoffLater: soon, ...options });
   const told: PairStatus[] = [];
   device.onStatus((status) => told.push(status));
   return { device, told, kinds: () => told.map(({ kind }) => kind) };
+}
+
+async function paired(devices: ReturnType<typeof open>[]): Promise<ReturnType<typeof open>[]> {
+  await Promise.all(devices.map(({ device }) => device.ready));
+  return devices;
 }
 
 const operations = (hostile: { seen: { up: boolean; message: Message }[] }) =>
@@ -333,6 +340,22 @@ test("a device that walks in when the partner has left gets nothing", () =>
       for (const { device } of [a, again]) await device.close();
     })
   ));
+
+test("a third device that was refused stays out of the way of the two that know each other", () =>
+  withRelay(async ({ url }) => {
+    const storages = [memoryStorage(), memoryStorage()];
+    const both = () =>
+      storages.map((storage) => open({ url, database: "bugs", trust: "first", storage }));
+    for (const { device } of await paired(both())) await device.close();
+    const backoffLater = { first: 60_000, most: 60_000 };
+    const c = open({ url, database: "bugs", backoffLater, confirm: () => true });
+    await until(() => c.kinds().includes("waiting"));
+    const again = await paired(both());
+    assert(again.every(({ told }) => told.some(({ kind }) => kind === "paired")));
+    const away = c.told.find((status) => status.kind === "offline");
+    assert(away?.kind === "offline" && away.code === 4424 && away.retryMs > 1_000);
+    for (const { device } of [...again, c]) await device.close();
+  }));
 
 test("a third device is told that it waits, and what it does is bounded and ends with it", () =>
   withRelay(async ({ url }) => {

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Close, Refused } from "../src/close.ts";
 import { MAX_MESSAGE, MAX_PAYLOAD } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
-import { encodeTags } from "../src/wire/blaze/control.ts";
+import { encodeFault, encodeTags } from "../src/wire/blaze/control.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { Capability, decodeHandshakeAck, TlvType } from "../src/wire/blaze/handshake.ts";
 import {
@@ -531,6 +531,30 @@ test("a waiting literal client is introduced to the first member that comes and 
   assertEquals(client.received, []);
   lab.join(3, PROFILE, SPONSORS);
   assertEquals([...decodeHandshakeAck(client.next().payload).node], [...nodeId(3)]);
+});
+
+test("who was told no by its partner is closed so that it comes back later", () => {
+  const lab = new Lab();
+  for (
+    const [says, code] of [
+      [{ code: Close.notConfirmed.code, message: "no" }, Close.notConfirmed.code],
+      [{ code: 4405, message: "something else" }, Close.partnerLeft.code],
+      [undefined, Close.partnerLeft.code],
+    ] as const
+  ) {
+    const [a, b] = [lab.join(1, PAIRED), lab.join(2, LITERAL)];
+    b.forget();
+    if (says) {
+      a.frame(FrameType.error, encodeFault(says));
+      assertEquals(b.nextFault(), says.code);
+    }
+    // No record at all, and one that is too long to be looked into.
+    a.frame(FrameType.error, Uint8Array.of(1, 2, 3));
+    a.frame(FrameType.error, encodeFault({ code: 4424, message: "x".repeat(2000) }));
+    b.forget();
+    a.close();
+    assertEquals([b.next().type, b.closedWith?.code], [FrameType.disconnect, code]);
+  }
 });
 
 test("a client is never introduced to a profile member that does not sponsor", () => {

@@ -23,7 +23,7 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
-import { type Fault, Refused } from "../../close.ts";
+import { Close, type Fault, Refused } from "../../close.ts";
 import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
@@ -174,7 +174,7 @@ export class Sponsored implements Clients {
   async #judged(client: Client, yes: boolean): Promise<void> {
     if (this.#clients.get(hex(client.node)) !== client) return;
     if (!yes) {
-      return this.#refuse(client.node, Refused.notConfirmed);
+      return this.#refuse(client.node, Close.notConfirmed);
     }
     client.accepted = true;
     // All that is there, as operations: the seed's text knows nothing else.

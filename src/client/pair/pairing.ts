@@ -35,7 +35,7 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
-import { Close, Refused } from "../../close.ts";
+import { Close } from "../../close.ts";
 import { hashNode } from "../blaze/node_hash.ts";
 import { PairSeals } from "./pair_seals.ts";
 import { Acquaintance } from "./acquaintance.ts";
@@ -239,7 +239,7 @@ export class Pairing implements Conversation {
         return this.link.send(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
       case FrameType.error: {
         const { code, message } = decodeFault(frame.payload);
-        if (code === Refused.notConfirmed.code) {
+        if (code === Close.notConfirmed.code) {
           return this.events.refused(this.#agreement?.acquaintance.partner, "them");
         }
         return this.events.fault({ code: `ERROR_${code}`, message });
@@ -327,7 +327,7 @@ export class Pairing implements Conversation {
   }
 
   #refuse(partner: Partner): void {
-    const { code, word, help } = Refused.notConfirmed;
+    const { code, word, help } = Close.notConfirmed;
     this.#send(FrameType.error, encodeFault({ code, message: `${word}: ${help}` }));
     this.events.refused(partner, "us");
     this.part("not confirmed");

@@ -12,7 +12,7 @@ import type { Limits } from "../../limits.ts";
 import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
 import { hex, WireError } from "../../wire/bytes.ts";
-import { decodeTags, encodeFault } from "../../wire/blaze/control.ts";
+import { decodeFault, decodeTags, encodeFault } from "../../wire/blaze/control.ts";
 import { decodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import {
   decodeFrame,
@@ -82,6 +82,20 @@ const WRITES: ReadonlySet<FrameType> = new Set([FrameType.operation, FrameType.q
 const writes = (frame: Uint8Array, header: 5 | 7): boolean =>
   WRITES.has(frameType(frame)) ||
   (frameType(frame) === FrameType.extension && frame[header] === Subtype.snapshot);
+
+/** Longest Error that is looked into. */
+const MAX_FAULT = 1024;
+
+/** Whether an Error says that its sender's people did not confirm the partner. */
+function saysNo(frame: Uint8Array, header: 5 | 7): boolean {
+  if (frame.length > MAX_FAULT) return false;
+  try {
+    return decodeFault(frame.subarray(header)).code === Close.notConfirmed.code;
+  } catch {
+    // Passed on as it is: what it says is between the two.
+    return false;
+  }
+}
 
 class BlazeSession implements LinkEvents {
   readonly #outbox: Outbox;
@@ -199,6 +213,7 @@ class BlazeSession implements LinkEvents {
         return this.#subscribe(type, message.subarray(header), member);
       case FrameType.error:
         if (!this.#faults.take()) return;
+        if (saysNo(message, header)) member.saidNo = true;
     }
     if (!member.mayWrite && writes(message, header)) return this.#refuse(member, Refused.readOnly);
     if (!member.profile) this.#toPartner(message, type, header, member);

@@ -41,6 +41,8 @@ export class BlazeMember implements Member {
   readonly mayWrite: boolean;
   /** The other half of a pair, or the sponsor. Paired members only. */
   partner: BlazeMember | undefined;
+  /** It told its partner that nobody here said yes to it. Paired members only. */
+  saidNo = false;
   /** Paired clients that this profile member sponsors. */
   readonly sponsored = new Set<BlazeMember>();
   /** Node ids of paired clients that it does not want to serve. Sponsors only. */

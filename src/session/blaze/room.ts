@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { Close } from "../../close.ts";
+import { Close, type Fault } from "../../close.ts";
 import type { Channels, Membership } from "../../channel/channels.ts";
 import { hex } from "../../wire/bytes.ts";
 import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
@@ -145,7 +145,9 @@ export class Room {
     this.#forget(member);
     const { partner } = member;
     if (!partner) return;
-    if (!partner.profile) return this.#dismiss(partner);
+    if (!partner.profile) {
+      return this.#dismiss(partner, member.saidNo ? Close.notConfirmed : Close.partnerLeft);
+    }
     partner.sponsored.delete(member);
     partner.extend({
       subtype: "left",
@@ -155,12 +157,12 @@ export class Room {
   }
 
   /** Sends a paired client away, to come back and be introduced to somebody else. */
-  #dismiss(client: BlazeMember): void {
+  #dismiss(client: BlazeMember, fault: Fault = Close.partnerLeft): void {
     this.#paired.delete(client);
     this.#forget(client);
     client.partner = undefined;
     client.tell(FrameType.disconnect);
-    client.outbox.close(Close.partnerLeft);
+    client.outbox.close(fault);
   }
 
   /** Whether nobody answers to its node id any more. */
