@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { connect, type Socket as TcpSocket } from "node:net";
+import process from "node:process";
 import { test } from "node:test";
 import {
   assert,
@@ -131,6 +132,19 @@ test("a hundred requests at once share one connection, and streams are kept", ()
         assertEquals(new Set(all), new Set(["hello"]));
       }
       assertEquals([server.connections, bmp.streams, server.streams], [1, 100, 100]);
+    })
+  ));
+
+test("many requests on one stream that is kept leave no listeners behind", () =>
+  withBmp(({ port }) =>
+    withClient({ dial: local(port) }, async (bmp) => {
+      const warnings: string[] = [];
+      const hear = (warning: Error) => warnings.push(warning.name);
+      process.on("warning", hear);
+      for (let n = 0; n < 20; n++) await (await bmp.fetch("/hello")).text();
+      await new Promise((resolve) => setImmediate(resolve));
+      process.off("warning", hear);
+      assertEquals(warnings, []);
     })
   ));
 

@@ -98,6 +98,7 @@ export class HttpStreams {
     outgoing.shouldKeepAlive = true;
     outgoing.on("close", () => {
       ended();
+      duplex.off("close", ended);
       duplex.requests.delete(incoming);
       stream.busy = duplex.requests.size > 0;
     });

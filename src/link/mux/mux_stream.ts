@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { concat } from "../../wire/bytes.ts";
 import type { Kind } from "../../wire/bmp/bmp_frame.ts";
 import type { Piece } from "../../wire/bmp/bmp_decoder.ts";
 import type { Paced } from "./pace.ts";
+import { SendQueue } from "./send_queue.ts";
 import { FIRST_FRAME, FIRST_WINDOW, PIECE_COST, STOP_AND_WAIT } from "./settings.ts";
 
 /**
@@ -110,8 +110,7 @@ export class MuxStreamState implements MuxStream, Paced {
   #closing = false;
 
   // What goes out. Frames in flight are those from #acked up to #sent.
-  #out: Uint8Array[] | undefined;
-  #queued = 0;
+  #out: SendQueue | undefined;
   #sent = 0;
   #acked = 0;
   #window = FIRST_WINDOW;
@@ -138,7 +137,7 @@ export class MuxStreamState implements MuxStream, Paced {
   }
 
   get queued(): number {
-    return this.#queued;
+    return this.#out?.length ?? 0;
   }
 
   get stranger(): boolean {
@@ -151,7 +150,7 @@ export class MuxStreamState implements MuxStream, Paced {
 
   /** Whether frames wait for acks, or bytes for a window. */
   get owed(): boolean {
-    return this.#sent > this.#acked || this.#queued > 0;
+    return this.#sent > this.#acked || this.#out !== undefined;
   }
 
   /** Whether this side has sent any payload. */
@@ -172,8 +171,7 @@ export class MuxStreamState implements MuxStream, Paced {
 
   write(bytes: Uint8Array): void {
     if (this.over || this.#localEnd !== "open" || bytes.length === 0) return;
-    (this.#out ??= []).push(bytes);
-    this.#queued += bytes.length;
+    (this.#out ??= new SendQueue()).push(bytes);
     this.at = this.line.now;
     if (this.sendable) this.line.ready(this);
   }
@@ -203,7 +201,7 @@ export class MuxStreamState implements MuxStream, Paced {
   /** Whether the stream has a frame to send and may send it. */
   get sendable(): boolean {
     if (this.over || this.#localEnd === "ended" || this.held > 0) return false;
-    if (this.#queued > 0) return this.#sent - this.#acked < this.#limit;
+    if (this.#out) return this.#sent - this.#acked < this.#limit;
     return this.#localEnd !== "open";
   }
 
@@ -216,19 +214,18 @@ export class MuxStreamState implements MuxStream, Paced {
   turn(): void {
     if (!this.sendable) return;
     this.at = this.line.now;
-    if (this.#queued > 0) {
+    const out = this.#out;
+    if (out) {
       const first = this.#state === "new";
       const chunk = this.line.agreed?.chunkBytes ?? this.line.chunkBytes;
-      const whole = first ? Math.min(FIRST_FRAME, this.#out![0]!.length) : 0;
-      const payload = this.#chunk(Math.max(chunk, whole));
+      const whole = first ? Math.min(FIRST_FRAME, out.first) : 0;
+      const payload = out.take(Math.max(chunk, whole));
+      if (out.length === 0) this.#out = undefined;
       this.#state = "open";
       const sid = (first && this.line.greet()) || String(this.#sent);
       this.#sent++;
       this.line.frame(this, first ? "create" : "data", sid, payload);
-      if (this.#queued === 0) {
-        this.#out = undefined;
-        this.events?.drained();
-      }
+      if (out.length === 0) this.events?.drained();
     } else {
       const close = this.#localEnd === "closing";
       // A stream that never sent a frame does not exist at the peer.
@@ -290,7 +287,6 @@ export class MuxStreamState implements MuxStream, Paced {
     if (tell && known && this.stranger) this.#ackAll();
     this.#state = "over";
     this.#out = undefined;
-    this.#queued = 0;
     this.#owed = undefined;
     this.due = undefined;
     // What came before a close is still good: the real server says eof and close in one breath.
@@ -334,35 +330,6 @@ export class MuxStreamState implements MuxStream, Paced {
   #frameOf(sid: string): number {
     if (sid.startsWith("bx1?")) return 0;
     return /^(?:0|[1-9]\d{0,15})$/.test(sid) ? Number(sid) : -1;
-  }
-
-  /** Up to `most` bytes of what was written. */
-  #chunk(most: number): Uint8Array {
-    const out = this.#out!;
-    const [first] = out;
-    if (first!.length >= most || out.length === 1) {
-      const chunk = first!.length > most ? first!.subarray(0, most) : first!;
-      if (chunk.length === first!.length) out.shift();
-      else out[0] = first!.subarray(most);
-      this.#queued -= chunk.length;
-      return chunk;
-    }
-    const parts: Uint8Array[] = [];
-    let left = Math.min(most, this.#queued);
-    this.#queued -= left;
-    while (left > 0) {
-      const part = out[0]!;
-      if (part.length > left) {
-        parts.push(part.subarray(0, left));
-        out[0] = part.subarray(left);
-        left = 0;
-      } else {
-        parts.push(part);
-        out.shift();
-        left -= part.length;
-      }
-    }
-    return concat(...parts);
   }
 
   #release(cost: number): void {
