@@ -254,8 +254,8 @@ test(
         await page.keyboard.press(key);
         assertEquals(await page.inputValue(`#${field}`), value);
       }
-      const sheet = await page.evaluate<number>("viewer.chart.layout.seconds");
-      assert(Math.abs(sheet - seconds / 2) < 0.01, "twice the speed is half a sheet");
+      // Twice the speed is half a sheet.
+      await until(page, `Math.abs(viewer.chart.layout.seconds - ${seconds / 2}) < 0.01`);
     }),
 );
 
