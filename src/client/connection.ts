@@ -45,6 +45,14 @@ export class ConnectionClosed extends Error {
   }
 }
 
+/** The link is gone, or could not be had; another attempt follows after `retryMs`. */
+export interface OfflineStatus {
+  readonly kind: "offline";
+  readonly code: number;
+  readonly reason: string;
+  readonly retryMs: number;
+}
+
 /** What a connection tells its owner, beside what the protocol hears. */
 export interface ConnectionEvents {
   /** A link ended, or could not be had. Another attempt follows after `retryMs`. */

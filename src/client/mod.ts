@@ -49,7 +49,7 @@ export { type Backoff } from "./backoff.ts";
 export { BmpConnection, type BmpOptions } from "./bmp/bmp_connection.ts";
 export { BmpClosed, type Dial } from "./bmp/dial.ts";
 export { BmpStream, BmpStreamError } from "./bmp/bmp_stream.ts";
-export { ConnectionClosed, type ConnectOptions } from "./connection.ts";
+export { ConnectionClosed, type ConnectOptions, type OfflineStatus } from "./connection.ts";
 export { QueueOverflow } from "./queue.ts";
 export {
   BlazeDate,

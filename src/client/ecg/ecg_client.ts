@@ -19,7 +19,12 @@ import { type Host, host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
-import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
+import {
+  Connection,
+  ConnectionClosed,
+  type ConnectOptions,
+  type OfflineStatus,
+} from "../connection.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { ClockEstimate, type ClockOffset } from "./clock_offset.ts";
@@ -48,12 +53,7 @@ export interface WatchOptions {
 /** Something worth knowing that is nobody's answer. */
 export type EcgStatus =
   | { readonly kind: "online"; readonly peer: EcgPeer }
-  | {
-    readonly kind: "offline";
-    readonly code: number;
-    readonly reason: string;
-    readonly retryMs: number;
-  }
+  | OfflineStatus
   /** The relay left something out because we read too slowly. */
   | { readonly kind: "gap"; readonly gap: EcgGap }
   /** An ERROR of the relay, or bytes from it that made no sense. */

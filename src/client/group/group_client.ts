@@ -19,7 +19,12 @@ import { type Bytes, fromHex, hex, Reader, sameBytes } from "../../wire/bytes.ts
 import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
 import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
-import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
+import {
+  Connection,
+  ConnectionClosed,
+  type ConnectOptions,
+  type OfflineStatus,
+} from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
@@ -115,12 +120,7 @@ export type GroupStatus =
   | { readonly kind: "epoch"; readonly number: number }
   | { readonly kind: "presence"; readonly node: string; readonly online: boolean }
   | { readonly kind: "backlog"; readonly received: number; readonly total: number }
-  | {
-    readonly kind: "offline";
-    readonly code: number;
-    readonly reason: string;
-    readonly retryMs: number;
-  }
+  | OfflineStatus
   | { readonly kind: "removed" }
   | {
     readonly kind: "fault";

@@ -26,7 +26,12 @@ import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { Connection, ConnectionClosed, type ConnectOptions } from "../connection.ts";
+import {
+  Connection,
+  ConnectionClosed,
+  type ConnectOptions,
+  type OfflineStatus,
+} from "../connection.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
@@ -88,12 +93,7 @@ export type PairStatus =
   | { readonly kind: "met"; readonly partner: Partner }
   | { readonly kind: "paired"; readonly partner: Partner }
   | { readonly kind: "refused"; readonly partner: Partner | undefined; readonly by: "us" | "them" }
-  | {
-    readonly kind: "offline";
-    readonly code: number;
-    readonly reason: string;
-    readonly retryMs: number;
-  }
+  | OfflineStatus
   | { readonly kind: "fault"; readonly fault: ClientFault };
 
 /**
