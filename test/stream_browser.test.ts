@@ -175,7 +175,7 @@ test(
   "a page that dies in the middle is missed after the grace time",
   needsBrowser,
   () =>
-    withEnd({ httpGraceMs: 300 }, async (page, ended) => {
+    withEnd({ httpGraceMs: 2_000 }, async (page, ended) => {
       await page.goto("chrome://crash").catch(() => {});
       assertEquals(await ended, 1006);
     }),

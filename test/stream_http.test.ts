@@ -490,7 +490,7 @@ test("a stream of another instance is answered with 421, one that nobody has wit
 // --- the end ------------------------------------------------------------------------------------
 
 test("a client that vanishes is noticed, and given up after the grace time", async () => {
-  await withWatchedRelay({ httpGraceMs: 200 }, async (url, closed) => {
+  await withWatchedRelay({ httpGraceMs: 1_000 }, async (url, closed) => {
     const stream = await LiteralStream.open(url, "/echo");
     await stream.chunk();
     stream.break();
@@ -500,7 +500,7 @@ test("a client that vanishes is noticed, and given up after the grace time", asy
 });
 
 test("a HEAD does not hold a stream", async () => {
-  await withWatchedRelay({ httpGraceMs: 200 }, async (url, closed) => {
+  await withWatchedRelay({ httpGraceMs: 1_000 }, async (url, closed) => {
     const stream = await LiteralStream.open(url, "/echo");
     assertEquals((await fetch(stream.address, { method: "HEAD" })).status, 405);
     assertEquals(await closed, 1006);
