@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EcgClient, type EcgMessage, EcgRefused, type EcgSeal } from "../src/client/mod.ts";
+import type { Accept } from "../src/link/link.ts";
 import { Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
 import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { peerDecode, peerEncode } from "./kit/ecg_peer.ts";
@@ -102,6 +103,45 @@ test("a late watcher gets the scale, and the seconds it asks for", () =>
     assertEquals((await take(live, 1))[0]!.signal!.position, 1440);
     for (const client of [monitor, late, later]) client.close();
   }));
+
+test("a publisher whose scale the relay does not know sends it with its very next samples", () => {
+  let swallow = 1;
+  // The message that brought the scale is lost on its way to the session.
+  const wrap = (accept: Accept): Accept => (link) => {
+    const events = accept(link);
+    return {
+      message: (message) => {
+        if (message[1] !== MessageType.ECG_DATA || swallow-- <= 0) events.message(message);
+      },
+      text: () => events.text(),
+      drained: () => events.drained(),
+      closed: (code, reason) => events.closed(code, reason),
+    };
+  };
+  return withRelay(async ({ url }) => {
+    const whole = recording("mitdb208_20s");
+    const watcher = EcgClient.open({ url, stream: "bed-3" });
+    const loop = await watcher.watch();
+    const monitor = EcgClient.open({ url, stream: "bed-3", scale: whole.scale });
+    const faults: string[] = [];
+    monitor.onStatus((status) => {
+      if (status.kind === "fault") faults.push(`${status.code}: ${status.message}`);
+    });
+    const publish = (second: number) => monitor.publishSamples(chunkOf(whole, 360 * second, 360));
+    await publish(0);
+    await publish(1);
+    // An ERROR goes to whoever asked last, so the question itself may be told no.
+    await monitor.ping().catch(() => {});
+    assertEquals(faults.length, 1);
+    assert(/^513: The scale of this .*360 samples were left out\)$/.test(faults[0]!), faults[0]);
+    for (const second of [2, 3]) await publish(second);
+    const messages = await take(loop, 2);
+    // Where the samples stand says what is missing before them.
+    assertEquals(messages.map(({ signal }) => signal!.position), [720, 1080]);
+    assertEquals(faults.length, 1);
+    for (const client of [monitor, watcher]) client.close();
+  }, { wrap });
+});
 
 test("clock finds the relay's clock within its error", () =>
   withRelay(async ({ url }) => {

@@ -128,6 +128,73 @@ test("of many scales the relay keeps the last four, and of many streams on a lin
   assertEquals(monitor.nextError(), ErrorCode.MISSING_FIELDS);
 });
 
+test("publishers of one stream with a scale each silence nobody, and late watchers hear of all", () => {
+  const lab = new Lab();
+  const early = modern(lab);
+  const ids = Array.from({ length: 12 }, (_, i) => i);
+  const signal = (id: number) => packSamples(id, 0, [Int32Array.of(1024 + id)]);
+  const monitors = ids.map((id) => {
+    const monitor = lab.connect({ stream: "bed-3" });
+    monitor.say(3, MessageType.ECG_DATA, { signal: signal(id), scale: { ...scale, id } });
+    early.next();
+    return monitor;
+  });
+  const late = lab.connect();
+  late.say(1, MessageType.VERSION_CHECK, { version: 3, capabilities: ["packed-signal"] });
+  late.say(3, MessageType.SUBSCRIBE, { stream: "bed-3" });
+  const { scales } = late.next().payload as { scales: { id: number }[] };
+  assertEquals(scales.map(({ id }) => id), ids);
+  const plain = lab.watcher(Version.V3);
+  for (const [id, monitor] of monitors.entries()) {
+    monitor.say(3, MessageType.ECG_DATA, { signal: signal(id) });
+    assertEquals(monitor.received, [], `monitor ${id} is refused`);
+    assertEquals((plain.next().payload as { signal: number[] }).signal, [id / 200]);
+  }
+  // What stays of links that are gone is bounded, and so is what is told of those that are there.
+  for (const monitor of monitors) monitor.close();
+  late.say(3, MessageType.SUBSCRIBE, { stream: "bed-3" });
+  for (let i = 0; i < monitors.length; i++) late.next();
+  assertEquals((late.next().payload as { scales: { id: number }[] }).scales.length, 4);
+  for (let id = 100; id < 200; id++) {
+    const monitor = lab.connect({ stream: "bed-3" });
+    monitor.say(3, MessageType.ECG_DATA, { signal: signal(id), scale: { ...scale, id } });
+    assertEquals(monitor.received, []);
+    late.next();
+  }
+  late.say(3, MessageType.SUBSCRIBE, { stream: "bed-3" });
+  const told = (late.next().payload as { scales: { id: number }[] }).scales;
+  assertEquals(told.map(({ id }) => id), Array.from({ length: 32 }, (_, i) => 168 + i));
+});
+
+test("two monitors that mean different things by one id are each read by their own scale", () => {
+  const lab = new Lab();
+  const plain = lab.watcher(Version.V3);
+  const monitors = [200, 100].map((gain) => {
+    const monitor = lab.connect({ stream: "bed-3" });
+    const leads = [{ ...scale.leads[0]!, gain }];
+    monitor.say(3, MessageType.ECG_DATA, { signal: chunk, scale: { ...scale, leads } });
+    plain.next();
+    return monitor;
+  });
+  const signals = monitors.map((monitor) => {
+    monitor.say(3, MessageType.ECG_DATA, { signal: chunk });
+    return (plain.next().payload as { signal: number[] }).signal[1];
+  });
+  assertEquals(signals, [1, 2]);
+});
+
+test("who sends a packed signal of an unknown scale is told what is missing and what to send", () => {
+  const lab = new Lab();
+  const monitor = lab.connect({ stream: "bed-3" });
+  monitor.say(3, MessageType.ECG_DATA, { signal: chunk });
+  assertEquals(monitor.next().payload, {
+    code: ErrorCode.MISSING_FIELDS,
+    message: "The scale of this packed signal is unknown here: send `scale` with the next one. " +
+      "(scale 7; 3 samples were left out)",
+    scale: 7,
+  });
+});
+
 const refusedSignals: readonly (readonly [string, unknown, number])[] = [
   ["no scale", { signal: chunk }, 0x201],
   ["a scale with another id", { signal: chunk, scale: { ...scale, id: 8 } }, 0x201],

@@ -5,16 +5,15 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
-import { type Relay, startRelay } from "../../main.ts";
-import type { Limits } from "../../src/limits.ts";
+import { type Relay, type RelayOptions, startRelay } from "../../main.ts";
 import { root, script } from "../../tools/runtimes.ts";
 
 /** Starts a relay on a free port, hands it over, and stops it whatever happens. */
 export async function withRelay(
   run: (relay: Relay) => Promise<void>,
-  { token = "", limits = {} }: { token?: string; limits?: Partial<Limits> } = {},
+  { token = "", ...options }: { token?: string } & RelayOptions = {},
 ): Promise<void> {
-  const relay = await startRelay({ host: "127.0.0.1", port: 0, token }, { limits });
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token }, options);
   try {
     await run(relay);
   } finally {

@@ -50,6 +50,8 @@ interface ConversationEvents {
 
 /** What this client can do beyond the versions. */
 const CAPABILITIES = ["packed-signal", "batch"];
+/** Scales that are remembered, the one told longest ago goes first. */
+const MAX_SCALES = 64;
 
 export class EcgConversation implements Conversation {
   #peer: EcgPeer | undefined;
@@ -231,10 +233,11 @@ export class EcgConversation implements Conversation {
 
   #learn(value: unknown): void {
     const scale = readScale(value);
+    this.#scales.delete(scale.id);
     this.#scales.set(scale.id, scale);
-    // A relay keeps fewer; a publisher that draws ids at random must not fill memory.
+    // A relay hands on fewer; a publisher that draws ids at random must not fill memory.
     const [oldest] = this.#scales.keys();
-    if (this.#scales.size > 16) this.#scales.delete(oldest!);
+    if (this.#scales.size > MAX_SCALES) this.#scales.delete(oldest!);
   }
 
   #fault(error: unknown): void {

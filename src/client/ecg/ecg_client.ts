@@ -17,7 +17,7 @@
  */
 import { type Host, host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { Version } from "../../wire/ecg/codes.ts";
+import { ErrorCode, Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import {
   Connection,
@@ -190,7 +190,10 @@ export class EcgClient {
         for (const loop of this.#loops) loop.push(message);
       },
       gap: (gap) => this.#tell({ kind: "gap", gap }),
-      fault: (code, message) => this.#tell({ kind: "fault", code, message }),
+      fault: (code, message) => {
+        if (code === ErrorCode.MISSING_FIELDS) this.#packer?.repeat();
+        this.#tell({ kind: "fault", code, message });
+      },
       lost: () => {
         if (!this.#ended) this.#awaitOnline();
       },

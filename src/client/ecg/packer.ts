@@ -44,6 +44,11 @@ export class SamplePacker {
     return { signal, scale: this.#scale };
   }
 
+  /** The relay did not know the scale: it goes with the next packed signal. */
+  repeat(): void {
+    this.#toldTo = undefined;
+  }
+
   unpacked(leads: readonly Int32Array<ArrayBuffer>[]): Record<string, unknown> {
     this.#check(leads);
     const fields = unpackedFields({ position: this.#position, leads }, this.#scale);

@@ -14,7 +14,7 @@ import type { Accept, Link, LinkEvents, Message } from "../../link/link.ts";
 import { log } from "../../log.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { MAX_BATCH, splitBatch } from "../../wire/ecg/message_batch.ts";
-import { ecgCode, ErrorCode, errorText, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
+import { ecgCode, ErrorCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
 import { encode, open, type OpenMessage } from "../../wire/ecg/ecg_message.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
@@ -133,7 +133,7 @@ class EcgSession implements LinkEvents {
   }
 
   text(): void {
-    this.#refuse(ErrorCode.INVALID_DATA, "binary messages only");
+    this.#refuse(new EcgFault(ErrorCode.INVALID_DATA, "binary messages only"));
     this.#watching.outbox.close(Close.text);
   }
 
@@ -297,26 +297,26 @@ class EcgSession implements LinkEvents {
 
   /** Its token has ended. */
   #expire(): void {
-    this.#refuse(ErrorCode.AUTHENTICATION_FAILED, "the token has expired");
+    this.#refuse(new EcgFault(ErrorCode.AUTHENTICATION_FAILED, "the token has expired"));
     this.#watching.outbox.close(Close.unauthorized);
   }
 
   #answer(error: unknown): void {
-    if (error instanceof EcgFault) this.#refuse(error.code, error.message);
-    else if (error instanceof WireError) this.#refuse(ecgCode(error), error.message);
+    if (error instanceof EcgFault) this.#refuse(error);
+    else if (error instanceof WireError) this.#refuse(new EcgFault(ecgCode(error), error.message));
     else throw error;
   }
 
   /** Answers a fault and goes on, unless there have been too many. */
-  #refuse(code: ErrorCode, detail: string): void {
+  #refuse({ code, help, message: detail, fields }: EcgFault): void {
     if (!this.#faults.take()) return this.#watching.outbox.close(Close.tooFast);
     log.debug("ecg link from {remote} refused {code}: {detail}", {
       code,
       detail,
       remote: this.link.remote,
     });
-    const message = errorText[code] + (detail && ` (${detail})`);
-    this.#tell(MessageType.ERROR, { code, message });
+    const message = help + (detail && ` (${detail})`);
+    this.#tell(MessageType.ERROR, { code, message, ...fields });
   }
 
   #tell(type: MessageType, payload: unknown): void {

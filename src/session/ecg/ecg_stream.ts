@@ -8,6 +8,7 @@ import type { Message } from "../../link/link.ts";
 import { Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Publication } from "./publication.ts";
+import { Scales } from "./scales.ts";
 
 /** In which form a member wants its messages. */
 export interface WatchForm {
@@ -23,8 +24,10 @@ export interface Watcher extends Member {
 }
 
 const VERSIONS = [Version.V3, Version.V2, Version.V1] as const;
-/** Meanings that a stream may have at a time: publishers may take turns. */
-const MAX_SCALES = 4;
+/** The scales that a stream heard last, whoever told them: for what lies in its history. */
+const MAX_RECENT = 4;
+/** Links whose scales a stream hands on, and scales that it hands to one watcher. */
+const MAX_TOLD = 32;
 
 const channelName = ({ version, packed }: WatchForm, key: string): string =>
   `ecg${version}${packed ? "p" : ""}:${key}`;
@@ -73,7 +76,9 @@ export const joinForm = (
 export class EcgStream {
   /** Sessions that need this stream to be remembered. */
   users = 0;
-  readonly #scales = new Map<number, Scale>();
+  readonly #recent = new Scales(MAX_RECENT);
+  /** What the links that publish here mean, the one that told last at the end. */
+  readonly #told = new Set<Scales>();
   /** Watchers that would get nothing of an ENCRYPTED message, and do not know why. */
   readonly #untold = new Set<Watcher>();
 
@@ -85,19 +90,35 @@ export class EcgStream {
     private readonly limit: number,
   ) {}
 
+  /** What a late watcher has to know, the latest last. */
   get scales(): Scale[] {
-    return [...this.#scales.values()];
+    const scales = new Map<number, Scale>();
+    for (const told of [...this.#told, this.#recent]) {
+      for (const scale of told) {
+        scales.delete(scale.id);
+        scales.set(scale.id, scale);
+      }
+    }
+    return [...scales.values()].slice(-MAX_TOLD);
   }
 
+  /** Among those heard last. */
   scale(id: number): Scale | undefined {
-    return this.#scales.get(id);
+    return this.#recent.get(id);
   }
 
-  learn(scale: Scale): void {
-    this.#scales.delete(scale.id);
-    this.#scales.set(scale.id, scale);
-    const [oldest] = this.#scales.keys();
-    if (this.#scales.size > MAX_SCALES) this.#scales.delete(oldest!);
+  /** A link has told a scale, which is among all of its own by now. */
+  learn(scale: Scale, told: Scales): void {
+    this.#recent.learn(scale);
+    this.#told.delete(told);
+    this.#told.add(told);
+    const [oldest] = this.#told;
+    if (this.#told.size > MAX_TOLD) this.#told.delete(oldest!);
+  }
+
+  /** The link that told these is gone. */
+  forget(told: Scales): void {
+    this.#told.delete(told);
   }
 
   join(watcher: Watcher, form: WatchForm, alone: boolean): Membership {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ErrorCode, ErrorCode as Code } from "../../wire/ecg/codes.ts";
+import { type ErrorCode, ErrorCode as Code, errorText } from "../../wire/ecg/codes.ts";
 import type { Key, ValueMap } from "../../wire/ecg/msgpack.ts";
 import type { Payload } from "../../wire/ecg/payload.ts";
 
@@ -11,6 +11,31 @@ import type { Payload } from "../../wire/ecg/payload.ts";
 export class EcgFault extends Error {
   constructor(readonly code: ErrorCode, detail = "") {
     super(detail);
+  }
+
+  /** What to do, in a sentence. */
+  get help(): string {
+    return errorText[this.code];
+  }
+
+  /** What the ERROR says beside code and message. */
+  get fields(): Readonly<Record<string, unknown>> {
+    return {};
+  }
+}
+
+/** A packed signal came without a scale, and nobody has told it here. */
+export class UnknownScale extends EcgFault {
+  constructor(private readonly id: number, samples: number) {
+    super(Code.MISSING_FIELDS, `scale ${id}; ${samples} samples were left out`);
+  }
+
+  override get help(): string {
+    return "The scale of this packed signal is unknown here: send `scale` with the next one.";
+  }
+
+  override get fields(): Readonly<Record<string, unknown>> {
+    return { scale: this.id };
   }
 }
 

@@ -11,20 +11,27 @@ import type { OpenMessage } from "../../wire/ecg/ecg_message.ts";
 import type { Payload } from "../../wire/ecg/payload.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Bucket } from "../rate.ts";
-import { EcgFault } from "./fault.ts";
+import { EcgFault, UnknownScale } from "./fault.ts";
 import { type Contents, contentsOf, Publication } from "./publication.ts";
 import type { EcgStream } from "./ecg_stream.ts";
 import type { EcgStreams } from "./ecg_streams.ts";
+import { Scales } from "./scales.ts";
 import type { EcgTerms, StreamNames } from "./terms.ts";
 
 /** Bytes of a float in a list, which is what a packed sample counts as. */
 const FLOAT_BYTES = 9;
 
+/** Scales of one link in one stream: a gateway may speak for several monitors. */
+const MAX_SCALES = 4;
+
 const NO_CONTENTS: Contents = { samples: 0, packedSamples: 0 };
 
 export class Publishing {
-  /** EcgStreams whose scale it brought, the latest last. */
-  readonly #explained = new Set<EcgStream>();
+  /**
+   * What its signals mean, by stream; the stream explained last comes last. Kept for each link, so
+   * that publishers of one stream cannot push out what others said.
+   */
+  readonly #explained = new Map<EcgStream, Scales>();
 
   /** `bytes`: what the link may bring. */
   constructor(
@@ -60,33 +67,40 @@ export class Publishing {
 
   /** The link is gone. */
   leave(): void {
-    for (const ecgStream of this.#explained) this.streams.release(ecgStream);
-    this.#explained.clear();
+    for (const ecgStream of [...this.#explained.keys()]) this.#forget(ecgStream);
   }
 
   /** What a packed signal means; what a message brings is learnt on the way. */
-  #scaleOf(stream: string, { scale, scaleId, leads }: Contents): Scale | undefined {
+  #scaleOf(stream: string, { scale, scaleId, leads, samples }: Contents): Scale | undefined {
     if (scaleId === undefined) return undefined;
-    const { streams } = this;
-    const { tenant } = this.terms.grant;
-    if (scale) {
-      const ecgStream = streams.enter(tenant, stream);
-      ecgStream.learn(scale);
-      if (this.#explained.has(ecgStream)) streams.release(ecgStream);
-      // Again, so that it comes last.
-      this.#explained.delete(ecgStream);
-      this.#explained.add(ecgStream);
-      const [oldest] = this.#explained;
-      if (this.#explained.size > streams.limits.streamsPerLink) {
-        this.#explained.delete(oldest!);
-        streams.release(oldest!);
-      }
-    }
-    const known = streams.find(tenant, stream)?.scale(scaleId);
-    if (!known) throw new EcgFault(ErrorCode.MISSING_FIELDS, `scale ${scaleId}`);
+    if (scale) this.#learn(stream, scale);
+    const ecgStream = this.streams.find(this.terms.grant.tenant, stream);
+    const own = ecgStream && this.#explained.get(ecgStream);
+    const known = own?.get(scaleId) ?? ecgStream?.scale(scaleId);
+    if (!known) throw new UnknownScale(scaleId, samples);
     if (known.leads.length !== leads) {
       throw new EcgFault(ErrorCode.INVALID_DATA, `scale ${scaleId} has other leads`);
     }
     return known;
+  }
+
+  #learn(stream: string, scale: Scale): void {
+    const ecgStream = this.streams.enter(this.terms.grant.tenant, stream);
+    const before = this.#explained.get(ecgStream);
+    if (before) this.streams.release(ecgStream);
+    const own = before ?? new Scales(MAX_SCALES);
+    own.learn(scale);
+    ecgStream.learn(scale, own);
+    // Again, so that it comes last.
+    this.#explained.delete(ecgStream);
+    this.#explained.set(ecgStream, own);
+    const [oldest] = this.#explained.keys();
+    if (this.#explained.size > this.streams.limits.streamsPerLink) this.#forget(oldest!);
+  }
+
+  #forget(ecgStream: EcgStream): void {
+    ecgStream.forget(this.#explained.get(ecgStream)!);
+    this.#explained.delete(ecgStream);
+    this.streams.release(ecgStream);
   }
 }
