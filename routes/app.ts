@@ -63,7 +63,7 @@ export function createApp(parts: Parts): Hono<Env> {
     );
   });
 
-  const watch = app.get("/ecg/:stream{.+}?", (c) => {
+  const watch = app.get("/ecg/:stream{[^]+}?", (c) => {
     const stream = c.req.param("stream");
     return upgrade(
       c,

@@ -136,7 +136,7 @@ test("two tabs with one identity take turns more and more slowly, for hours", as
   let holder: CarrierEvents | undefined;
   const tab = () =>
     new Connection({
-      url: "ws://relay",
+      url: new URL("ws://relay"),
       host,
       idleMs: 0,
       transport: (_, events): Carrier => {

@@ -320,7 +320,7 @@ test("a sealed ECG stream passes from a monitor without zstd, and a watcher with
       const load = () => without.load();
       const { devices } = await group(kit, url, 2, { loadZstd: load });
       // This one has zstd.
-      const able = kit.open({ url, secret: (await devices[0]!.client.secret())! });
+      const able = kit.open({ url, secret: await devices[0]!.client.secret() });
       await able.client.ready;
       const [poor, rich] = [devices[1]!, able].map(({ client }) =>
         EcgClient.open({ url, stream: "bed-3", seal: client.ecgSeal() })

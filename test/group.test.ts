@@ -112,7 +112,7 @@ test("the offline queue is bounded, and what it lost arrives as records", () =>
       const [a] = devices as [Told];
       for (let i = 0; i < 25; i++) await a.client.collection("bugs").insert({ i });
       assertEquals(a.client.pending, 10);
-      const b = kit.open({ url: relay.url, secret: (await a.client.secret())! });
+      const b = kit.open({ url: relay.url, secret: await a.client.secret() });
       await converged([a, b], 25);
     })
   ));
@@ -188,12 +188,13 @@ test("the text of a group lets nobody in after a removal, an invitation does, on
       const { devices, secret } = await group(kit, relay.url, 2);
       const [a, b] = devices as [Told, Told];
       await a.client.remove(await b.client.node());
-      assertEquals(await a.client.secret(), undefined);
+      assertEquals(await refusal(() => a.client.secret()), "NO_SECRET");
       const again = kit.open({ url: relay.url, secret });
       const invitation = await a.client.invite();
       assertNotEquals(invitation, secret);
       const invited = kit.open({ url: relay.url, secret: invitation });
       await invited.client.ready;
+      assertEquals(await refusal(() => invited.client.secret()), "NO_SECRET");
       const second = kit.open({ url: relay.url, secret: invitation });
       await eventually(() => a.faults().includes("NOT_ADMITTED"), "the second use is refused");
       assertEquals(again.client.devices(), []);
@@ -399,7 +400,7 @@ test("a storage that holds another group is not touched", () =>
       await devices[0]!.client.close();
       const other = kit.create({ url: relay.url, database: "notes" });
       await other.client.ready;
-      const secret = (await other.client.secret())!;
+      const secret = await other.client.secret();
       const mixed = kit.open({ url: relay.url, secret, storage: kept.storage });
       assertEquals(await refusal(() => mixed.client.ready), "OTHER_GROUP");
       const again = kit.create({ url: relay.url, database: "bugs", storage: kept.storage });

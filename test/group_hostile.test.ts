@@ -269,7 +269,7 @@ test("hostile relay gives one device what is for another: refused", () =>
         const { message } = hostile.seen.findLast(({ up, message }) =>
           !up && isType(message, FrameType.operationAck)
         )!;
-        const late = kit.open({ url: hostile.url, secret: (await a.client.secret())! });
+        const late = kit.open({ url: hostile.url, secret: await a.client.secret() });
         await eventually(() => online(late.client) === 3, "c is here");
         await converged([a, b, late], 1);
         hostile.victim(await late.client.node()).toDevice(inner(message).frame);

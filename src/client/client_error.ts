@@ -9,8 +9,10 @@ import { WireError } from "../wire/bytes.ts";
 /** Every code, and what to do about it. */
 export const CLIENT_ERRORS = {
   AUTH_FAILED: "It was left out; whoever sent it does not hold the key.",
+  BAD_ADDRESS: "Give one with ws://, wss://, http:// or https://.",
   BAD_CHAIN: "It was left out; ask a device of the group what it shows.",
   BAD_COUNTER: "It was left out; look at the device that sent it.",
+  BAD_NAME: "Choose another one.",
   BAD_SECRET: "Copy the whole text once more, from the first letter to the last.",
   BAD_SIGNATURE: "It was left out; whoever sent it is not who it claims to be.",
   CHAIN_FULL: "Make a new group.",
@@ -38,6 +40,7 @@ export const CLIENT_ERRORS = {
   NO_CONFIRM: 'Bring `confirm`, or say `trust: "first"`.',
   NO_GROUP: "Bring a secret, or make a group.",
   NO_KEY: "Wait for `ready`.",
+  NO_SECRET: "Let devices in with `invite`.",
   NO_ZSTD: "Serve zstd.wasm beside the bundle; until it loads, nothing is compressed.",
   OFFLINE: "Wait; the link comes back by itself.",
   OLD_EPOCH: "It was left out; its sender seals it anew.",

@@ -15,7 +15,10 @@ import { Socket, type SocketOptions } from "./socket.ts";
 import { onWake } from "./wake.ts";
 
 export interface ConnectOptions extends SocketOptions, LivenessOptions {
-  /** `ws://` or `wss://`; `http://` and `https://` are taken too. */
+  /**
+   * `ws://` or `wss://`; `http://` and `https://` are taken too. Without a path, the protocol's own is
+   * taken. What is no such address is refused with `BAD_ADDRESS` before anything else happens.
+   */
   readonly url: string | URL;
   /** Brought to the relay, as a subprotocol. */
   readonly token?: string;
@@ -91,12 +94,11 @@ export class Connection {
   #hurry: (() => void) | undefined;
 
   constructor(
-    private readonly options: ConnectOptions,
+    private readonly options: ConnectOptions & { readonly url: URL },
     private readonly accept: (link: Link) => Conversation,
     private readonly events: ConnectionEvents,
   ) {
-    this.#url = new URL(options.url);
-    this.#url.protocol = this.#url.protocol.replace(/^http/, "ws");
+    this.#url = options.url;
     this.#host = options.host ?? systemHost;
     this.#liveness = new Liveness(options, this.#host, (reason) => this.#socket?.abort(reason));
     this.#stopWake = onWake(() => this.#woken(), this.#host);

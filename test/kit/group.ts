@@ -71,7 +71,7 @@ export async function group(
   await first.client.ready;
   const isIn = () => first.statuses.some(({ kind }) => kind === "epoch");
   await eventually(isIn, "the first device is connected");
-  const secret = (await first.client.secret())!;
+  const secret = await first.client.secret();
   const devices = [first];
   const { database: _, signed: __, storage: ___, ...common } = options;
   for (let i = 1; i < count; i++) {

@@ -17,6 +17,7 @@
  */
 import { type Host, host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
+import { utf8Bytes } from "../../wire/bytes.ts";
 import { ErrorCode, Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import {
@@ -25,6 +26,8 @@ import {
   type ConnectOptions,
   type OfflineStatus,
 } from "../connection.ts";
+import { addressOf } from "../address.ts";
+import { ClientError } from "../client_error.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { ClockEstimate, type ClockOffset } from "./clock_offset.ts";
@@ -33,7 +36,7 @@ import type { EcgGap, EcgMessage, EcgPeer, EcgSeal, Pong, PublishOptions } from 
 import { SamplePacker } from "./packer.ts";
 
 export interface EcgOptions extends ConnectOptions {
-  /** Name of the stream, 1 to 127 bytes of UTF-8. */
+  /** Name of the stream: 1 to 127 bytes of UTF-8, and no `.` or `..` between its slashes. */
   readonly stream: string;
   /** Highest protocol version to use; the relay's highest may be lower. 3 unless given. */
   readonly version?: Version;
@@ -62,6 +65,8 @@ export type EcgStatus =
 /** An estimate with a smaller error is good enough not to ask again. */
 const GOOD_MICROS = 2_000n;
 const CLOCK_PINGS = 4;
+/** Bytes of a stream's name. */
+const MAX_NAME = 127;
 
 export class EcgClient {
   readonly #options: EcgOptions;
@@ -79,17 +84,17 @@ export class EcgClient {
     this.#host = options.host ?? systemHost;
     this.#online.promise.catch(() => {});
     this.#packer = options.scale && new SamplePacker(options.scale, this.#host);
-    const url = new URL(options.url);
-    if (url.pathname === "/") {
-      url.pathname = `/ecg/${options.stream.split("/").map(encodeURIComponent).join("/")}`;
-    }
+    const url = addressOf(options.url, ["ecg", ...segmentsOf(options.stream)]);
     this.#connection = new Connection({ ...options, url }, (link) => this.#greet(link), {
       offline: (code, reason, retryMs) => this.#tell({ kind: "offline", code, reason, retryMs }),
       ended: (why) => this.#end(why),
     });
   }
 
-  /** Connects, and goes on connecting until closed. */
+  /**
+   * Connects, and goes on connecting until closed. Throws `BAD_NAME` and `BAD_ADDRESS` for what no
+   * stream and no relay can have.
+   */
   static open(options: EcgOptions): EcgClient {
     return new EcgClient(options);
   }
@@ -228,4 +233,13 @@ export class EcgClient {
     for (const loop of this.#loops) loop.end(error);
     this.#loops.clear();
   }
+}
+
+/** Slashes in a name are those of the path. */
+function segmentsOf(stream: string): string[] {
+  const { length } = utf8Bytes(stream);
+  if (length === 0 || length > MAX_NAME) {
+    throw new ClientError("BAD_NAME", `a stream's name has 1 to ${MAX_NAME} bytes, not ${length}`);
+  }
+  return stream.split("/");
 }

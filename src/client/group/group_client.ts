@@ -26,6 +26,7 @@ import {
   type OfflineStatus,
 } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
+import { addressOf } from "../address.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { Policy } from "./e2e/change.ts";
@@ -172,6 +173,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   #ended: Error | undefined;
 
   private constructor(options: GroupOptions | NewGroupOptions) {
+    // Where the group meets is known later; what is no address is refused now.
+    addressOf(options.url, []);
     this.#options = options;
     this.#compression = new Compression({
       mode: options.compress ?? "auto",
@@ -185,12 +188,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#started.catch((error) => this.#end(error));
   }
 
-  /** Joins a group, or goes on with the one in the storage. */
+  /** Joins a group, or goes on with the one in the storage. Throws `BAD_ADDRESS`. */
   static open(options: GroupOptions): BlazeGroup {
     return new BlazeGroup(options);
   }
 
-  /** Makes a group with this device in it. */
+  /** Makes a group with this device in it. Throws `BAD_ADDRESS`. */
   static create(options: NewGroupOptions): BlazeGroup {
     return new BlazeGroup(options);
   }
@@ -248,10 +251,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   /**
-   * The text that lets devices in: it works again and again, until a device is removed. `undefined` after
-   * that, and on a device that joined with an invitation.
+   * The text that lets devices in: it works again and again, until a device is removed. Rejects with
+   * `NO_SECRET` after that, on a device that joined with an invitation, and before it is in the group.
    */
-  async secret(): Promise<string | undefined> {
+  async secret(): Promise<string> {
     return await (await this.#started).group.text();
   }
 
@@ -342,8 +345,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#device = device;
     if (group.roster) this.#isIn();
     if (this.#ended) return device;
-    const url = new URL(this.#options.url);
-    if (url.pathname === "/") url.pathname = `/sync/${group.room}`;
+    const url = addressOf(this.#options.url, ["sync", group.room]);
     this.#connection = new Connection(
       { ...this.#options, url },
       (link) => this.#greet(link, device),

@@ -177,13 +177,14 @@ export class Group {
     return changes.findLast(({ action }) => action.kind === "remove")?.number ?? 0;
   }
 
-  /** The text that the group was made with, or joined with, while it still lets devices in. */
-  async text(): Promise<string | undefined> {
+  /** The text that the group was made with, or joined with. Throws `NO_SECRET` where it lets nobody in. */
+  async text(): Promise<string> {
     const { secret } = this.parts;
     const open = [...this.#admissions.values()].some(({ key, once }) =>
       !once && sameBytes(key, secret.admission)
     );
-    return open && this.#roster ? await formatSecret(secret) : undefined;
+    if (!open || !this.#roster) throw new ClientError("NO_SECRET", "this text lets nobody in");
+    return await formatSecret(secret);
   }
 
   /** A text that lets one device in, until it expires. */

@@ -12,6 +12,7 @@ import type { Link } from "../../link/link.ts";
 import { FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { decodeRecord, encodeRecord } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientErrorCode } from "../client_error.ts";
+import { addressOf } from "../address.ts";
 import { Compression } from "../blaze/compression.ts";
 import { Connection, type ConnectOptions, type Conversation } from "../connection.ts";
 import { random } from "./e2e/derive.ts";
@@ -41,8 +42,7 @@ export async function introduce(
   invite?: () => Promise<string>,
 ): Promise<string> {
   const { room = ROOM, waitMs = WAIT_MS, host = systemHost } = options;
-  const url = new URL(options.url);
-  if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(room)}`;
+  const url = addressOf(options.url, ["sync", room]);
   const done = Promise.withResolvers<string>();
   const connection = new Connection(
     { ...options, url },

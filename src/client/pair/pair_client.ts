@@ -32,6 +32,7 @@ import {
   type ConnectOptions,
   type OfflineStatus,
 } from "../connection.ts";
+import { addressOf } from "../address.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
@@ -113,6 +114,7 @@ const MAX_COUNTER = 2n ** 63n;
 
 export class BlazePair implements AsyncIterable<PairIncoming> {
   readonly #options: PairOptions;
+  readonly #url: URL;
   readonly #started: Promise<PairTrust>;
   readonly #compression: Compression;
   readonly #loops = new Set<Queue<PairIncoming>>();
@@ -131,6 +133,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   private constructor(options: PairOptions) {
     checkDatabase(options.database);
     checkTrust(options);
+    this.#url = addressOf(options.url, ["sync", options.database]);
     this.#options = options;
     this.#compression = new Compression({
       mode: options.compress ?? "auto",
@@ -144,8 +147,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   /**
-   * Connects, and goes on connecting until closed. Throws for a name that no database can have, and
-   * `NO_CONFIRM` where nothing says whom to trust.
+   * Connects, and goes on connecting until closed. Throws for a name that no database can have,
+   * `NO_CONFIRM` where nothing says whom to trust, and `BAD_ADDRESS`.
    */
   static open(options: PairOptions): BlazePair {
     return new BlazePair(options);
@@ -208,15 +211,13 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   async #start(): Promise<PairTrust> {
-    const { storage = memoryStorage(), node, database } = this.#options;
+    const { storage = memoryStorage(), node } = this.#options;
     const memory = await PairMemory.load(storage, node?.bytes());
     const fault = (fault: ClientFault) => this.#tell({ kind: "fault", fault });
     const trust = new PairTrust(memory, this.#options, fault);
     if (this.#ended) return trust;
-    const url = new URL(this.#options.url);
-    if (url.pathname === "/") url.pathname = `/sync/${encodeURIComponent(database)}`;
     this.#connection = new Connection(
-      { ...this.#options, url },
+      { ...this.#options, url: this.#url },
       (link) => this.#greet(link, trust),
       {
         offline: (code, reason, retryMs) => {
