@@ -14,7 +14,7 @@ import {
 import { type Relay, startRelay } from "../main.ts";
 import { BlazePair } from "../src/client/pair/pair_client.ts";
 import { BmpConnection, type BmpOptions } from "../src/client/bmp/bmp_connection.ts";
-import { tcp } from "../src/client/bmp/tcp.ts";
+import { tcp, type TcpOptions } from "../src/client/bmp/tcp.ts";
 import { ConfigError, readConfig } from "../src/config.ts";
 import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { Socket } from "../src/client/socket.ts";
@@ -681,6 +681,43 @@ test("BMP runs over TLS, with the certificate checked", {
     } finally {
       await relay.stop();
     }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("BMP over TLS is dialled by address and by another name, and certificates have to fit", {
+  skip: openssl ? false : skipped("no openssl to make a certificate; apt-get install openssl"),
+}, async () => {
+  const folder = mkdtempSync(`${tmpdir()}/bmp-tls-`);
+  const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+  /** A relay whose certificate is for `names` only. */
+  const serve = async (names: string, run: (port: number, ca: string) => Promise<void>) => {
+    const made = spawnSync("openssl", [
+      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+      ...["-days", "1", "-subj", "/CN=relay.example", "-addext", `subjectAltName=${names}`],
+      ...["-keyout", key, "-out", cert],
+    ]);
+    assertEquals(made.status, 0, String(made.stderr));
+    const bmp = { port: 0, tls: { cert, key } };
+    const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "", bmp });
+    await run(relay.bmpPort!, readFileSync(cert, "utf8")).finally(() => relay.stop());
+  };
+  const healthy = (options: TcpOptions) =>
+    withClient({ dial: tcp(options) }, async (client) => {
+      assertEquals(await (await client.fetch("/health")).json(), { status: "ok" });
+    });
+  const hostname = "127.0.0.1";
+  try {
+    await serve("IP:127.0.0.1", (port, ca) => healthy({ hostname, port, tls: { ca } }));
+    await serve("DNS:relay.example", async (port, ca) => {
+      const servername = "relay.example";
+      await healthy({ hostname, port, tls: { ca, servername } });
+      await healthy({ hostname: "localhost", port, tls: { ca, servername } });
+      for (const tls of [{ ca }, { servername }, { ca, servername: "other.example" }]) {
+        await assertRejects(() => BmpConnection.open({ dial: tcp({ hostname, port, tls }) }));
+      }
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Mux } from "../../link/mux/mux.ts";
 import { socketCarrier } from "../../link/mux/socket_carrier.ts";
@@ -12,17 +12,19 @@ import type { Dial } from "./dial.ts";
 export interface TcpOptions {
   readonly hostname: string;
   readonly port: number;
-  /** TLS; `ca` is a PEM text for a certificate of one's own. */
-  readonly tls?: boolean | { readonly ca: string };
+  /**
+   * TLS. `ca`: a PEM text for a certificate of one's own. `servername`: the name that the certificate
+   * is for, where that is not the `hostname` dialled.
+   */
+  readonly tls?: boolean | { readonly ca?: string; readonly servername?: string };
 }
 
 /** Dials a BMP port. */
 export function tcp({ hostname, port, tls }: TcpOptions): Dial {
   return (connect) => {
     const { promise, resolve, reject } = Promise.withResolvers<Mux>();
-    const ca = typeof tls === "object" ? tls.ca : undefined;
     const socket = tls
-      ? connectTls({ host: hostname, port, servername: hostname, ...(ca ? { ca } : {}) })
+      ? connectTls({ host: hostname, port, ...named(hostname), ...(tls === true ? {} : tls) })
       : connectTcp({ host: hostname, port });
     socket.once("error", reject);
     socket.once(tls ? "secureConnect" : "connect", () => {
@@ -35,3 +37,7 @@ export function tcp({ hostname, port, tls }: TcpOptions): Dial {
     return promise;
   };
 }
+
+/** RFC 6066, 3: an address is no name to ask for. The certificate has to name it all the same. */
+const named = (hostname: string): { servername?: string } =>
+  isIP(hostname) === 0 ? { servername: hostname } : {};
