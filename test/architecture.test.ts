@@ -20,7 +20,7 @@ const arrows: Record<string, readonly string[]> = {
   "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
   "runtime": ["link", "wire", "host", "log"],
   "bmp": ["runtime", "link", "wire", "host", "log"],
-  "client": ["wire", "link", "close", "host"],
+  "client": ["wire", "link", "close", "limits", "host"],
   "metrics": ["link", "log", "wire"],
   "routes": [
     ...["session", "channel", "runtime", "link", "wire", "limits", "host", "log"],

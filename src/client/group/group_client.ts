@@ -41,10 +41,11 @@ import { StreamSeal } from "./stream_seal.ts";
 import { visible } from "./replica.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
 import { type DeviceStorage, memoryStorage, Saver } from "../blaze/storage.ts";
+import type { PaceOptions } from "../pacer.ts";
 import { type Compress, Compression } from "../blaze/compression.ts";
 import type { Zstd } from "../blaze/zstd.ts";
 
-interface Common extends ConnectOptions {
+interface Common extends ConnectOptions, PaceOptions {
   /** Keys, records and what waits to be sent. In memory when not given. */
   readonly storage?: DeviceStorage;
   /** What the other devices call this one, at most 63 bytes. */
@@ -382,9 +383,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   #greet(link: Link, device: Device): GroupSession {
-    const { pad = true, tagged = false, collections, sponsor } = this.#options;
+    const { pad = true, tagged = false, collections, sponsor, pace } = this.#options;
     const compression = this.#compression;
-    const options = { compression, pad, tagged, collections, sponsors: sponsor !== undefined };
+    const sponsors = sponsor !== undefined;
+    const options = { compression, pad, tagged, collections, sponsors, pace };
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });

@@ -116,6 +116,7 @@ export class GroupSeals {
 
   /** Sends to one device: a frame of this type, or an Extension of this subtype. */
   async send(post: Post, target: Uint8Array, what: number, plaintext: Uint8Array): Promise<void> {
+    await post.link.turn();
     const readable = post.zstd.has(hex(target));
     const { bytes, compressed } = await this.options.compression.shrink(plaintext, readable);
     const type = TARGETED.has(what) ? what as FrameType : FrameType.extension;

@@ -48,6 +48,7 @@ import type { Action } from "./e2e/change.ts";
 import type { Card } from "./e2e/identity.ts";
 import { membershipTlv } from "./e2e/membership.ts";
 import type { Conversation } from "../connection.ts";
+import type { PaceOptions } from "../pacer.ts";
 import { drawKeyPair, type KeyPair } from "../pair/pair_keys.ts";
 import { CatchUp } from "./catch_up.ts";
 import type { Device } from "./device.ts";
@@ -63,7 +64,7 @@ const ACK_MS = 50;
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
   Capability.rowLevelSecurity | Capability.shortHeaders | Capability.group | Capability.tlvs;
 
-export interface SessionOptions extends SealOptions {
+export interface SessionOptions extends SealOptions, PaceOptions {
   /** Put operations into tagged frames, for devices that want some collections only. */
   readonly tagged: boolean;
   readonly collections: readonly string[] | undefined;
@@ -126,7 +127,7 @@ export class GroupSession implements Conversation {
     host: Host,
     private readonly events: SessionEvents,
   ) {
-    this.post = new Post(link, host, (code, message) => {
+    this.post = new Post(link, host, options, (code, message) => {
       if (code === "NO_ZSTD") this.#unreadable();
       else events.fault(code, message);
     });
@@ -328,6 +329,9 @@ export class GroupSession implements Conversation {
     for (const one of [...this.device.pending]) {
       const { counter, collection } = one.operation;
       if (counter <= this.#sentUpTo) continue;
+      // Before it is sealed: what is sealed goes at once, in the epoch that it is sealed in.
+      await this.post.link.turn();
+      if (this.post.closed) return;
       const body = await encodeBody(one, group.id, signer);
       const { present } = this.#keeper;
       const readable = [...present.keys()].every((node) => this.post.zstd.has(node));

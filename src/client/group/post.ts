@@ -6,6 +6,7 @@
 import { faultOf } from "../client_error.ts";
 import type { Host } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
+import { PacedLink, type PaceOptions } from "../pacer.ts";
 import { hex } from "../../wire/bytes.ts";
 import { encodeExtension } from "../../wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
@@ -23,12 +24,16 @@ export class Post {
   readonly #quiet = new Map<string, number>();
   #steps: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly link: PacedLink;
 
   constructor(
-    readonly link: Link,
+    link: Link,
     readonly host: Host,
+    options: PaceOptions,
     private readonly fault: (code: string, message: string) => void,
-  ) {}
+  ) {
+    this.link = new PacedLink(link, host, options);
+  }
 
   get closed(): boolean {
     return this.#closed;

@@ -33,6 +33,7 @@ import {
   type OfflineStatus,
 } from "../connection.ts";
 import { addressOf } from "../address.ts";
+import type { PaceOptions } from "../pacer.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
@@ -43,7 +44,7 @@ import type { Partner } from "./partner.ts";
 import { type Compress, Compression } from "../blaze/compression.ts";
 import type { Zstd } from "../blaze/zstd.ts";
 
-export interface PairOptions extends ConnectOptions, TrustOptions {
+export interface PairOptions extends ConnectOptions, TrustOptions, PaceOptions {
   readonly database: string;
   /**
    * Who this device is and whom it knows, to outlive the program. In memory when not given. Of one
@@ -232,11 +233,11 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   #greet(link: Link, trust: PairTrust): Pairing {
-    const { database, host = systemHost } = this.#options;
+    const { database, pace, host = systemHost } = this.#options;
     const compression = this.#compression;
     const { memory } = trust;
     let sender: Partner | undefined;
-    const options = { node: this.#alias ?? memory.node, database, compression, trust, host };
+    const options = { node: this.#alias ?? memory.node, database, compression, trust, host, pace };
     // Only the newest link says how things are. One before it may still open what came over it last.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {

@@ -50,8 +50,9 @@ import {
 } from "./pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
 import type { Conversation } from "../connection.ts";
+import { PacedLink, type PaceOptions } from "../pacer.ts";
 
-export interface PairingOptions {
+export interface PairingOptions extends PaceOptions {
   /** 16 bytes. */
   readonly node: Uint8Array;
   readonly database: string;
@@ -125,12 +126,14 @@ export class Pairing implements Conversation {
   #closed = false;
   /** The link is gone, though not all that came over it was handled. */
   #gone = false;
+  private readonly link: PacedLink;
 
   constructor(
-    private readonly link: Link,
+    link: Link,
     private readonly options: PairingOptions,
     private readonly events: PairingEvents,
   ) {
+    this.link = new PacedLink(link, options.host ?? systemHost, options);
     this.#inbound = this.#guard(() => this.#greet());
   }
 
@@ -353,6 +356,7 @@ export class Pairing implements Conversation {
   async #seal(type: FrameType, plaintext: Uint8Array): Promise<number> {
     const { seals } = this.#agreed();
     this.#mustLive();
+    await this.link.turn();
     let message: Bytes;
     try {
       message = await seals.seal(type, plaintext);
