@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { type LimitName, LIMITS } from "../src/limits.ts";
 import type { Accept } from "../src/link/link.ts";
 import type { Metrics } from "../src/metrics/metrics.ts";
@@ -13,6 +13,9 @@ import { metricsRoutes } from "./metrics_routes.ts";
 import { pages } from "./page_routes.ts";
 import { type StreamParts, streamRoutes } from "./stream_routes.ts";
 import { type Env, upgrade } from "./upgrade.ts";
+
+/** Said here, since not every runtime says it where the body is left out. */
+const TEXT = { "content-type": "text/plain; charset=utf-8" };
 
 export interface Parts extends StreamParts {
   readonly blaze: BlazeSessions;
@@ -33,8 +36,9 @@ export function createApp(parts: Parts): Hono<Env> {
     ecg: (accept: Accept) => metrics?.ecg.metered(accept) ?? accept,
   };
   const app = new Hono<Env>();
+  app.use(headed);
 
-  app.get("/", (c) => c.text(about(parts.runtime)));
+  app.get("/", (c) => c.text(about(parts.runtime), 200, TEXT));
   app.get("/health", (c) => c.json({ status: "ok" }));
   app.get("/ready", (c) => {
     const ready = parts.ready();
@@ -82,11 +86,30 @@ export function createApp(parts: Parts): Hono<Env> {
   app.route("/", pages());
   if (metrics) app.route("/", metricsRoutes(metrics, parts.admission));
 
-  app.notFound((c) =>
-    c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404)
-  );
+  app.notFound((c) => {
+    const methods = allowed(app, c.req.path);
+    if (methods.length === 0) {
+      return c.json({ error: `Nothing at ${c.req.path}; GET / lists what there is.` }, 404);
+    }
+    c.header("allow", methods.join(", "));
+    return c.json({ error: `Ask with ${methods.join(" or ")}.` }, 405);
+  });
   return app;
 }
+
+/** The methods that somebody answers at a path. */
+const allowed = (app: Hono<Env>, path: string): string[] =>
+  ["GET", "POST"].filter((method) =>
+    app.router.match(method, path)[0].some(([[, route]]) => route.method === method)
+  );
+
+/** RFC 9110, 9.3.2: a HEAD is told what a GET is, also how long the answer would be. */
+const headed: MiddlewareHandler<Env> = async (c, next) => {
+  await next();
+  if (c.req.method !== "HEAD" || !c.res.body) return;
+  const { byteLength } = await c.res.clone().arrayBuffer();
+  c.header("content-length", String(byteLength));
+};
 
 const about = (runtime: string): string =>
   [

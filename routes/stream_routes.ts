@@ -16,15 +16,28 @@ import { bodyOf } from "./request_body.ts";
 import { allowOrigin, preflight } from "./cors.ts";
 import type { Door, Env } from "./upgrade.ts";
 
+const BAD_TO = "want JSON with a path of this relay in `to`";
+const BAD_PROTOCOLS = "want a list of at most 16 subprotocols in `protocols`";
+
 /** What opens a stream. */
 const opening = v.object({
   /** Path and query, as a WebSocket would ask for. */
-  to: v.pipe(v.string(), v.regex(/^\/(?![\\/]|stream\b)/, "want a path of this relay")),
+  to: v.pipe(
+    v.string(BAD_TO),
+    v.regex(/^\/(?![\\/]|stream\b)/, BAD_TO),
+    v.check((to) => URL.canParse(to, "http://localhost"), BAD_TO),
+  ),
   protocols: v.optional(
-    v.pipe(v.array(v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~\w-]+$/))), v.maxLength(16)),
+    v.pipe(
+      v.array(
+        v.pipe(v.string(BAD_PROTOCOLS), v.regex(/^[!#$%&'*+.^_`|~\w-]+$/, BAD_PROTOCOLS)),
+        BAD_PROTOCOLS,
+      ),
+      v.maxLength(16, BAD_PROTOCOLS),
+    ),
     [],
   ),
-});
+}, BAD_TO);
 /** The most bytes of an opening. */
 const OPENING_BYTES = 8_192;
 
@@ -99,7 +112,9 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
 
   app.get("/:id", (c) => {
     // A HEAD comes here, too, and would hold the stream with a body that nobody reads.
-    if (c.req.method !== "GET") return c.json({ error: "Ask with GET." }, 405);
+    if (c.req.method !== "GET") {
+      return c.json({ error: "Ask with GET or POST." }, 405, { allow: "GET, POST" });
+    }
     return withStream(c, parts, (stream) => {
       const received = countIn(c, "stream-received");
       if (received === null) return c.json({ error: BAD_COUNT }, 400);

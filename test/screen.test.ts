@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { startRelay } from "../main.ts";
 import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
 import { utf8Bytes } from "../src/wire/bytes.ts";
@@ -94,7 +94,20 @@ const BAD: Record<string, { lines: string[]; body?: string; status: number[] }> 
   },
   "an upgrade by POST": {
     lines: ["POST /echo HTTP/1.1", HOST, ...UPGRADE, KEY, VERSION, "Content-Length: 0"],
-    status: [400, 404],
+    // Deno answers by itself where a Content-Length comes with it.
+    status: [400, 405],
+  },
+  "an upgrade by OPTIONS": {
+    lines: ["OPTIONS /echo HTTP/1.1", HOST, ...UPGRADE, KEY, VERSION],
+    status: [405],
+  },
+  "an upgrade without a Host": {
+    lines: ["GET /echo HTTP/1.1", ...UPGRADE, KEY, VERSION],
+    status: [400],
+  },
+  "an upgrade of HTTP/1.0 without a Host": {
+    lines: ["GET /echo HTTP/1.0", ...UPGRADE, KEY, VERSION],
+    status: [400],
   },
 };
 
@@ -123,6 +136,8 @@ test("requests that are none are refused, never with a 500, and leave nothing be
       const { status, answer } = await ask(relay.port, written(request));
       assert(request.status.includes(status), `${what}: ${answer.split("\r\n")[0]}`);
     }
+    const port = await ask(relay.port, written(BAD["a port beyond ports"]!));
+    assertStringIncludes(port.answer, "The Host header names no host.");
     const { status, answer } = await ask(relay.port, written(BAD["an upgrade of version 8"]!));
     assertEquals(status, 426);
     assert(/^sec-websocket-version: 13\r$/im.test(answer), answer);
@@ -155,6 +170,75 @@ test("the same holds inside a BMP stream", async () => {
     await relay.stop();
   }
 });
+
+test("an upgrade of HTTP/1.0 inside a BMP stream is refused, with a Host and without", async () => {
+  const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "", bmp: { port: 0 } });
+  const bmp = await BmpConnection.open({ url: `${relay.url}/bmp` });
+  try {
+    for (const host of [[HOST], []]) {
+      const lines = ["GET /echo HTTP/1.0", ...host, ...UPGRADE, KEY, VERSION];
+      const stream = bmp.openStream();
+      await stream.writable.getWriter().write(utf8Bytes(written({ lines })));
+      const { value } = await stream.readable.getReader().read();
+      assertEquals(new TextDecoder().decode(value).slice(0, 13), "HTTP/1.1 400 ", String(host));
+      stream.close();
+    }
+  } finally {
+    bmp.close();
+    await relay.stop();
+  }
+});
+
+test("HTTP/1.0 needs no Host", () =>
+  withRelay(async (relay) => {
+    const health = await ask(relay.port, "GET /health?a=b HTTP/1.0\r\n\r\n");
+    assertEquals([health.status, health.answer.includes('{"status":"ok"}')], [200, true]);
+    const lines = ["POST /stream HTTP/1.0", `Content-Length: ${BODY.length}`];
+    assertEquals((await ask(relay.port, written({ lines, body: BODY }))).status, 201);
+    assertEquals((await ask(relay.port, "GET /[ HTTP/1.0\r\n\r\n")).status, 404);
+  }));
+
+test("other methods than those of an address are told which it has", () =>
+  withRelay(async (relay) => {
+    const cases = [
+      ["POST", "/health", "GET"],
+      ["PUT", "/", "GET"],
+      ["POST", "/echo", "GET"],
+      ["OPTIONS", "/sync/bugs", "GET"],
+      ["DELETE", "/ecg/ward/bed-3", "GET"],
+      ["POST", "/metrics.json", "GET"],
+      ["POST", "/viewer/viewer.js", "GET"],
+      ["GET", "/stream", "POST"],
+      ["PUT", "/stream/x", "GET, POST"],
+      ["HEAD", "/stream/x", "GET, POST"],
+    ] as const;
+    for (const [method, path, allow] of cases) {
+      const answer = await fetch(relay.url + path, { method });
+      await answer.text();
+      assertEquals([answer.status, answer.headers.get("allow")], [405, allow], method + path);
+    }
+    for (const method of ["GET", "POST", "OPTIONS", "HEAD"]) {
+      const answer = await fetch(`${relay.url}/nothing/health`, { method });
+      await answer.text();
+      assertEquals([answer.status, answer.headers.get("allow")], [404, null], method);
+    }
+  }));
+
+test("a HEAD says what a GET does", () =>
+  withRelay(async (relay) => {
+    for (const path of ["/", "/health", "/limits", "/viewer", "/viewer/viewer.js", "/nothing"]) {
+      const get = await fetch(relay.url + path);
+      const length = String((await get.arrayBuffer()).byteLength);
+      const { answer } = await ask(relay.port, `HEAD ${path} HTTP/1.1\r\n${HOST}\r\n\r\n`);
+      const head = new Map(
+        answer.split("\r\n").slice(1).map((line) => line.split(": ") as [string, string])
+          .map(([name, value]) => [name.toLowerCase(), value]),
+      );
+      assertEquals(head.get("content-length"), length, path);
+      assertEquals(head.get("content-type"), get.headers.get("content-type") ?? undefined, path);
+      assertEquals(Number(answer.split(" ")[1]), get.status, path);
+    }
+  }));
 
 test("good requests pass: hosts of every kind, and subprotocols without a space", () =>
   withRelay(async (relay) => {

@@ -73,14 +73,24 @@ test("POST /stream opens, and says what a client has to know", async () => {
   });
 });
 
+const SAY = 'Say where to: {"to": "/sync/bugs"}; want ';
+
 test("POST /stream refuses what it cannot open, as an upgrade would be refused", async () => {
   const json = (value: unknown) => JSON.stringify(value);
   const refused: [name: string, body: string, status: number, error: string][] = [
-    ["nothing", "", 400, "Say where to"],
-    ["no JSON", "{", 400, "Say where to"],
-    ["no target", "{}", 400, "Say where to"],
-    ["null", "null", 400, "Say where to"],
-    ["a target that is no text", json({ to: 5 }), 400, "Say where to"],
+    ["nothing", "", 400, SAY + "JSON with a path of this relay in `to`."],
+    ["no JSON", "{", 400, SAY + "JSON with a path of this relay in `to`."],
+    ["no target", "{}", 400, SAY + "JSON with a path of this relay in `to`."],
+    ["null", "null", 400, SAY + "JSON with a path of this relay in `to`."],
+    [
+      "a target that is no text",
+      json({ to: 5 }),
+      400,
+      SAY + "JSON with a path of this relay in `to`.",
+    ],
+    ["a target that is no address", json({ to: "/\t/[" }), 400, SAY + "JSON with a path"],
+    ["protocols that are no list", json({ to: "/echo", protocols: 5 }), 400, SAY + "a list of"],
+    ["protocols of numbers", json({ to: "/echo", protocols: [5] }), 400, SAY + "a list of"],
     ["another host", json({ to: "//example.com/sync/a" }), 400, "a path of this relay"],
     ["another host, written oddly", json({ to: "/\\example.com/sync/a" }), 400, "a path of this"],
     ["a whole address", json({ to: "http://example.com/" }), 400, "a path of this relay"],

@@ -35,6 +35,9 @@ export class Upgrade implements Peer {
   }
 
   upgrade(accept: Accept, protocol?: string): Response {
+    if (this.incoming.httpVersion !== "1.1") {
+      return Response.json({ error: "An upgrade is HTTP/1.1." }, { status: 400 });
+    }
     const key = this.incoming.headers["sec-websocket-key"];
     this.done = true;
     const { duplex } = this;

@@ -14,8 +14,10 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
 const VERSION = "13";
 
 /** The same handler, which gets no request but a good one. Others are answered here, with 4xx. */
-export const screened = (handler: Handler): Handler => (request, peer) =>
-  refusal(request) ?? handler(request, screenedPeer(request, peer));
+export const screened = (handler: Handler): Handler => (request, peer) => {
+  const read = readable(request);
+  return read instanceof Response ? read : handler(read, screenedPeer(read, peer));
+};
 
 const screenedPeer = (request: Request, peer: Peer): Peer => ({
   address: peer.address,
@@ -24,18 +26,29 @@ const screenedPeer = (request: Request, peer: Peer): Peer => ({
 
 /**
  * RFC 9112, 3.2 and 3.3: an address that can be read, and a Host that is one. HTTP/2 has none and names
- * the host otherwise.
+ * the host otherwise; HTTP/1.0 may have none, and then one runtime answers with the path alone.
  */
-function refusal({ url, headers }: Request): Response | undefined {
+function readable(request: Request): Request | Response {
+  const { url, headers } = request;
   const host = headers.get("host");
-  if (host !== null && !HOST.test(host)) return refuse(400, "The Host header names no host.");
-  if (!URL.canParse(url)) return refuse(400, "The request's target is no address.");
+  if (host !== null && !(HOST.test(host) && URL.canParse(`http://${host}`))) {
+    return refuse(400, "The Host header names no host.");
+  }
+  if (URL.canParse(url)) return request;
+  const whole = `http://localhost${url}`;
+  return host === null && url.startsWith("/") && URL.canParse(whole)
+    ? new Request(whole, request)
+    : refuse(400, "The request's target is no address.");
 }
 
-/** RFC 6455, 4.2.1. */
+/**
+ * RFC 6455, 4.2.1, but for the version of HTTP, which no runtime tells. What speaks 1.0 is known by its
+ * missing Host at the most.
+ */
 function upgradeRefusal({ method, headers }: Request): Response | undefined {
   const has = (name: string, word: string) =>
     (headers.get(name) ?? "").toLowerCase().split(",").some((one) => one.trim() === word);
+  if (headers.get("host") === null) return refuse(400, "An upgrade names its Host.");
   if (method !== "GET") return refuse(405, "An upgrade is a GET.", { allow: "GET" });
   if (!has("upgrade", "websocket") || !has("connection", "upgrade")) {
     return refuse(400, "An upgrade says `Connection: Upgrade` and `Upgrade: websocket`.");
