@@ -45,7 +45,7 @@ export const LIMITS = {
   bmpHttpStreams: limit(
     16_384,
     "streams",
-    "BMP: in all, with a request in them. Others get a 503.",
+    "BMP: in all, with a request in them; a connection has a share. Others get a 503.",
   ),
   bmpStreamBytes: limit(2_097_152, "bytes", "BMP: unread in a stream. The stream is closed."),
   bmpUnreadBytes: limit(16_777_216, "bytes", "BMP: unread in a connection. The stream is closed."),

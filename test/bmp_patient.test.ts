@@ -76,6 +76,12 @@ const rows: [string, string, number, string][] = [
   ["an answer behind the body", post("/echo"), 200, SENT],
   ["an early answer, the last one", post("/nothing", "connection: close"), 404, "nothing here"],
   ["an early answer, expected", post("/nothing", "expect: 100-continue"), 404, "nothing here"],
+  [
+    "what is broken in the middle",
+    head("POST /echo", "transfer-encoding: chunked") + chunked(SENT).slice(0, -5) + "zz\r\n",
+    400,
+    "This is not HTTP/1.1.\n",
+  ],
   ["HEAD", head("HEAD /big"), 200, ""],
   ["204", head("GET /status?204"), 204, ""],
   ["304", head("GET /status?304"), 304, ""],

@@ -5,6 +5,7 @@
  * @module
  */
 import { host } from "../host.ts";
+import type { Clock } from "../link/clock.ts";
 import type { Accept } from "../link/link.ts";
 import { linkCarrier } from "../link/mux/link_carrier.ts";
 import { Mux, type MuxCarrier } from "../link/mux/mux.ts";
@@ -18,10 +19,11 @@ export interface BmpServerOptions {
   /** Connections at once, in all and from one address. */
   readonly connections: number;
   readonly connectionsPerAddress: number;
-  /** Streams with HTTP in them, of all connections. */
+  /** Streams with HTTP in them, of all connections; each gets a share. */
   readonly httpStreams: number;
   /** Silence after which a WebSocket in a stream is pinged. */
   readonly idleSeconds: number;
+  readonly clock?: Omit<Clock, "random">;
 }
 
 export class BmpServer {
@@ -46,7 +48,7 @@ export class BmpServer {
 
   /** Takes a connection; `undefined` if there are too many, and the carrier is ended. */
   connect(carrier: MuxCarrier, address: string): Mux | undefined {
-    const { connections, connectionsPerAddress } = this.options;
+    const { connections, connectionsPerAddress, clock = host } = this.options;
     let same = 0;
     for (const other of this.#open.values()) if (other === address) same++;
     if (this.#open.size >= connections || same >= connectionsPerAddress) {
@@ -58,9 +60,9 @@ export class BmpServer {
       role: "server",
       settings: this.#settings,
       carrier,
-      clock: host,
+      clock,
       apology: APOLOGY,
-      accept: (stream) => this.#http.accept(stream, address),
+      accept: this.#http.connection(address),
       ended: (fault) => {
         this.#open.delete(mux);
         if (fault) log.info("BMP: {address} ended: {message}", { address, ...fault });

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Duplex } from "node:stream";
 import type { MuxStream } from "../link/mux/mux_stream.ts";
 
@@ -15,12 +15,11 @@ type Done = (error?: Error | null) => void;
 
 export class StreamDuplex extends Duplex {
   /** Requests that are not answered yet. */
-  readonly requests: Set<IncomingMessage> = new Set<IncomingMessage>();
-  /**
-   * The stream ends behind it: a request that is answered before all of it has come. A client that
-   * still writes would lose the answer with the stream.
-   */
-  rest: Promise<void> | undefined;
+  readonly requests: Map<IncomingMessage, ServerResponse> = new Map();
+  /** The last request, while the peer has to send the rest of it. */
+  #partial: IncomingMessage | undefined;
+  /** Ends the stream, as soon as the last request is whole. */
+  #end: (() => void) | undefined;
   #wanted = false;
   #held = false;
   #slice = SLICE;
@@ -43,7 +42,42 @@ export class StreamDuplex extends Duplex {
    */
   hold(on: boolean): void {
     this.#held = on;
+    this.#weigh();
     if (!on) this.onReadable();
+  }
+
+  /** A request begins. */
+  begin(request: IncomingMessage, response: ServerResponse): void {
+    this.requests.set(request, response);
+    this.#weigh();
+  }
+
+  /** All of the last request has come when `arrived` resolves. */
+  expect(request: IncomingMessage, arrived: Promise<void>): void {
+    this.#partial = request;
+    this.#weigh();
+    void arrived.then(() => {
+      if (this.#partial === request) this.whole();
+    });
+  }
+
+  /** No more of a request will come. */
+  whole(): void {
+    this.#partial = undefined;
+    this.#weigh();
+    this.#end?.();
+  }
+
+  /** A request is answered. */
+  answered(request: IncomingMessage): void {
+    this.requests.delete(request);
+    this.#weigh();
+  }
+
+  /** A peer may wait for its answer as long as that takes. Whom we wait for may not be silent. */
+  #weigh(): void {
+    const theirs = this.#partial && !this.#held ? 1 : 0;
+    this.stream.busy = this.requests.size > theirs;
   }
 
   /** The stream has sent what was written. */
@@ -98,13 +132,14 @@ export class StreamDuplex extends Duplex {
     for (const { chunk } of full) this.stream.write(chunk);
   }
 
+  /** A client that still writes its request would lose the answer with the stream. */
   override _final(done: Done): void {
-    const end = () => {
+    this.#end = () => {
+      this.#end = undefined;
       this.stream.end(true);
       done();
     };
-    if (this.rest) void this.rest.then(end);
-    else end();
+    if (!this.#partial) this.#end();
   }
 
   /**
@@ -112,7 +147,7 @@ export class StreamDuplex extends Duplex {
    * takes milliseconds: a peer that drops thousands of streams would stop everybody else.
    */
   cut(): void {
-    for (const request of this.requests) request.destroy();
+    for (const request of this.requests.keys()) request.destroy();
     this.destroy();
   }
 

@@ -16,6 +16,7 @@ import { log } from "../log.ts";
 import { concat, utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
 import { screened } from "../runtime/screen.ts";
+import { type Share, Shares } from "./shares.ts";
 import { StreamDuplex } from "./duplex.ts";
 import { BadRequest, type IncomingBody, respond, toRequest } from "./exchange.ts";
 import { UnderWay } from "../runtime/under_way.ts";
@@ -34,7 +35,9 @@ export const APOLOGY: Uint8Array = utf8Bytes(
 );
 
 export interface HttpStreamsOptions {
-  /** Streams with HTTP in them at once; others get an apology. */
+  /** Connections at once, in all. */
+  readonly connections: number;
+  /** Streams with HTTP in them at once, of which each connection gets a share; others get an apology. */
   readonly httpStreams: number;
   /** Silence after which a WebSocket in a stream is pinged. */
   readonly idleSeconds: number;
@@ -46,9 +49,10 @@ export class HttpStreams {
   readonly underWay: UnderWay = new UnderWay();
   readonly #server: HttpServer;
   readonly #handler: Handler;
-  #attached = 0;
+  readonly #shares: Shares;
 
   constructor(handler: Handler, private readonly options: HttpStreamsOptions) {
+    this.#shares = new Shares(options.httpStreams, options.connections);
     this.#handler = screened(handler);
     const server = createServer((request, response) => void this.#serve(request, response));
     // Deno drops a connection after each answer of a server that does not listen.
@@ -57,20 +61,25 @@ export class HttpStreams {
     // A client may say eof behind its request and still wants the answer.
     (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
     server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
-    server.on("clientError", (_error, socket) => {
-      if (socket.writable) socket.end(plain("400 Bad Request", "This is not HTTP/1.1.\n"));
-    });
+    // What it cannot expect is left out, as in the runtimes' own servers.
+    server.on("checkExpectation", (request, response) => void this.#serve(request, response));
+    server.on("clientError", (_error, socket) => refuse(socket as StreamDuplex));
     this.#server = server;
   }
 
-  /** Listens to a stream that a peer at `address` has opened. HTTP attaches with its first bytes. */
-  accept(stream: MuxStream, address: string): MuxStreamEvents {
+  /** Listens to the streams of a connection that a peer at `address` has opened. */
+  connection(address: string): (stream: MuxStream) => MuxStreamEvents {
+    const share = this.#shares.open();
+    return (stream) => this.#accept(stream, address, share);
+  }
+
+  /** HTTP attaches with the first bytes of a stream. */
+  #accept(stream: MuxStream, address: string, share: Share): MuxStreamEvents {
     let duplex: StreamDuplex | undefined;
     return {
       readable: () => {
         if (duplex) return duplex.onReadable();
-        if (stream.ended || this.#attached >= this.options.httpStreams) return stream.close();
-        this.#attached++;
+        if (stream.ended || !share.take()) return stream.close();
         duplex = new StreamDuplex(stream, address);
         duplex.on("error", () => {}); // It is closed then, and nobody is left to tell.
         this.#server.emit("connection", duplex);
@@ -78,7 +87,7 @@ export class HttpStreams {
       drained: () => duplex?.onDrained(),
       closed: () => {
         if (!duplex) return;
-        this.#attached--;
+        share.free();
         duplex.cut();
       },
     };
@@ -88,9 +97,8 @@ export class HttpStreams {
     const duplex = incoming.socket as unknown as StreamDuplex;
     const { stream, remoteAddress } = duplex;
     // Whoever wants more at once opens more streams; requests in a row would all be held in memory.
-    duplex.requests.add(incoming);
+    duplex.begin(incoming, outgoing);
     if (duplex.requests.size > MOST_IN_A_ROW) return duplex.cut();
-    stream.busy = true;
     const ended = this.underWay.begin();
     duplex.on("close", ended);
     // Kept open, a stream reads on behind an early answer; it is ended below, where that is over.
@@ -99,8 +107,9 @@ export class HttpStreams {
     outgoing.on("close", () => {
       ended();
       duplex.off("close", ended);
-      duplex.requests.delete(incoming);
-      stream.busy = duplex.requests.size > 0;
+      duplex.answered(incoming);
+      // The real client takes one request a stream, and waits for its end where an answer has no body.
+      if (last || (stream.stranger && duplex.requests.size === 0)) duplex.end();
     });
     const peer: Peer = {
       address: remoteAddress,
@@ -111,7 +120,7 @@ export class HttpStreams {
     try {
       const made = toRequest(incoming, outgoing);
       body = made.body;
-      duplex.rest = body?.arrived;
+      if (body) duplex.expect(incoming, body.arrived);
       response = await this.#handler(made.request, peer);
     } catch (error) {
       response = failure(error);
@@ -122,8 +131,6 @@ export class HttpStreams {
       return void outgoing.destroy(); // The body failed, and half of it may be gone: cut, so that it shows.
     }
     body?.skip();
-    // The real client takes one request a stream, and waits for its end where an answer has no body.
-    if (last || (stream.stranger && duplex.requests.size <= 1)) duplex.end();
   }
 
   async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
@@ -146,6 +153,18 @@ export class HttpStreams {
     text += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
     duplex.end(concat(utf8Bytes(text), body));
   }
+}
+
+/** No more requests can be read. The last one may have its answer, or half of that: then it is cut. */
+function refuse(duplex: StreamDuplex): void {
+  const last = [...duplex.requests.values()].find((response) => response.headersSent);
+  if (last && !last.writableEnded) return duplex.cut();
+  if (last) duplex.end();
+  else if (duplex.writable) {
+    duplex.end(plain("400 Bad Request", "This is not HTTP/1.1.\n"));
+  }
+  duplex.whole();
+  duplex.hold(false);
 }
 
 function failure(error: unknown): Response {

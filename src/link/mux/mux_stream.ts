@@ -47,7 +47,7 @@ export interface MuxStream {
   readonly queued: number;
   /** Whether the peer is not one of ours: its streams take one request, and it may be a real Blazeio. */
   readonly stranger: boolean;
-  /** While true, silence alone does not end the stream. */
+  /** While true, silence alone does not end the stream. Silence counts from where it gets false. */
   busy: boolean;
   /** Takes what has arrived; the peer is told that there is room. Also works after `closed`. */
   read(): Uint8Array | undefined;
@@ -91,7 +91,6 @@ export interface Line {
 }
 
 export class MuxStreamState implements MuxStream, Paced {
-  busy: boolean;
   /** When the stream last did anything; in milliseconds. */
   at: number;
   /** An ack that the connection has not written yet. */
@@ -103,6 +102,7 @@ export class MuxStreamState implements MuxStream, Paced {
   ackAt = 0;
   held = 0;
 
+  #busy: boolean;
   #state: "new" | "open" | "over" = "new";
   #localEnd: "open" | "ending" | "closing" | "ended" = "open";
   #remoteEnded = false;
@@ -128,8 +128,17 @@ export class MuxStreamState implements MuxStream, Paced {
 
   constructor(readonly id: string, private readonly line: Line) {
     this.at = line.now;
-    this.busy = line.role === "client";
+    this.#busy = line.role === "client";
     if (line.role === "server") this.#state = "open";
+  }
+
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  set busy(on: boolean) {
+    if (this.#busy && !on) this.at = this.line.now;
+    this.#busy = on;
   }
 
   get ended(): boolean {
