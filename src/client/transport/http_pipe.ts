@@ -28,6 +28,12 @@ export interface HttpPipeOptions {
 
 /** A request that was held for so long, in milliseconds, had reached somebody. */
 const HELD_MS = 5_000;
+/**
+ * From one request to the next, in milliseconds, where the response brought fewer bytes than `LITTLE`:
+ * something on the way that hands on byte by byte is not asked as fast as it can answer.
+ */
+const APART_MS = 20;
+const LITTLE = 1_024;
 
 /** A pipe to the relay at the target's origin. */
 export const httpPipe = (options: HttpPipeOptions = {}): OpenPipe => (target, events) =>
@@ -45,6 +51,7 @@ class HttpPipe implements Pipe {
   #poll = false;
   readonly #probe: ProxyProbe;
   #over = false;
+  #ending: ReturnType<typeof setTimeout> | undefined;
   /** The response under way. */
   #response: AbortController | undefined;
 
@@ -82,14 +89,15 @@ class HttpPipe implements Pipe {
   }
 
   end(): void {
-    const ended = () => this.abort();
     // What was written is the answer to a close: nobody waits for it longer than for any close.
-    const timer = setTimeout(ended, 5_000);
-    void this.#posts?.idle().then(() => clearTimeout(timer)).then(ended);
+    this.#ending = setTimeout(() => this.abort(), 5_000);
+    void this.#posts?.idle().then(() => this.abort());
   }
 
   abort(): void {
     this.#over = true;
+    clearTimeout(this.#ending);
+    this.#posts?.stop();
     globalThis.removeEventListener?.("pagehide", this.#leave);
     this.#received.stop();
     this.#probe.stop();
@@ -135,13 +143,15 @@ class HttpPipe implements Pipe {
       }
       if (this.#over) return;
       const now = performance.now();
-      if (this.#received.count > before || now - begun > HELD_MS) {
+      const brought = this.#received.count - before;
+      if (brought > 0 || now - begun > HELD_MS) {
         failures = 0;
         since = now;
+        if (brought < LITTLE) await pause(APART_MS - (now - begun));
       } else if (now - since > this.#opening!.httpGraceMs) {
         throw new Lost(LOST, "the relay cannot be reached");
       } else {
-        await this.#pause(failures++);
+        await pause(afterFailure(failures++));
       }
     }
   }
@@ -187,7 +197,7 @@ class HttpPipe implements Pipe {
       if (performance.now() - since > this.#opening!.httpGraceMs) {
         throw new Lost(LOST, "the relay cannot be reached");
       }
-      await this.#pause(failures);
+      await pause(afterFailure(failures));
     }
   }
 
@@ -217,16 +227,12 @@ class HttpPipe implements Pipe {
 
   /** Whether an answer that is not the wanted one ends the stream. Returns when it does not. */
   async #judge(answer: Response): Promise<void> {
-    const { error } = await answer.json().catch(() => ({})) as { error?: string };
     const { status } = answer;
     // 409 and 429: the other end has to catch up. 408 and 5xx: somebody on the way has trouble.
-    if (status === 409 || status === 429 || status === 408 || status >= 500) return;
-    throw refused(answer, error);
-  }
-
-  #pause(failures: number): Promise<void> {
-    const ms = failures === 0 ? 0 : Math.min(2_000, 50 * 2 ** failures) * (0.5 + Math.random() / 2);
-    return new Promise((resolve) => setTimeout(resolve, ms));
+    if (status === 409 || status === 429 || status === 408 || status >= 500) {
+      return await answer.body?.cancel();
+    }
+    throw await refused(answer);
   }
 
   #lose(error: unknown): void {
@@ -235,4 +241,12 @@ class HttpPipe implements Pipe {
     const code = error instanceof Lost ? error.code : LOST;
     this.events.lost(code, error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Milliseconds to wait after so many failures in a row before this one. */
+const afterFailure = (failures: number): number =>
+  failures === 0 ? 0 : Math.min(2_000, 50 * 2 ** failures) * (0.5 + Math.random() / 2);
+
+async function pause(ms: number): Promise<void> {
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
 }

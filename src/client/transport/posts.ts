@@ -20,8 +20,9 @@ export class Posts {
   #number = 0;
   #scheduled = false;
   #idle: (() => void) | undefined;
+  #stopped = false;
 
-  /** `most`: bytes of one request. `failed`: a request has failed for good. */
+  /** `most`: bytes of one request, 1 or more. `failed`: a request has failed for good. */
   constructor(
     private readonly most: number,
     private readonly post: SendPost,
@@ -54,7 +55,16 @@ export class Posts {
     if (this.buffered > 0) await new Promise<void>((resolve) => this.#idle = resolve);
   }
 
+  /** Nobody takes anything any more: what waits is dropped, and nothing is idle later than now. */
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting = [];
+    this.#waitingBytes = this.#flyingBytes = 0;
+    this.#idle?.();
+  }
+
   #pump(): void {
+    if (this.#stopped) return;
     while (this.#flying < AT_ONCE && this.#waitingBytes > 0) void this.#fly(this.#take());
   }
 
@@ -64,6 +74,7 @@ export class Posts {
     try {
       await this.post(this.#number++, piece);
       this.#flying--;
+      if (this.#stopped) return;
       this.#flyingBytes -= piece.length;
       if (this.buffered === 0) this.#idle?.();
       this.#pump();
