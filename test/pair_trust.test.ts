@@ -13,14 +13,19 @@ import type { Message } from "../src/link/link.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { encodeFault } from "../src/wire/blaze/control.ts";
 import {
+  Capability,
   decodeHandshake,
   decodeHandshakeAck,
   encodeHandshakeAck,
+  type HandshakeAck,
+  TlvType,
   VERIFY_LENGTH,
 } from "../src/wire/blaze/handshake.ts";
+import { host as systemHost } from "../src/host.ts";
 import { FakeHost } from "./kit/fake_host.ts";
-import { isSubtype, isType, withHostile } from "./kit/hostile.ts";
+import { type Hostile, isSubtype, isType, withHostile } from "./kit/hostile.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
 import { pair, type Party, trusting, until } from "./kit/pair.ts";
 import { dice, seed, times } from "./kit/random.ts";
@@ -73,6 +78,8 @@ test("a no ends the link, and the other side is told", () =>
 test("a confirm that throws, or answers anything but true, is a no", async () => {
   const answers = [
     [() => Promise.reject(new Error("the dialog is gone")), ["CONFIRM_FAILED"]],
+    // Nothing of it can be shown as text.
+    [() => Promise.reject(Object.create(null)), ["CONFIRM_FAILED"]],
     [() => "yes" as never, []],
   ] as const;
   for (const [judge, faults] of answers) {
@@ -176,7 +183,7 @@ test("a relay that sends back our own Handshake, or the point on the other side,
     await pair(
       async (a) => {
         await until(() => a.faults.length > 0);
-        assertEquals([a.faults, a.closed, a.met], [["REFLECTED"], "reflected", undefined], way);
+        assertEquals([a.faults, a.closed, a.met], [["REFLECTED"], "cannot be met", undefined], way);
       },
       (message, to, { sent }) => {
         if (to === "b" || !isAck(message)) return message;
@@ -194,6 +201,104 @@ test("a relay that sends back our own Handshake, or the point on the other side,
       { paired: false },
     );
   }
+});
+
+/** Changes the Handshake of the partner on its way to one side, or to both. */
+const posing =
+  (change: (ack: HandshakeAck) => Partial<HandshakeAck>, only?: "a") =>
+  (message: Message, to: "a" | "b") => {
+    if ((only ?? to) !== to || !isAck(message)) return message;
+    const ack = decodeHandshakeAck(decodeFrame(message).payload.slice());
+    const payload = encodeHandshakeAck({ ...ack, ...change(ack) });
+    return encodeFrame({ type: FrameType.handshakeAck, payload });
+  };
+
+test("a partner that cannot be met at all is left at once", async () => {
+  const begin = new TextEncoder().encode("\x0bblazedb/1.0");
+  const ways = [
+    ["INVALID_POINT", { publicKey: new Uint8Array(65).fill(7).with(0, 4) }],
+    // Some clients write the protocol's name there, so nobody's id may begin like it.
+    ["UNEXPECTED_NAME", { node: new Uint8Array(16).fill(7).map((byte, i) => begin[i] ?? byte) }],
+  ] as const;
+  for (const [code, change] of ways) {
+    await pair(
+      async (a) => {
+        await until(() => a.closed !== undefined);
+        assertEquals([a.closed, a.faults.length, a.met], ["cannot be met", 1, undefined], code);
+      },
+      posing(() => change, "a"),
+      { paired: false },
+    );
+  }
+});
+
+test("two devices from whose Handshakes the commitment was taken compare nothing", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.faults.length > 0 && b.faults.length > 0);
+      for (const { faults, met, closed } of [a, b]) {
+        assertEquals([faults, met, closed], [["COMMITMENT_MISSING"], undefined, "cannot be met"]);
+      }
+    },
+    posing(({ tlvs }) => ({ tlvs: tlvs.filter(({ type }) => type !== TlvType.commitment) })),
+    { paired: false },
+  ));
+
+test("taking out the bit that says so as well changes the code", () =>
+  pair(
+    async (a, b) => {
+      await until(() => a.met !== undefined && b.met !== undefined);
+      assertEquals([a.met!.code.length, b.met!.code.length], [30, 30]);
+      assertNotEquals(a.met!.code, b.met!.code);
+    },
+    posing(({ capabilities }) => ({ tlvs: [], capabilities: capabilities & ~Capability.tlvs })),
+    { paired: false, trust: { a: trusting(never), b: trusting(never) } },
+  ));
+
+test("who was taken without a question, and does not say yes, is left", async () => {
+  const [ofA, ofB] = [new Map<string, Bond>(), new Map<string, Bond>()];
+  const first = { ...trusting(undefined, ofA), takes: () => true };
+  const trust = { a: first, b: trusting(undefined, ofB) };
+  for (const patience of [120_000, 10_000]) {
+    const host = new FakeHost();
+    await pair(
+      async (a, b) => {
+        await until(() => b.partner !== undefined && host.waiting > 0);
+        host.pass(patience - 1);
+        assertEquals([a.closed, a.met?.known], [undefined, patience === 10_000]);
+        host.pass(1);
+        assertEquals([a.closed, a.faults, a.partner], ["no answer", ["NO_ANSWER"], undefined]);
+      },
+      (message, to) => to === "a" && isSubtype(message, Subtype.agreed) ? undefined : message,
+      { host, paired: false, trust },
+    );
+  }
+});
+
+test("a yes that comes after the partner's no makes nothing", async () => {
+  const answer = Promise.withResolvers<boolean>();
+  const ofA = new Map<string, Bond>();
+  const host = new FakeHost();
+  await pair(
+    async (a, b) => {
+      await until(() => a.met !== undefined && b.met !== undefined);
+      a.pairing.message(encodeFrame({
+        type: FrameType.error,
+        payload: encodeFault({ code: 4424, message: "not_confirmed" }),
+      }));
+      await until(() => a.refused === "them");
+      answer.resolve(true);
+      // Whatever the answer does is done once what came after it is.
+      a.pairing.message(encodeFrame({ type: 4, payload: new Uint8Array() }));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      assertEquals([ofA.size, a.partner], [0, undefined]);
+      // Who says no and stays must not keep the place.
+      host.pass(10_000);
+      assertEquals(a.closed, "no answer");
+    },
+    undefined,
+    { host, paired: false, trust: { a: trusting(() => answer.promise, ofA) } },
+  );
 });
 
 test("a nonce of our own is nobody's", () =>
@@ -375,6 +480,164 @@ test("a third device is told that it waits, and what it does is bounded and ends
     for (const { device } of [a, b]) await device.close();
   }));
 
+/** Takes away what goes to the device that joined first, and no more once it is told so. */
+const without = (hostile: Hostile, subtype: number) => {
+  const first = hostile.victims.length;
+  hostile.down = (message, victim) =>
+    victim === hostile.victims[first] && isSubtype(message, subtype) ? [] : undefined;
+};
+
+test("who took our yes and kept its own is nobody once another one is the partner", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const [ofStranger, ofB] = [memoryStorage(), memoryStorage()];
+      const stranger = () =>
+        open({ url, database: "bugs", confirm: () => true, storage: ofStranger });
+      without(hostile, Subtype.agreed);
+      const a = open({ url, database: "bugs", trust: "first" });
+      await until(() => a.kinds().includes("waiting"));
+      const planted = stranger();
+      await planted.device.ready;
+      await planted.device.close();
+      hostile.down = () => {};
+      const b = open({ url, database: "bugs", trust: "first", storage: ofB });
+      await a.device.ready;
+      await b.device.close();
+      const told = a.told.length;
+      const back = stranger();
+      await until(() => a.told.slice(told).some(({ kind }) => kind === "refused"));
+      assert(!a.told.slice(told).some(({ kind }) => kind === "paired"));
+      for (const { device } of [a, back]) await device.close();
+    })
+  ));
+
+test("a yes that was not answered shows one node id only, and leaves what was settled", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const storages = [memoryStorage(), memoryStorage()];
+      /** Both meet, B under this node id. Whether A was asked, and what about. */
+      const both = async (heard: boolean, node?: Uuid) => {
+        const asked: Partner[] = [];
+        const confirm = (_: string, partner: Partner) => asked.push(partner) > 0;
+        const a = open({ url, database: "bugs", storage: storages[0]!, confirm });
+        await until(() => a.kinds().includes("waiting"));
+        const b = open({
+          url,
+          database: "bugs",
+          storage: storages[1]!,
+          confirm: () => true,
+          ...node && { node },
+        });
+        await b.device.ready;
+        if (heard) await a.device.ready;
+        for (const { device } of [a, b]) await device.close();
+        return asked.map(({ changed }) => changed);
+      };
+      without(hostile, Subtype.agreed);
+      assertEquals(await both(false), [false]);
+      // B knows A. To A, who never heard B's yes, it is B under its own node id only.
+      hostile.down = () => {};
+      assertEquals(await both(true, Uuid.parse(crypto.randomUUID())), [false]);
+      assertEquals(await both(true), []);
+      // B's proof is lost once, and what A's people say yes to then is lost, too.
+      const first = hostile.victims.length;
+      hostile.down = (message, victim) =>
+        isSubtype(message, Subtype.agreed) ||
+          (victim === hostile.victims[first] && isSubtype(message, Subtype.known))
+          ? []
+          : undefined;
+      const asked: Partner[] = [];
+      const confirm = (_: string, partner: Partner) => asked.push(partner) > 0;
+      const a = open({ url, database: "bugs", storage: storages[0]!, confirm });
+      await until(() => a.kinds().includes("waiting"));
+      const b = open({ url, database: "bugs", storage: storages[1]!, confirm: never });
+      await until(() =>
+        hostile.seen.some(({ up, message, victim }) =>
+          up && victim === hostile.victims[first] && isSubtype(message, Subtype.agreed)
+        )
+      );
+      for (const { device } of [a, b]) await device.close();
+      assertEquals(asked.map(({ changed }) => changed), [true]);
+      hostile.down = () => {};
+      assertEquals(await both(true), []);
+    })
+  ));
+
+test("a yes to a device whose own side says no is not kept", () =>
+  withRelay(async ({ url }) => {
+    const storage = memoryStorage();
+    const a = open({ url, database: "bugs", confirm: () => true, storage });
+    const b = open({ url, database: "bugs", confirm: () => false });
+    await until(() => a.kinds().includes("refused"));
+    await b.device.close();
+    await a.device.close();
+    const lengths = [...(await storage.load()).values()].map(({ length }) => length);
+    assert(!lengths.includes(33), `${lengths}`);
+  }));
+
+test("who is refused is asked about again after a while: anybody may wear a node id", () =>
+  withRelay(async ({ url }) => {
+    let ahead = 0;
+    const host = { ...systemHost, now: () => systemHost.now() + ahead };
+    let asked = 0;
+    const a = open({ url, database: "bugs", host, confirm: () => ++asked > 1 });
+    const b = open({ url, database: "bugs", confirm: () => true });
+    const refused = () => b.kinds().filter((kind) => kind === "refused").length;
+    await until(() => refused() > 2);
+    assertEquals(asked, 1);
+    ahead = 600_000;
+    await a.device.ready;
+    assertEquals(asked, 2);
+    for (const { device } of [a, b]) await device.close();
+  }));
+
+test("a no that the relay made up costs one meeting, and no more", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const payload = encodeFault({ code: 4424, message: "not_confirmed" });
+      let asked = 0;
+      const confirm = () => {
+        if (++asked > 1) return true;
+        const [victim] = hostile.victims;
+        victim!.toDevice(encodeFrame({ type: FrameType.error, payload }));
+        queueMicrotask(() => victim!.close(4410));
+        return never();
+      };
+      const a = open({ url, database: "bugs", confirm });
+      await until(() => a.kinds().includes("waiting"));
+      const b = open({ url, database: "bugs", confirm: () => true });
+      await a.device.ready;
+      assertEquals(a.kinds().filter((kind) => kind === "refused").length, 1);
+      for (const { device } of [a, b]) await device.close();
+    })
+  ));
+
+test("a copy of this device does not pass for the partner of both", () =>
+  withRelay(async ({ url }) => {
+    const [storage, ofB] = [memoryStorage(), memoryStorage()];
+    const one = { url, database: "bugs", trust: "first", storage } as const;
+    const first = [open(one), open({ ...one, storage: ofB })];
+    for (const { device } of await paired(first)) await device.close();
+    let asked = 0;
+    const confirm = () => ++asked < 0;
+    const kept = await storage.load();
+    const copies = [storage, memoryStorage(kept)].map((storage, i) => {
+      const node = Uuid.parse(crypto.randomUUID());
+      return open({ url, database: "bugs", confirm, storage, ...i > 0 && { node } });
+    });
+    const faults = ({ told }: typeof copies[number]) =>
+      told.flatMap((status) => status.kind === "fault" ? [status.fault.code] : []);
+    await until(() => copies.some((copy) => faults(copy).includes("OWN_COPY")));
+    assertEquals([asked, copies.some(({ kinds }) => kinds().includes("paired"))], [0, false]);
+    for (const { device } of copies) await device.close();
+    const again = [open(one), open({ ...one, storage: ofB })];
+    for (const { device } of await paired(again)) await device.close();
+    assert(again.every(({ told }) => told.some((s) => s.kind === "paired" && s.partner.known)));
+  }));
+
 test("a pair cannot be opened without a word about whom to trust", () => {
   const error = assertThrows(() => BlazePair.open({ url: "ws://127.0.0.1:9", database: "bugs" }));
   assertEquals((error as { code?: string }).code, "NO_CONFIRM");
@@ -490,6 +753,71 @@ test("forget: everybody needs a yes again", () =>
     assertNotEquals(asked[0], asked[3]);
     const met = b.told.filter((status) => status.kind === "met");
     assertEquals(met.map(({ partner }) => partner.changed), [false, true]);
+    for (const { device } of [a, b]) await device.close();
+  }));
+
+test("forget: what is under way keeps nobody", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const [kept, ofB] = [memoryStorage(), memoryStorage()];
+      let saving = () => {};
+      const storage = {
+        ...kept,
+        async save(changes: Parameters<typeof kept.save>[0]) {
+          saving();
+          // Time for what comes meanwhile to be looked at.
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          await kept.save(changes);
+        },
+      };
+      const asked: Partner[] = [];
+      const confirm = (_: string, partner: Partner) => asked.push(partner) > 0;
+      const a = open({ url, database: "bugs", storage, confirm });
+      await until(() => a.kinds().includes("waiting"));
+      const b = () => open({ url, database: "bugs", storage: ofB, confirm: () => true });
+      const first = b();
+      await a.device.ready;
+      await first.device.ready;
+      await first.device.close();
+      await until(() => a.kinds().filter((kind) => kind === "waiting").length === 2);
+      // B is here again, and its yes is held back until A forgets.
+      let yes: (() => void) | undefined;
+      hostile.down = (message, to) => {
+        if (to.node !== hostile.victims[0]!.node || !isSubtype(message, Subtype.agreed)) return;
+        yes = () => to.toDevice(message);
+        return [];
+      };
+      const second = b();
+      await until(() => yes !== undefined);
+      saving = yes!;
+      await a.device.forget();
+      saving = () => {};
+      hostile.down = () => {};
+      await a.device.ready;
+      assertEquals(asked.map(({ changed }) => changed), [false, false]);
+      for (const { device } of [a, second]) await device.close();
+    })
+  ));
+
+test("forget: the partner is left, even where the storage fails", () =>
+  withRelay(async ({ url }) => {
+    const kept = memoryStorage();
+    let full = false;
+    const storage = {
+      ...kept,
+      save: (changes: Parameters<typeof kept.save>[0]) =>
+        full ? Promise.reject(new Error("full")) : kept.save(changes),
+    };
+    let asked = 0;
+    const a = open({ url, database: "bugs", storage, confirm: () => ++asked > 0 });
+    const b = open({ url, database: "bugs", confirm: () => true });
+    await a.device.ready;
+    await b.device.ready;
+    full = true;
+    assertEquals(await refusal(() => a.device.forget()), "STORAGE_FAILED");
+    full = false;
+    await until(() => asked === 2);
     for (const { device } of [a, b]) await device.close();
   }));
 

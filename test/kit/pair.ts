@@ -39,18 +39,20 @@ export function trusting(
 ): Trust {
   return {
     judge,
+    takes: () => false,
     bonds(node) {
       const bond = bonds.get(hex(node));
       return bond ? [bond] : [...bonds.values()];
     },
-    keep(node, secret) {
-      bonds.set(hex(node), { node: hex(node), secret, settled: false });
+    keep(bond) {
+      bonds.set(bond.node, bond);
       return Promise.resolve();
     },
-    settle(node, secret) {
-      bonds.set(hex(node), { node: hex(node), secret, settled: true });
+    settle(node, bond) {
+      bonds.set(hex(node), { ...bond, node: hex(node), settled: true });
       return Promise.resolve();
     },
+    declined: () => Promise.resolve(),
   };
 }
 

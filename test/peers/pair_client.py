@@ -6,7 +6,8 @@ frames and the records are done by hand. The names of one byte are read out of t
     python pair_client.py RELAY DATABASE KIND RECORD_PAGE [NODE BOND]
 
 KIND is `literal` (the seed's text: no trailing values, no Extensions) or `pair` (a commitment, a yes,
-a bond). With NODE and BOND it comes back as a device that was confirmed before. It says yes to
+a bond). With NODE and BOND (the side, then the
+bond) it comes back as a device that was confirmed before. It says yes to
 whatever code comes, sends one insert, waits for one operation, and prints what it saw as JSON.
 """
 import base64
@@ -245,6 +246,8 @@ link.send(frame(ACK, verify))
 def code(sides, digits):
     (first, one), (second, two) = sorted(sides)
     digest = sha256(b"BX1 code" + first + second + one + two)
+    if digits == 30:
+        digest = hashlib.pbkdf2_hmac("sha256", digest, b"BX1 code", 200_000)
     return str(int.from_bytes(digest, "big") % 10**digits).zfill(digits)
 
 
@@ -261,15 +264,17 @@ else:
     assert until(ACK) == verify, "the partner does not hold the secret"
     own, other = sha256(handshake), sha256(partner)
     if BOND:
-        link.send(frame(EXTENSION, bytes([KNOWN]) + hkdf(secret, b"BX1 known" + own + other, BOND)))
+        side, bond = BOND[:1], BOND[1:]
+        link.send(frame(EXTENSION, bytes([KNOWN]) + hkdf(secret, b"BX1 known" + side + own + other, bond)))
     link.send(frame(EXTENSION, bytes([REVEAL]) + nonce))
     revealed = until(EXTENSION, REVEAL)
     assert len(revealed) == 16 and sha256(revealed) == values[1], "another nonce than it committed to"
     seen["code"] = code([(handshake, nonce), (partner, revealed)], 6)
-    seen["known"] = bool(BOND) and hkdf(secret, b"BX1 known" + other + own, BOND) in proofs
+    seen["known"] = bool(BOND) and hkdf(secret, b"BX1 known" + bytes([1 - side[0]]) + other + own, bond) in proofs
     link.send(frame(EXTENSION, bytes([AGREED]) + hkdf(secret, b"BX1 agreed" + own + other)))
     assert until(EXTENSION, AGREED) == hkdf(secret, b"BX1 agreed" + other + own), "nobody said yes"
-    seen["bond"] = hkdf(secret, b"BX1 bond" + b"".join(sorted([own, other]))).hex()
+    bond = hkdf(secret, b"BX1 bond" + b"".join(sorted([own, other])))
+    seen["bond"] = (bytes([own > other]) + bond).hex()
 
 fields = {
     "title": "Crash on start",

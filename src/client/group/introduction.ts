@@ -70,9 +70,11 @@ export async function introduce(
 /** Nobody is known again here: the invitation that passes makes a partner a device of the group. */
 const forgetful = (judge: Trust["judge"]): Trust => ({
   judge,
+  takes: () => false,
   bonds: () => [],
   keep: () => Promise.resolve(),
   settle: () => Promise.resolve(),
+  declined: () => Promise.resolve(),
 });
 
 class Encounter {

@@ -17,7 +17,7 @@ import {
   tlv,
   TlvType,
 } from "../../wire/blaze/handshake.ts";
-import { ClientError } from "../client_error.ts";
+import { ClientError, faultOf } from "../client_error.ts";
 import { Meeting } from "./bond.ts";
 import { commitment, comparisonCode, type PairKeys, REVEAL_LENGTH } from "./pair_keys.ts";
 import type { Bond, Partner, Trust } from "./partner.ts";
@@ -29,14 +29,22 @@ export interface AcquaintanceEvents {
   later(step: () => Promise<void>): void;
   met(partner: Partner): void;
   paired(partner: Partner): Promise<void>;
-  /** Our side said no. */
-  refused(partner: Partner): void;
+  /** Our side said no; nobody was asked where there is no partner yet. */
+  refused(partner: Partner | undefined): void;
+  /** Our side said yes without asking anybody, and waits for the partner's, so many milliseconds. */
+  awaits(ms: number): void;
   /** The partner broke its word. */
   broken(why: string): void;
 }
 
 /** Proofs of a partner that are looked at: it brings one for each partner that it remembers. */
 const MOST_PROOFS = 64;
+/**
+ * What a partner may take to say yes where nobody was asked here: one that is known says it at once, of
+ * any other one the people may compare the code. Whoever is asked here can end it at any time.
+ */
+const KNOWN_MS = 10_000;
+const PEOPLE_MS = 120_000;
 
 const isOf = (node: Uint8Array) => (bond: Bond) => bond.settled && bond.node === hex(node);
 
@@ -45,12 +53,13 @@ export class Acquaintance {
   partner: Partner | undefined;
   #verified = false;
   /** The bond that the partner has proven, or the one that its yes makes. */
-  #bond: Bytes | undefined;
-  #known = false;
+  #bond: Bond | undefined;
   #proofs = 0;
   #code: string | undefined;
   #yes = { ours: false, theirs: false };
   #paired = false;
+  /** It was left, or said no: nothing that is still under way has an effect. */
+  #over = false;
   /** What the partner's nonce must hash to. */
   readonly #promised: Uint8Array | undefined;
 
@@ -85,8 +94,8 @@ export class Acquaintance {
 
   async begin(): Promise<void> {
     if (this.mutual) {
-      for (const { secret } of this.trust.bonds(this.ack.node)) {
-        this.events.extend(Subtype.known, await this.meeting.known(secret));
+      for (const bond of this.trust.bonds(this.ack.node)) {
+        this.events.extend(Subtype.known, await this.meeting.known(bond));
       }
       // Both Handshakes are out: now the nonce may be seen.
       this.events.extend(Subtype.reveal, this.nonce);
@@ -94,6 +103,17 @@ export class Acquaintance {
       this.#code = await comparisonCode({ handshake: this.own }, { handshake: this.ack });
       this.#meet();
     }
+  }
+
+  /** Nothing comes of this one any more. */
+  end(): void {
+    this.#over = true;
+  }
+
+  /** The partner's side said no: what our yes made is worth nothing. */
+  async declined(): Promise<void> {
+    this.end();
+    await this.trust.declined(this.ack.node);
   }
 
   /** The partner has proven that it holds the secret. */
@@ -111,11 +131,15 @@ export class Acquaintance {
 
   /** The partner proves to be one that we remember. Before its reveal, or it is too late. */
   async #recognise(proof: Bytes): Promise<void> {
-    if (this.#known || this.#code !== undefined || ++this.#proofs > MOST_PROOFS) return;
-    for (const { secret } of this.trust.bonds(this.ack.node)) {
-      if (!await this.meeting.knows(proof, secret)) continue;
-      this.#known = true;
-      this.#bond = secret;
+    if (this.#code !== undefined || ++this.#proofs > MOST_PROOFS) return;
+    for (const bond of this.trust.bonds(this.ack.node)) {
+      if (await this.meeting.copies(proof, bond)) {
+        this.events.refused(undefined);
+        throw new ClientError("OWN_COPY", "the partner has the storage of this device");
+      }
+      // A settled one, where there are two: so both sides choose the same.
+      if (this.#bond?.settled || !await this.meeting.knows(proof, bond)) continue;
+      this.#bond = bond;
     }
   }
 
@@ -138,11 +162,13 @@ export class Acquaintance {
   #meet(): void {
     const { node, capabilities } = this.ack;
     const asked = (capabilities & Capability.tlvs) !== 0;
-    if (this.partner || this.#code === undefined || (asked && !this.#verified)) return;
+    if (this.#over || this.partner || this.#code === undefined || (asked && !this.#verified)) {
+      return;
+    }
     this.partner = {
       node: node.slice(),
-      known: this.#known,
-      changed: !this.#known && this.trust.bonds(node).some(isOf(node)),
+      known: this.#bond !== undefined,
+      changed: !this.#bond && this.trust.bonds(node).some(isOf(node)),
       remembers: this.mutual,
       verified: this.#verified,
       literal: (capabilities & 0xf0) === 0,
@@ -154,26 +180,34 @@ export class Acquaintance {
   }
 
   async #judge(partner: Partner): Promise<void> {
-    let yes = partner.known;
+    const unasked = partner.known || this.trust.takes(partner);
+    let yes = unasked;
     let failed: ClientError | undefined;
     try {
-      if (!yes) yes = await this.trust.judge(partner) === true;
+      if (!unasked) yes = await this.trust.judge(partner) === true;
     } catch (error) {
-      failed = new ClientError("CONFIRM_FAILED", String(error));
+      failed = new ClientError("CONFIRM_FAILED", faultOf(error).message);
     }
     this.events.later(async () => {
-      if (yes) return await this.#agree(partner);
+      if (this.#over) return;
+      if (yes) return await this.#agree(partner, unasked);
       this.events.refused(partner);
       if (failed) throw failed;
     });
   }
 
-  async #agree({ node, known }: Partner): Promise<void> {
+  async #agree({ node, known }: Partner, unasked: boolean): Promise<void> {
     this.#yes.ours = true;
     if (this.mutual) {
-      // Before the partner hears of it: what it relies on must be kept.
-      if (!known) await this.trust.keep(node, this.#bond = await this.meeting.bond());
-      this.events.extend(Subtype.agreed, await this.meeting.agreed());
+      if (!known) {
+        this.#bond = { node: hex(node), ...await this.meeting.bond(), settled: false };
+        // Before the partner hears of it: what it relies on must be kept.
+        if (!this.#over) await this.trust.keep(this.#bond);
+      }
+      const agreed = await this.meeting.agreed();
+      if (this.#over) return;
+      this.events.extend(Subtype.agreed, agreed);
+      if (unasked && !this.#yes.theirs) this.events.awaits(known ? KNOWN_MS : PEOPLE_MS);
     }
     await this.#complete();
   }
@@ -189,9 +223,10 @@ export class Acquaintance {
 
   async #complete(): Promise<void> {
     const { ours, theirs } = this.#yes;
-    if (this.#paired || !ours || (this.mutual && !theirs)) return;
+    if (this.#paired || this.#over || !ours || (this.mutual && !theirs)) return;
     this.#paired = true;
     if (this.#bond) await this.trust.settle(this.ack.node, this.#bond);
+    if (this.#over) return;
     await this.events.paired(this.partner!);
   }
 }

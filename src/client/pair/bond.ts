@@ -6,17 +6,21 @@
  *
  * HKDF-SHA256 of the connection's secret, 32 bytes each. H is SHA-256 of a Handshake payload.
  *
- * | value  | salt              | info                                                   |
- * | ------ | ----------------- | ------------------------------------------------------ |
- * | bond   | `blazedb-sync-v1` | `BX1 bond` ‖ both H, sorted as bytes                   |
- * | known  | the bond          | `BX1 known` ‖ H of who proves ‖ H of who checks        |
- * | agreed | `blazedb-sync-v1` | `BX1 agreed` ‖ H of who says yes ‖ H of who is told so |
+ * | value  | salt              | info                                                    |
+ * | ------ | ----------------- | ------------------------------------------------------- |
+ * | bond   | `blazedb-sync-v1` | `BX1 bond` ‖ both H, sorted as bytes                    |
+ * | known  | the bond          | `BX1 known` ‖ side u8 ‖ H of who proves ‖ H of who checks |
+ * | agreed | `blazedb-sync-v1` | `BX1 agreed` ‖ H of who says yes ‖ H of who is told so  |
+ *
+ * The side is that of who proves: 0 where the H of its Handshake was the lower one in the connection
+ * that made the bond, else 1. So a copy of a device does not pass for its partner.
  *
  * @module
  */
 import { type Bytes, compareBytes, concat, utf8Bytes } from "../../wire/bytes.ts";
 import { encodeHandshake, type Handshake } from "../../wire/blaze/handshake.ts";
 import type { PairKeys } from "./pair_keys.ts";
+import type { Bond, Side } from "./partner.ts";
 
 export const BOND_LENGTH = 32;
 
@@ -32,34 +36,45 @@ export class Meeting {
     return new Meeting(keys, await hash(own), await hash(other));
   }
 
-  /** What to remember of the partner: the same on both sides. */
-  bond(): Promise<Bytes> {
+  /** What to remember of the partner: the same secret on both sides, and which of them we are. */
+  async bond(): Promise<Pick<Bond, "secret" | "side">> {
     const [first, second] = [this.own, this.other].sort(compareBytes);
-    return this.keys.derive(concat(utf8Bytes("BX1 bond"), first!, second!));
+    const secret = await this.keys.derive(concat(utf8Bytes("BX1 bond"), first!, second!));
+    return { secret, side: first === this.own ? 0 : 1 };
   }
 
-  /** Proves to the partner that we hold the bond. */
-  known(bond: Bytes): Promise<Bytes> {
-    return this.#proof("BX1 known", this.own, this.other, bond);
+  /** Proves to the partner that we hold our half of the bond. */
+  known({ secret, side }: Bond): Promise<Bytes> {
+    return this.#known(side, this.own, this.other, secret);
   }
 
-  /** Whether the partner's proof shows that it holds the bond. */
-  async knows(proof: Uint8Array, bond: Bytes): Promise<boolean> {
-    return sameSecret(proof, await this.#proof("BX1 known", this.other, this.own, bond));
+  /** Whether the partner's proof shows that it holds the other half of the bond. */
+  async knows(proof: Uint8Array, { secret, side }: Bond): Promise<boolean> {
+    const other = side === 0 ? 1 : 0;
+    return sameSecret(proof, await this.#known(other, this.other, this.own, secret));
+  }
+
+  /** Whether the partner's proof shows that it holds our half: then it is a copy of this device. */
+  async copies(proof: Uint8Array, { secret, side }: Bond): Promise<boolean> {
+    return sameSecret(proof, await this.#known(side, this.other, this.own, secret));
   }
 
   /** Tells the partner that our side said yes. */
   agreed(): Promise<Bytes> {
-    return this.#proof("BX1 agreed", this.own, this.other);
+    return this.#agreed(this.own, this.other);
   }
 
   /** Whether the partner's side said yes. */
   async agrees(proof: Uint8Array): Promise<boolean> {
-    return sameSecret(proof, await this.#proof("BX1 agreed", this.other, this.own));
+    return sameSecret(proof, await this.#agreed(this.other, this.own));
   }
 
-  #proof(label: string, from: Bytes, to: Bytes, salt?: Bytes): Promise<Bytes> {
-    return this.keys.derive(concat(utf8Bytes(label), from, to), salt);
+  #agreed(from: Bytes, to: Bytes): Promise<Bytes> {
+    return this.keys.derive(concat(utf8Bytes("BX1 agreed"), from, to));
+  }
+
+  #known(side: Side, from: Bytes, to: Bytes, secret: Bytes): Promise<Bytes> {
+    return this.keys.derive(concat(utf8Bytes("BX1 known"), Uint8Array.of(side), from, to), secret);
   }
 }
 

@@ -165,8 +165,10 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
    * yes again.
    */
   async forget(): Promise<void> {
-    await (await this.#started).forget();
+    const trust = await this.#started;
+    // First of all: what takes time must not find the partner still here.
     this.#pairing?.part("forgotten");
+    await trust.forget();
   }
 
   /** The partner, once both sides said yes. Rejects when the client ends before. */
@@ -212,10 +214,10 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   }
 
   async #start(): Promise<PairTrust> {
-    const { storage = memoryStorage(), node } = this.#options;
+    const { storage = memoryStorage(), node, host = systemHost } = this.#options;
     const memory = await PairMemory.load(storage, node?.bytes());
     const fault = (fault: ClientFault) => this.#tell({ kind: "fault", fault });
-    const trust = new PairTrust(memory, this.#options, fault);
+    const trust = new PairTrust(memory, this.#options, host, fault);
     if (this.#ended) return trust;
     this.#connection = new Connection(
       { ...this.#options, url: this.#url },
@@ -237,7 +239,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     const compression = this.#compression;
     const { memory } = trust;
     let sender: Partner | undefined;
-    const options = { node: this.#alias ?? memory.node, database, compression, trust, host, pace };
+    const node = this.#alias ?? memory.node;
+    const options = { node, database, compression, trust: trust.link(), host, pace };
     // Only the newest link says how things are. One before it may still open what came over it last.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {
@@ -252,7 +255,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
         });
       },
       refused: (partner, by) => {
-        if (partner) trust.refuse(partner);
+        // Anybody may say that the partner said no: only our own word counts.
+        if (partner && by === "us") trust.refuse(partner);
         current(() => this.#tell({ kind: "refused", partner, by }));
       },
       // Also from a link that is gone: the partner was told that it was sent.

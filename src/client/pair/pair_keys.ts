@@ -18,7 +18,12 @@ import {
   utf8Bytes,
   WireError,
 } from "../../wire/bytes.ts";
-import { encodeHandshake, type Handshake } from "../../wire/blaze/handshake.ts";
+import {
+  Capability,
+  encodeHandshake,
+  type Handshake,
+  TlvType,
+} from "../../wire/blaze/handshake.ts";
 import { ClientError } from "../client_error.ts";
 
 export const NONCE_LENGTH = 12;
@@ -151,6 +156,17 @@ export function refuseReflection(own: Handshake, other: Handshake): void {
   }
 }
 
+/**
+ * Throws `COMMITMENT_MISSING` for a partner whose Handshake says that trailing values follow and brings
+ * no commitment: somebody took it out, so that a code which can be ground is compared. Taking out the bit
+ * as well changes the code of one side. A sponsor is no device of a pair and commits to nothing.
+ */
+export function refuseStripped({ capabilities, tlvs }: Handshake): void {
+  const says = (capabilities & Capability.tlvs) !== 0 && (capabilities & Capability.group) === 0;
+  if (!says || tlvs.some(({ type }) => type === TlvType.commitment)) return;
+  throw new ClientError("COMMITMENT_MISSING", "the partner did not commit to a nonce");
+}
+
 /** One side of a pair, as both sides see it. */
 export interface CodeSide {
   readonly handshake: Handshake;
@@ -159,13 +175,17 @@ export interface CodeSide {
 }
 
 const CODE_LABEL = utf8Bytes("BX1 code");
+/** Rounds of PBKDF2 that make each guess at thirty digits dear. */
+const CODE_ROUNDS = 200_000;
 
 /**
  * The code that people compare: equal on both screens unless somebody sits in between.
  *
  * With commitments on both sides, six digits: nobody can choose a key after seeing the other's nonce,
- * so there is one guess in a million. Without, an attacker may grind keys until the digits fit, so
- * there are thirty, over the fixed fields of the Handshakes that every client knows.
+ * so there is one guess in a million. Without, an attacker may grind Handshakes until the digits fit.
+ * It chooses one for each side, so thirty digits hold for about 2^50 guesses and not 2^100; PBKDF2-HMAC-
+ * SHA256 of the digest (RFC 8018, 5.2; salt the label) makes each cost 400,000 hashes. They are over the
+ * fixed fields of the Handshakes, which every client knows.
  */
 export async function comparisonCode(a: CodeSide, b: CodeSide): Promise<string> {
   const committed = a.nonce !== undefined && b.nonce !== undefined;
@@ -173,12 +193,20 @@ export async function comparisonCode(a: CodeSide, b: CodeSide): Promise<string> 
     nonce: committed ? nonce! : new Uint8Array(),
     bytes: committed ? encodeHandshake(handshake) : encodeHandshake({ ...handshake, tlvs: [] }),
   })).sort((left, right) => compareBytes(left.bytes, right.bytes));
-  const hash = await crypto.subtle.digest(
-    "SHA-256",
-    concat(CODE_LABEL, ...sides.map(({ bytes }) => bytes), ...sides.map(({ nonce }) => nonce)),
+  const hash = new Uint8Array(
+    await crypto.subtle.digest(
+      "SHA-256",
+      concat(CODE_LABEL, ...sides.map(({ bytes }) => bytes), ...sides.map(({ nonce }) => nonce)),
+    ),
   );
   const digits = committed ? 6 : 30;
   let number = 0n;
-  for (const byte of new Uint8Array(hash)) number = number << 8n | BigInt(byte);
+  for (const byte of committed ? hash : await stretch(hash)) number = number << 8n | BigInt(byte);
   return String(number % 10n ** BigInt(digits)).padStart(digits, "0");
+}
+
+async function stretch(digest: Bytes): Promise<Bytes> {
+  const key = await crypto.subtle.importKey("raw", digest, "PBKDF2", false, ["deriveBits"]);
+  const rounds = { name: "PBKDF2", hash: "SHA-256", salt: CODE_LABEL, iterations: CODE_ROUNDS };
+  return new Uint8Array(await crypto.subtle.deriveBits(rounds, key, 256));
 }

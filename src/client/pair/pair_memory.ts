@@ -1,8 +1,8 @@
 /**
  * What a device of a pair keeps: who it is, how far its clock has come, and whom its people confirmed.
  *
- * In the storage: `node`, 16 bytes; `clock`, u64 that no counter has reached yet; `partner/` and a node
- * id in hex: u8 1 once the partner said yes too, then the bond.
+ * In the storage: `node`, 16 bytes; `clock`, u64 that no counter has reached yet; `bond/` and a node id
+ * in hex, or `half/` before the partner said yes too: u8 side, then the bond's 32 bytes.
  *
  * @module
  */
@@ -12,16 +12,17 @@ import { type DeviceStorage, Saver } from "../blaze/storage.ts";
 import { BOND_LENGTH } from "./bond.ts";
 import type { Bond } from "./partner.ts";
 
-/** Partners remembered; the oldest is forgotten beyond. */
+/** Partners remembered of each kind, settled and not; the oldest is forgotten beyond. */
 const MOST_PARTNERS = 16;
 /** Counters are reserved in steps, so that not each operation has to be stored. */
 const CLOCK_STEP = 1024n;
-const PARTNER = "partner/";
 
 const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 
 export class PairMemory {
-  readonly #bonds = new Map<string, Bond>();
+  readonly #settled: Bonds;
+  /** Our side said yes, and nothing shows yet that the partner's did. */
+  readonly #halves: Bonds;
   #counter = 0n;
   #reserved = 0n;
 
@@ -29,7 +30,10 @@ export class PairMemory {
     /** 16 bytes. */
     readonly node: Bytes,
     readonly saver: Saver,
-  ) {}
+  ) {
+    this.#settled = new Bonds("bond/", saver);
+    this.#halves = new Bonds("half/", saver);
+  }
 
   /** Reads a storage. `node`: who the device is, instead of what is stored. */
   static async load(storage: DeviceStorage, node?: Bytes): Promise<PairMemory> {
@@ -40,17 +44,8 @@ export class PairMemory {
     memory.saver.set("node", memory.node);
     const clock = saved.get("clock");
     if (clock) memory.#counter = memory.#reserved = new Reader(clock).u64();
-    for (const [key, bytes] of saved) {
-      if (!key.startsWith(PARTNER)) continue;
-      const r = new Reader(bytes);
-      const settled = r.u8() === 1;
-      const of = key.slice(PARTNER.length);
-      memory.#bonds.set(of, {
-        node: of,
-        settled,
-        secret: r.bytes(BOND_LENGTH).slice(),
-      });
-    }
+    memory.#settled.load(saved, true);
+    memory.#halves.load(saved, false);
     await memory.saver.flush();
     return memory;
   }
@@ -69,47 +64,97 @@ export class PairMemory {
     this.#reserve();
   }
 
-  /** The bond of the partner with this node id, or all, since it may have had to take another id. */
+  /**
+   * The settled bond of the partner with this node id, or all of them, since it may have had to take
+   * another id. One that is not settled shows the node id that it was made with, and no other.
+   */
   bonds(node: Uint8Array): readonly Bond[] {
-    const bond = this.#bonds.get(hex(node));
-    return bond ? [bond] : [...this.#bonds.values()];
+    const [settled, half] = [this.#settled.of(node), this.#halves.of(node)];
+    return [...settled ? [settled] : this.#settled.all(), ...half ? [half] : []];
   }
 
   /** Whether a partner is remembered that remembers this device, too. */
   get settled(): boolean {
-    return [...this.#bonds.values()].some(({ settled }) => settled);
+    return this.#settled.all().length > 0;
   }
 
-  /** Remembers a partner, in place of what was known of it. */
-  keep(node: Uint8Array, secret: Bytes, settled = false): void {
-    const key = hex(node);
-    this.#bonds.delete(key);
-    this.#bonds.set(key, { node: key, secret, settled });
-    this.saver.set(PARTNER + key, concat(Uint8Array.of(settled ? 1 : 0), secret));
-    if (this.#bonds.size > MOST_PARTNERS) this.#drop(this.#bonds.keys().next().value!);
+  /** Remembers a partner that our side said yes to, beside what is settled with it. */
+  keep(bond: Bond): void {
+    this.#halves.add(bond);
   }
 
-  /** The partner remembers this device, too, and has this node id now. */
-  settle(node: Uint8Array, secret: Bytes): void {
-    const before = [...this.#bonds.values()].find((bond) => bond.secret === secret);
-    if (before?.node === hex(node) && before.settled) return;
-    if (before) this.#drop(before.node);
-    this.keep(node, secret, true);
+  /**
+   * The partner remembers this device, too, and has this node id now. Whoever was said yes to and did
+   * not come to its own yes is nobody any more. A bond that was forgotten stays so.
+   */
+  settle(node: Uint8Array, bond: Bond): void {
+    const held = bond.settled ? this.#settled : this.#halves;
+    if (held.all().includes(bond)) {
+      const settled = { ...bond, node: hex(node), settled: true };
+      if (!bond.settled || bond.node !== settled.node) {
+        held.drop(bond.node);
+        this.#settled.add(settled);
+      }
+      this.#halves.clear();
+    }
+  }
+
+  /** Forgets what is not settled with this node id. */
+  decline(node: Uint8Array): void {
+    this.#halves.drop(hex(node));
   }
 
   /** Forgets every partner. */
   forget(): void {
-    for (const key of [...this.#bonds.keys()]) this.#drop(key);
-  }
-
-  #drop(key: string): void {
-    this.#bonds.delete(key);
-    this.saver.set(PARTNER + key, undefined);
+    this.#settled.clear();
+    this.#halves.clear();
   }
 
   #reserve(): void {
     if (this.#counter <= this.#reserved) return;
     this.#reserved = this.#counter + CLOCK_STEP;
     this.saver.set("clock", new Writer(8).u64(this.#reserved).finish());
+  }
+}
+
+/** Bonds by node id in hex, and where the storage has them. */
+class Bonds {
+  readonly #bonds = new Map<string, Bond>();
+
+  constructor(private readonly prefix: string, private readonly saver: Saver) {}
+
+  load(saved: ReadonlyMap<string, Bytes>, settled: boolean): void {
+    for (const [key, bytes] of saved) {
+      if (!key.startsWith(this.prefix)) continue;
+      const r = new Reader(bytes);
+      const side = r.u8() === 0 ? 0 : 1;
+      const node = key.slice(this.prefix.length);
+      this.#bonds.set(node, { node, side, secret: r.bytes(BOND_LENGTH).slice(), settled });
+    }
+  }
+
+  of(node: Uint8Array): Bond | undefined {
+    return this.#bonds.get(hex(node));
+  }
+
+  all(): Bond[] {
+    return [...this.#bonds.values()];
+  }
+
+  /** In place of what was there of its node id. */
+  add(bond: Bond): void {
+    const { node, side, secret } = bond;
+    this.#bonds.delete(node);
+    this.#bonds.set(node, bond);
+    this.saver.set(this.prefix + node, concat(Uint8Array.of(side), secret));
+    if (this.#bonds.size > MOST_PARTNERS) this.drop(this.#bonds.keys().next().value!);
+  }
+
+  drop(node: string): void {
+    if (this.#bonds.delete(node)) this.saver.set(this.prefix + node, undefined);
+  }
+
+  clear(): void {
+    for (const node of [...this.#bonds.keys()]) this.drop(node);
   }
 }

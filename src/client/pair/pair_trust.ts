@@ -4,10 +4,11 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import { hex } from "../../wire/bytes.ts";
+import type { Host } from "../../host.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
 import type { PairMemory } from "./pair_memory.ts";
-import type { Bond, Confirm, Partner, Trust } from "./partner.ts";
+import type { Confirm, Partner, Trust } from "./partner.ts";
 
 export interface TrustOptions {
   /**
@@ -23,8 +24,10 @@ export interface TrustOptions {
   readonly trust?: "first";
 }
 
-/** Node ids that were refused and are not asked about again. */
+/** Node ids that were refused and are not asked about again for a while. */
 const MOST_REFUSED = 1_000;
+/** No longer than that: anybody may wear a node id. */
+const REFUSED_MS = 600_000;
 
 /** Throws `NO_CONFIRM` where nothing says whom to trust. */
 export function checkTrust({ confirm, trust }: TrustOptions): void {
@@ -32,50 +35,72 @@ export function checkTrust({ confirm, trust }: TrustOptions): void {
   throw new ClientError("NO_CONFIRM", "nothing says which devices to take");
 }
 
-export class PairTrust implements Trust {
-  readonly #refused = new Set<string>();
+export class PairTrust {
+  /** Until when a node id is not asked about. */
+  readonly #refused = new Map<string, number>();
+  /** Counts what was forgotten: a link from before has no part in what comes after. */
+  #generation = 0;
 
   /** `fault`: of the storage. In memory it holds all the same. */
   constructor(
     readonly memory: PairMemory,
     private readonly options: TrustOptions,
+    private readonly host: Host,
     private readonly fault: (fault: ClientFault) => void,
   ) {}
 
-  bonds(node: Uint8Array): readonly Bond[] {
-    return this.memory.bonds(node);
+  /** What decides on one link. After a `forget` it knows nobody, takes nobody and keeps nothing. */
+  link(): Trust {
+    const { memory } = this;
+    const generation = this.#generation;
+    const current = () => generation === this.#generation;
+    const change = async (run: () => void) => {
+      if (!current()) return;
+      run();
+      await this.#store();
+    };
+    return {
+      bonds: (node) => current() ? memory.bonds(node) : [],
+      takes: (partner) => current() && this.#takes(partner),
+      judge: (partner) => current() && this.#judge(partner),
+      keep: (bond) => change(() => memory.keep(bond)),
+      settle: (node, bond) => change(() => memory.settle(node, bond)),
+      declined: (node) => change(() => memory.decline(node)),
+    };
   }
 
-  judge(partner: Partner): boolean | Promise<boolean> {
-    const { confirm, trust } = this.options;
-    if (this.#refused.has(hex(partner.node))) return false;
-    if (trust === "first" && partner.remembers && !this.memory.settled) return true;
-    return confirm?.(partner.code, partner) ?? false;
-  }
-
-  keep(node: Uint8Array, bond: Bytes): Promise<void> {
-    this.memory.keep(node, bond);
-    return this.#store();
-  }
-
-  settle(node: Uint8Array, bond: Bytes): Promise<void> {
-    this.memory.settle(node, bond);
-    return this.#store();
-  }
-
-  /** One of the sides said no: this one is not asked about again. */
+  /** Our side said no: for a while this one is not asked about again. */
   refuse({ node }: Partner): void {
-    this.#refused.add(hex(node));
+    if (this.#refuses(node)) return;
+    this.#refused.set(hex(node), this.host.now() + REFUSED_MS);
     if (this.#refused.size > MOST_REFUSED) {
-      this.#refused.delete(this.#refused.values().next().value!);
+      this.#refused.delete(this.#refused.keys().next().value!);
     }
   }
 
-  /** Everybody needs a yes again. Throws `STORAGE_FAILED`. */
+  /** Everybody needs a yes again, from now on. Throws `STORAGE_FAILED` where it is not stored. */
   async forget(): Promise<void> {
+    this.#generation++;
     this.memory.forget();
     this.#refused.clear();
     await this.memory.saver.flush();
+  }
+
+  #takes({ remembers }: Partner): boolean {
+    return this.options.trust === "first" && remembers && !this.memory.settled;
+  }
+
+  #judge(partner: Partner): boolean | Promise<boolean> {
+    if (this.#refuses(partner.node)) return false;
+    return this.options.confirm?.(partner.code, partner) ?? false;
+  }
+
+  #refuses(node: Uint8Array): boolean {
+    const key = hex(node);
+    const until = this.#refused.get(key);
+    if (until === undefined || this.host.now() < until) return until !== undefined;
+    this.#refused.delete(key);
+    return false;
   }
 
   async #store(): Promise<void> {

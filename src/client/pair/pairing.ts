@@ -46,6 +46,7 @@ import {
   type KeyPair,
   PairKeys,
   refuseReflection,
+  refuseStripped,
   REVEAL_LENGTH,
 } from "./pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
@@ -237,14 +238,12 @@ export class Pairing implements Conversation {
       case FrameType.handshakeAck:
         return frame.payload.length === VERIFY_LENGTH
           ? await this.#check(frame.payload)
-          : await this.#agree(decodeHandshakeAck(frame.payload));
+          : await this.#introduce(frame.payload.slice());
       case FrameType.ping:
         return this.link.send(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
       case FrameType.error: {
         const { code, message } = decodeFault(frame.payload);
-        if (code === Close.notConfirmed.code) {
-          return this.events.refused(this.#agreement?.acquaintance.partner, "them");
-        }
+        if (code === Close.notConfirmed.code && !this.#open) return await this.#declined();
         return this.events.fault({ code: `ERROR_${code}`, message });
       }
       case FrameType.compress:
@@ -259,15 +258,27 @@ export class Pairing implements Conversation {
     // Pong and Disconnect need no answer: the relay closes after a Disconnect.
   }
 
-  async #agree(ack: HandshakeAck): Promise<void> {
+  /** The first Ack. A partner that cannot be met must not keep its place. */
+  async #introduce(payload: Bytes): Promise<void> {
     if (this.#agreement) throw new ClientError("SECOND_ACK", "the partner cannot change");
+    this.#patience(MEET_MS, "the partner did not prove itself");
+    try {
+      await this.#agree(decodeHandshakeAck(payload));
+    } catch (error) {
+      this.part("cannot be met");
+      throw error;
+    }
+  }
+
+  async #agree(ack: HandshakeAck): Promise<void> {
     const handshake = this.#handshake!;
-    this.#unlessReflected(handshake, ack);
+    refuseReflection(handshake, ack);
+    refuseStripped(ack);
     const keys = await PairKeys.derive(this.#pair!.privateKey, ack.publicKey, [
       handshake.database,
       ack.database,
     ]);
-    const { trust, compression, host = systemHost } = this.options;
+    const { trust, compression } = this.options;
     const ask = (compressed: boolean) =>
       this.#send(compressed ? FrameType.compress : FrameType.decompress);
     const seals = new PairSeals(keys, ack, compression, ask, this.#enough.signal);
@@ -280,27 +291,31 @@ export class Pairing implements Conversation {
       },
       paired: (partner) => this.#paired(partner),
       refused: (partner) => this.#refuse(partner),
+      awaits: (ms) => this.#patience(ms, "the partner did not say yes"),
       broken: (why) => this.part(why),
     });
     this.#agreement = { keys, ack, seals, acquaintance };
-    this.#stopWaiting = host.after(MEET_MS, () => this.#giveUp());
     this.#send(FrameType.handshakeAck, await keys.prove(ack.challenge));
     await acquaintance.begin();
   }
 
-  /** Who holds the place of a partner and proves nothing must not keep it for ever. */
-  #giveUp(): void {
-    this.events.fault(faultOf(new ClientError("NO_ANSWER", "the partner did not prove itself")));
-    this.part("no answer");
+  /** Who holds the place of a partner and does not go on must not keep it for ever. */
+  #patience(ms: number, why: string): void {
+    const { host = systemHost } = this.options;
+    this.#stopWaiting();
+    this.#stopWaiting = host.after(ms, () => {
+      this.events.fault(faultOf(new ClientError("NO_ANSWER", why)));
+      this.part("no answer");
+    });
   }
 
-  #unlessReflected(own: Handshake, ack: HandshakeAck): void {
-    try {
-      refuseReflection(own, ack);
-    } catch (error) {
-      this.part("reflected");
-      throw error;
-    }
+  /** The partner's side said no. The relay ends the link, so that we come back later. */
+  async #declined(): Promise<void> {
+    const acquaintance = this.#agreement?.acquaintance;
+    this.events.refused(acquaintance?.partner, "them");
+    if (!acquaintance) return;
+    this.#patience(MEET_MS, "the partner said no and stays");
+    await acquaintance.declined();
   }
 
   /** The partner's Verify. */
@@ -322,6 +337,7 @@ export class Pairing implements Conversation {
   }
 
   async #paired(partner: Partner): Promise<void> {
+    this.#stopWaiting();
     this.#open = true;
     this.events.paired(partner);
     for (const { frame, wireLength } of this.#early.splice(0)) {
@@ -329,7 +345,7 @@ export class Pairing implements Conversation {
     }
   }
 
-  #refuse(partner: Partner): void {
+  #refuse(partner: Partner | undefined): void {
     const { code, word, help } = Close.notConfirmed;
     this.#send(FrameType.error, encodeFault({ code, message: `${word}: ${help}` }));
     this.events.refused(partner, "us");
@@ -389,6 +405,7 @@ export class Pairing implements Conversation {
     this.#closed = true;
     this.#stopWaiting();
     this.#enough.abort();
+    this.#agreement?.acquaintance.end();
     this.link.close(Close.partnerLeft.code, why);
   }
 

@@ -11,20 +11,35 @@ export interface Bond {
   readonly node: string;
   /** 32 bytes. */
   readonly secret: Bytes;
+  /** Whose half of the bond we have: 0 where our Handshake had the lower hash when it was made. */
+  readonly side: Side;
   /** The partner said yes too, or has proven since that it remembers. */
   readonly settled: boolean;
 }
 
+/** The two devices of a bond, so that none of them can be taken for the other. */
+export type Side = 0 | 1;
+
 /** Decides about partners and remembers them. */
 export interface Trust {
-  /** What the partner with this node id may prove: its bond, or any where none has this node id. */
+  /**
+   * What the partner with this node id may prove: its settled bond, or any settled one where none has
+   * this node id; and the one that is not settled, made with this very node id.
+   */
   bonds(node: Uint8Array): readonly Bond[];
+  /** Whether a partner that is not known is taken without asking anybody. */
+  takes(partner: Partner): boolean;
   /** Whether to take a partner that is not known. Whatever is not `true`, or throws, is a no. */
   judge(partner: Partner): boolean | Promise<boolean>;
-  /** Our side said yes: this shows the partner next time. 32 bytes. */
-  keep(node: Uint8Array, bond: Bytes): Promise<void>;
-  /** The partner remembers us, too: under this node id from now on, whatever it was before. */
-  settle(node: Uint8Array, bond: Bytes): Promise<void>;
+  /** Our side said yes: this shows the partner next time. What is settled with it stays until then. */
+  keep(bond: Bond): Promise<void>;
+  /**
+   * The partner remembers us, too: under this node id from now on, whatever it was before. Every bond
+   * that is not settled goes. Does nothing with a bond that is not remembered any more.
+   */
+  settle(node: Uint8Array, bond: Bond): Promise<void>;
+  /** The partner's side said no: what is not settled with it goes. */
+  declined(node: Uint8Array): Promise<void>;
 }
 
 /**
