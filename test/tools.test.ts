@@ -1,15 +1,19 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { test } from "node:test";
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { openRecording } from "../tools/formats/open.ts";
 import { here, root, script } from "../tools/runtimes.ts";
-import { withRelayProcess } from "./kit/relay.ts";
+import { withRelay, withRelayProcess } from "./kit/relay.ts";
 
+const MITDB = "data/ecg/mitdb100_60s.json";
 const TOOLS = ["play", "record", "inspect", "monitor", "sizes", "errors", "web"] as const;
 
 /** Runs a tool on the runtime of this test. */
@@ -48,6 +52,40 @@ test("inspect names bytes given in hexadecimal; errors answers 1 for a capture w
   const folder = mkdtempSync(join(tmpdir(), "blaze-relay-"));
   try {
     assertEquals(run("errors", join(folder, "missing.txt")).status, 2);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("tools say in one line what they cannot open, before they begin", () => {
+  const folder = mkdtempSync(join(tmpdir(), "blaze-relay-"));
+  const there = join(folder, "there.edf");
+  writeFileSync(there, "mine");
+  mkdirSync(join(folder, "folder.edf"));
+  try {
+    for (
+      const [words, tool, ...args] of [
+        [/cannot be written: ENOENT/, "record", join(folder, "no/x.edf")],
+        [/there already/, "record", there],
+        [/^--url foo: want an address/, "record", join(folder, "x.edf"), "--url", "foo"],
+        [/^--url 127\.0\.0\.1:1: want an address/, "monitor", "--url", "127.0.0.1:1"],
+        [/is a folder/, "play", join(folder, "folder.edf")],
+        [/^--from 100: .* ends at 60 seconds/, "play", MITDB, "--from", "100"],
+        [/^--bpm: goes with a heart/, "play", MITDB, "--bpm", "80"],
+        [/^--loop: goes with a file/, "play", "--loop"],
+        [/cannot be read: EISDIR/, "inspect", folder],
+        [/^--save: goes with --url/, "inspect", "01", "--save", join(folder, "y")],
+        [/cannot be written: ENOENT/, "inspect", "--url", "ws://x", "--save", `${folder}/no/x`],
+        [/cannot be written: ENOENT/, "errors", "--url", "ws://x", "--log", `${folder}/no/x`],
+      ] as const
+    ) {
+      const { status, stdout, stderr } = run(tool, ...args);
+      assertEquals([status, stdout], [2, ""], `${tool} ${args}: ${stderr}`);
+      assertMatch(stderr, words);
+      assertEquals(stderr.trim().split("\n").length, 1, stderr);
+    }
+    assertEquals(readdirSync(folder).sort(), ["folder.edf", "there.edf"]);
+    assertEquals(readFileSync(there, "utf8"), "mine");
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -92,3 +130,69 @@ test("play and record as programs: a file goes through a relay into EDF+ and WFD
       rmSync(folder, { recursive: true });
     }
   }));
+
+test("a closed terminal ends record with its file; closed pipes end watchers", () =>
+  withRelay(async ({ url }) => {
+    const folder = mkdtempSync(join(tmpdir(), "blaze-relay-"));
+    const [program, ...first] = script(here)!;
+    const source = EcgClient.open({ url, stream: "a" });
+    const publishing = setInterval(() => {
+      source.publish({ signal: new Float64Array(50), sampling_rate: 500 }).catch(() => {});
+    }, 20);
+    const start = (tool: string, ...args: string[]) => {
+      const all = [...first, `tools/${tool}.ts`, "--url", url, ...args];
+      const child = spawn(program!, all, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+      return { child, exit: once(child, "exit") };
+    };
+    try {
+      const path = join(folder, "a.edf");
+      const recorder = start("record", path, "--stream", "a");
+      await once(recorder.child.stderr, "data");
+      // A terminal takes what is told with it.
+      recorder.child.stderr.destroy();
+      process.kill(recorder.child.pid!, "SIGHUP");
+      assertEquals((await recorder.exit)[0], 0);
+      assert(openRecording(path).samples[0]!.length >= 50);
+
+      // Nobody there: what came is nothing, and so is what stays.
+      const idle = start("record", join(folder, "none.edf"), "--url", "ws://127.0.0.1:1");
+      await once(idle.child.stderr, "data");
+      const [watcher, monitor] = [
+        start("inspect", "--brief", "--url", `${url}/ecg/a`),
+        start("monitor", "--stream", "a", "--every", "0.1"),
+      ];
+      for (const { child, exit } of [watcher, monitor]) {
+        await once(child.stdout, "data");
+        child.stdout.destroy();
+        assertEquals((await exit)[0], 0);
+      }
+      process.kill(idle.child.pid!, "SIGINT");
+      assertEquals((await idle.exit)[0], 2);
+      assertEquals(readdirSync(folder), ["a.edf"]);
+    } finally {
+      clearInterval(publishing);
+      source.close();
+      rmSync(folder, { recursive: true });
+    }
+  }));
+
+test("inspect, errors and monitor say why a relay refuses them", () =>
+  withRelay(async ({ url }) => {
+    const [program, ...first] = script(here)!;
+    const ended = async (tool: string, ...args: string[]) => {
+      const child = spawn(program!, [...first, `tools/${tool}.ts`, ...args], { cwd: root });
+      let said = "";
+      child.stderr.on("data", (chunk: unknown) => said += String(chunk));
+      const [code] = await once(child, "close");
+      return [code, said] as const;
+    };
+    const all = await Promise.all([
+      ended("inspect", "--url", `${url}/ecg/a`),
+      ended("errors", "--url", `${url}/ecg/a`, "--token", "wrong"),
+      ended("inspect", "--url", `${url}/nowhere`, "--token", "a-token-for-tests-only"),
+    ]);
+    assertEquals(all.map(([code]) => code), [2, 2, 2]);
+    assertStringIncludes(all[0]![1], "(4401)");
+    assertStringIncludes(all[1]![1], "(4401)");
+    assertStringIncludes(all[2]![1], "Nothing at /nowhere");
+  }, { token: "a-token-for-tests-only" }));

@@ -3,34 +3,43 @@
  *
  * @module
  */
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
-import { type Captured, captureLine, type Direction, readCapture } from "./inspect/capture.ts";
+import { type Captured, captureLine, readCapture } from "./inspect/capture.ts";
 import { dissect, dissectors } from "./inspect/dissectors.ts";
-import { proxy, type Tap, watch } from "./inspect/live.ts";
+import { follow, LIVE_FLAGS } from "./inspect/live.ts";
 import { table } from "./inspect/print.ts";
+import type { Tap } from "./inspect/wiretap.ts";
+import { appendTo, readOrFail } from "./files.ts";
+import { say } from "./say.ts";
 
 const names = dissectors.map(({ name }) => name);
-const { flags, rest } = readArgs({
+const { flags, rest, misplaced } = readArgs({
   command: "inspect [HEX | FILE | -] [flags]",
   about:
     "Names every byte of messages: given in hexadecimal, in a file (bytes, hexadecimal, or a\n" +
     "capture with > and < lines), on a live link (--url), or of other programs (--listen).",
   most: 64,
   flags: {
-    as: { help: `take them for: ${names.join(", ")}; found out by itself otherwise`, fallback: "" },
+    as: {
+      help: `take them for: ${names.join(", ")}; found out by itself otherwise`,
+      fallback: "",
+      of: names,
+    },
     all: { help: "every item of long lists" },
     brief: { help: "one line a message" },
-    url: { help: "watch a link: ws://127.0.0.1:8080/ecg/demo", fallback: "" },
-    listen: { help: "port of a proxy in front of --url, for both directions", fallback: 0 },
-    token: { help: "token for --url; TOKEN in the environment does too", fallback: "" },
-    count: { help: "end after so many messages; 0 goes on", fallback: 0 },
-    save: { help: "append what passes to a capture file", fallback: "" },
+    ...LIVE_FLAGS,
+    count: {
+      help: "end after so many messages; 0 goes on",
+      fallback: 0,
+      least: 0,
+      whole: true,
+    },
+    save: { help: "append what passes on a live link to a capture file", fallback: "" },
   },
 });
-if (flags.as && !names.includes(flags.as)) fail(`--as ${flags.as}: want ${names.join(", ")}.`);
 
 let shown = 0;
 
@@ -41,17 +50,21 @@ function show(bytes: Uint8Array, title: string): void {
     const said = rows.filter(({ name }) =>
       /^(?:version|type|flags|.*\.code|.*\.message)$/.test(name)
     );
-    console.log(`${head}: ${said.map(({ name, value }) => `${name} ${value}`).join(", ")}`);
+    say(`${head}: ${said.map(({ name, value }) => `${name} ${value}`).join(", ")}`);
   } else {
-    console.log(`${shown > 0 ? "\n" : ""}${head}\n${table(bytes, rows, flags.all)}`);
+    say(`${shown > 0 ? "\n" : ""}${head}\n${table(bytes, rows, flags.all)}`);
   }
   shown++;
   if (flags.count > 0 && shown >= flags.count) process.exit(0);
 }
 
-if (flags.url) await live(flags.url);
-else if (rest.length === 0) fail("Give bytes in hexadecimal, a file, or --url. --help shows how.");
-else {
+if (flags.url) {
+  if (rest[0] !== undefined) fail(`"${rest[0]}" and --url: want one of the two.`);
+  await live();
+} else if (rest.length === 0) {
+  fail("Give bytes in hexadecimal, a file, or --url. --help shows how.");
+} else {
+  misplaced(["listen", "token", "save"], "goes with --url");
   const messages = stored(rest.join(" "));
   messages.forEach(({ bytes, direction }, i) => {
     const title = messages.length > 1 ? `${i + 1} ${direction ?? ""} `.replace("  ", " ") : "";
@@ -66,7 +79,7 @@ function stored(what: string): readonly Captured[] {
   // Some protocols are text: JSON of a webview's words, BMP as the document has it.
   if (/^[{<]/.test(what)) return contents(utf8Bytes(what));
   if (!existsSync(what)) return fail(`"${what.slice(0, 60)}": neither hexadecimal nor a file.`);
-  return contents(readFileSync(what));
+  return contents(readOrFail(what));
 }
 
 function contents(bytes: Uint8Array): readonly Captured[] {
@@ -76,27 +89,20 @@ function contents(bytes: Uint8Array): readonly Captured[] {
   return (text ? readCapture(utf8Text(bytes)) : undefined) ?? [{ direction: undefined, bytes }];
 }
 
-async function live(address: string): Promise<void> {
-  const url = URL.parse(address) ?? fail(`--url ${address}: no address.`);
+async function live(): Promise<void> {
+  const save = flags.save ? appendTo(flags.save) : undefined;
   const began = performance.now();
   const title = (link: number, direction: string) =>
     `${((performance.now() - began) / 1000).toFixed(3)} s ${
       link > 0 ? `link ${link} ` : ""
     }${direction} `;
   const tap: Tap = {
-    message(link, direction: Direction, bytes) {
-      if (flags.save) appendFileSync(flags.save, captureLine(direction, bytes));
+    message(link, direction, bytes) {
+      save?.(captureLine(direction, bytes));
       show(bytes, title(link, direction));
     },
-    closed(link, code, reason) {
-      console.log(`${title(link, "-")}closed with ${code} ${reason}`);
-    },
+    closed: (link, code, reason) => say(`${title(link, "-")}closed with ${code} ${reason}`),
+    failed: (link, code, text) => say(`${title(link, "-")}${code}: ${text}`),
   };
-  if (flags.listen > 0) {
-    const port = await proxy(url, flags.listen, tap);
-    console.log(`ws://127.0.0.1:${port} passes everything on to ${url.origin}`);
-    return;
-  }
-  const token = flags.token || process.env.TOKEN || undefined;
-  await watch(url, token, tap).catch((error: Error) => fail(error.message));
+  await follow(flags, tap);
 }

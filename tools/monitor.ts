@@ -4,62 +4,54 @@
  * @module
  */
 import process from "node:process";
-import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { fail, readArgs } from "./args.ts";
 import { interrupted } from "./interrupt.ts";
+import { openStream, STREAM_FLAGS } from "./relay_flags.ts";
+import { note, say } from "./say.ts";
 import { StreamWatch } from "./stream_watch.ts";
 
 const { flags } = readArgs({
   command: "monitor [flags]",
   about: "Watches a stream: how late its messages come, how many, how large, and what is missing.",
   flags: {
-    url: { help: "the relay", fallback: "ws://127.0.0.1:8080" },
-    stream: { help: "name of the stream", fallback: "demo" },
-    token: {
-      help: "token, if the relay wants one; TOKEN in the environment does too",
-      fallback: "",
+    ...STREAM_FLAGS,
+    every: { help: "seconds between lines", fallback: 5, least: 0.1, most: 86_400 },
+    seconds: { help: "end after so many; 0 goes on", fallback: 0, least: 0, most: 2_000_000 },
+    slow: {
+      help: "report messages later than so many milliseconds; 0 reports none",
+      fallback: 0,
+      least: 0,
     },
-    every: { help: "seconds between lines", fallback: 5 },
-    seconds: { help: "end after so many; 0 goes on", fallback: 0 },
-    slow: { help: "report messages later than so many milliseconds; 0 reports none", fallback: 0 },
     json: { help: "lines of JSON" },
   },
 });
-if (!(flags.every > 0)) fail(`--every ${flags.every}: want more than 0 seconds.`);
 
-const token = flags.token || process.env.TOKEN;
-const client = EcgClient.open({
-  url: flags.url,
-  stream: flags.stream,
-  ...(token ? { token } : {}),
-});
+const client = openStream(flags);
 client.onStatus((status) => {
-  if (status.kind === "offline") console.error(`offline (${status.code} ${status.reason})`);
-  if (status.kind === "fault") {
-    console.error(`fault 0x${status.code.toString(16)}: ${status.message}`);
-  }
+  if (status.kind === "offline") note(`offline (${status.code} ${status.reason})`);
+  if (status.kind === "fault") note(`fault 0x${status.code.toString(16)}: ${status.message}`);
 });
 const watch = new StreamWatch();
 const began = performance.now();
 const timer = setInterval(() => void report(), 1000 * flags.every);
-const stop = () => {
+const stop = interrupted(flags.seconds);
+stop.addEventListener("abort", () => {
   clearInterval(timer);
   client.close();
-};
-interrupted().addEventListener("abort", stop);
-if (flags.seconds > 0) setTimeout(stop, 1000 * flags.seconds);
+});
 
 try {
   for await (const message of await client.watch()) {
     const late = watch.take(message, Date.now());
     if (flags.slow > 0 && late !== undefined && late > flags.slow) {
-      console.error(
+      note(
         `slow: ${watch.typeName(message.type)} came ${late.toFixed(0)} ms after it was sent`,
       );
     }
   }
 } catch (error) {
-  fail(error instanceof Error ? error.message : String(error));
+  // Before it was online, our own end of it is an error too.
+  if (!stop.aborted) fail(error instanceof Error ? error.message : String(error));
 }
 show("in all", watch.total());
 process.exit(0);
@@ -74,10 +66,10 @@ async function report(): Promise<void> {
 }
 
 function show(title: string, lap: ReturnType<StreamWatch["lap"]>, trip?: number): void {
-  if (flags.json) return console.log(JSON.stringify({ ...lap, roundTripMs: trip ?? null }));
+  if (flags.json) return say(JSON.stringify({ ...lap, roundTripMs: trip ?? null }));
   const ms = (value: number) => Number.isFinite(value) ? `${value.toFixed(1)}` : "–";
   const { messages, perSecond, bytesPerSecond, latency, gap, lost, alarms, trouble } = lap;
-  console.log(
+  say(
     `${title}  ${messages} messages, ${perSecond.toFixed(1)}/s, ${
       (bytesPerSecond / 1024).toFixed(1)
     } KiB/s · ` +

@@ -4,12 +4,15 @@
  * @module
  */
 import process from "node:process";
+import { note, write } from "./say.ts";
 
 const WIDTH = 30;
 
 export class Progress {
   readonly #began = performance.now();
   #shownAt = -Infinity;
+  /** A line of the terminal holds a bar. */
+  #drawn = false;
 
   /** `total` in seconds; infinite where there is no end. */
   constructor(private readonly total: number, private readonly enabled: boolean) {}
@@ -19,13 +22,21 @@ export class Progress {
     const terminal = process.stderr.isTTY === true;
     if (!this.enabled || now - this.#shownAt < (terminal ? 100 : 10_000)) return;
     this.#shownAt = now;
-    process.stderr.write(terminal ? `\r\x1b[K${this.#line(done)}` : `${this.#line(done)}\n`);
+    write(terminal ? `\r\x1b[K${this.#line(done)}` : `${this.#line(done)}\n`);
+    this.#drawn = terminal;
+  }
+
+  /** Says something in place of the bar, which comes back below it. */
+  note(text: string): void {
+    note(`${this.#drawn ? "\r\x1b[K" : ""}${text}`);
+    this.#drawn = false;
+    if (process.stderr.isTTY) this.#shownAt = -Infinity;
   }
 
   end(text: string): void {
     if (!this.enabled) return;
     const seconds = ((performance.now() - this.#began) / 1000).toFixed(1);
-    process.stderr.write(`${process.stderr.isTTY ? "\r\x1b[K" : ""}${text} in ${seconds} s\n`);
+    this.note(`${text} in ${seconds} s`);
   }
 
   #line(done: number): string {

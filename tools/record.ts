@@ -3,30 +3,27 @@
  *
  * @module
  */
-import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { WireError } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { interrupted } from "./interrupt.ts";
 import { writeEdf } from "./formats/edf.ts";
 import { writeWfdb } from "./formats/wfdb.ts";
+import { OutputFile } from "./files.ts";
 import { Progress } from "./progress.ts";
 import { Recorder } from "./recorder.ts";
+import { openStream, STREAM_FLAGS } from "./relay_flags.ts";
 
 const { flags, rest } = readArgs({
   command: "record FILE [flags]",
-  about: "Records a stream: FILE.edf is EDF+, FILE.hea is WFDB (with FILE.dat beside it).",
+  about: "Records a stream: FILE.edf is EDF+, FILE.hea is WFDB (with FILE.dat beside it).\n" +
+    "Ctrl-C ends the recording and writes it.",
   most: 1,
   flags: {
-    url: { help: "the relay", fallback: "ws://127.0.0.1:8080" },
-    stream: { help: "name of the stream", fallback: "demo" },
-    token: {
-      help: "token, if the relay wants one; TOKEN in the environment does too",
-      fallback: "",
-    },
-    seconds: { help: "how much of the signal to record; 0 until Ctrl-C", fallback: 0 },
+    ...STREAM_FLAGS,
+    seconds: { help: "how much of the signal to record; 0 until Ctrl-C", fallback: 0, least: 0 },
+    overwrite: { help: "replace a file that is there" },
     quiet: { help: "no progress" },
   },
 });
@@ -36,42 +33,42 @@ const kind = /\.(edf|hea)$/i.exec(path)?.[1]?.toLowerCase() ??
 const name = path.replace(/^.*[\\/]|\.\w+$/g, "");
 if (!/^[\w-]+$/.test(name)) fail(`${name}: want a name of letters, digits, _ and -.`);
 
-const token = flags.token || process.env.TOKEN;
 const stop = interrupted();
-const client = EcgClient.open({
-  url: flags.url,
-  stream: flags.stream,
-  ...(token ? { token } : {}),
-});
-client.onStatus((status) => {
-  if (status.kind === "offline") console.error(`\noffline (${status.code} ${status.reason})`);
-});
-stop.addEventListener("abort", () => client.close());
-
+const client = openStream(flags);
+const file = new OutputFile(path, flags.overwrite);
+const samplesFile = kind === "hea"
+  ? new OutputFile(join(dirname(path), `${name}.dat`), flags.overwrite)
+  : undefined;
 const recorder = new Recorder(name);
 const total = flags.seconds > 0 ? flags.seconds : Infinity;
 const progress = new Progress(total, !flags.quiet);
+client.onStatus((status) => {
+  if (status.kind === "offline") progress.note(`offline (${status.code} ${status.reason})`);
+});
+stop.addEventListener("abort", () => client.close());
+
 try {
   for await (const message of await client.watch()) {
     const problem = recorder.take(message, Date.now());
-    if (problem) console.error(`\n${problem}`);
+    if (problem) progress.note(problem);
     progress.show(recorder.seconds);
     if (recorder.full || recorder.seconds >= total) break;
   }
 } catch (error) {
-  if (recorder.seconds === 0) fail(`\n${error instanceof Error ? error.message : error}`);
-  console.error(`\n${error instanceof Error ? error.message : error}; writing what came before`);
+  if (!stop.aborted) {
+    progress.note(error instanceof Error ? error.message : String(error));
+    if (recorder.seconds > 0) progress.note("Writing what came before.");
+  }
 }
 client.close();
-if (recorder.seconds === 0) fail("No samples came.");
+if (recorder.seconds === 0) fail("No samples came; nothing is written.");
 const recording = recorder.finish(total);
 try {
-  if (kind === "edf") writeFileSync(path, writeEdf(recording));
-  else {
+  if (samplesFile) {
     const { header, data } = writeWfdb(recording);
-    writeFileSync(join(dirname(path), `${name}.dat`), data);
-    writeFileSync(path, header);
-  }
+    samplesFile.finish(data);
+    file.finish(header);
+  } else file.finish(writeEdf(recording));
 } catch (error) {
   if (error instanceof WireError) fail(`${path}: ${error.message}`);
   throw error;

@@ -11,6 +11,7 @@ import { subprotocols } from "../link/subprotocol.ts";
 import { websocketLink } from "../link/websocket_link.ts";
 import { BACKOFF, type Backoff, delay, LATER } from "./backoff.ts";
 import { Liveness, type LivenessOptions } from "./liveness.ts";
+import { OWN_CODES, whyRefused } from "./refusal.ts";
 import { Socket, type SocketOptions } from "./socket.ts";
 import { onWake } from "./wake.ts";
 
@@ -73,8 +74,6 @@ export interface ConnectionEvents {
 const STABLE_MS = 5_000;
 /** Milliseconds that an attempt may take beyond what its transports take. */
 const SPARE_MS = 5_000;
-/** From here on close codes are the relay's own, and no network's. */
-const OWN_CODES = 4000;
 
 export class Connection {
   readonly #url: URL;
@@ -160,26 +159,11 @@ export class Connection {
     };
   }
 
-  /** The upgrade failed. A WebSocket does not say why; the same address over plain HTTP does. */
+  /** The upgrade failed. */
   async #refused(code: number, reason: string): Promise<void> {
     this.#stopWaiting?.();
-    // A stream does say why.
-    if (code >= OWN_CODES) return this.#again(code, reason);
-    const url = new URL(this.#url);
-    url.protocol = url.protocol.replace(/^ws/, "http");
-    const { token } = this.options;
-    try {
-      const answer = await fetch(url, {
-        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(5_000),
-      });
-      const { error } = await answer.json() as { error?: string };
-      if (error !== undefined && answer.status !== 426) reason = error;
-      if (answer.status === 401 || answer.status === 403) code = OWN_CODES + answer.status;
-    } catch {
-      // Nobody there, or a page that may not ask: what the socket said is all there is.
-    }
-    this.#again(code, reason);
+    const why = await whyRefused(this.#url, this.options.token, code, reason);
+    this.#again(why.code, why.reason);
   }
 
   #again(code: number, reason: string): void {

@@ -34,7 +34,7 @@ export function readNative(description: string, data: Uint8Array): Recording {
   }));
   const frames = countIn(String(json.n_samples), 1, "n_samples");
   if (2 * frames * leads.length > data.length) {
-    refuse("TRUNCATED", data.length, `${frames} samples of ${leads.length} leads are not there`);
+    refuse("TRUNCATED", 0, `${frames} samples of ${leads.length} leads are not there`);
   }
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const samples = leads.map((_, lead) =>

@@ -42,6 +42,7 @@ export type FormatErrorCode =
   | "TRUNCATED"
   | "CHECKSUM_MISMATCH"
   | "MISSING_FILE"
+  | "UNREADABLE"
   | "NO_SIGNALS"
   | "NO_RATE"
   | "COLUMNS"
@@ -50,9 +51,16 @@ export type FormatErrorCode =
 /** More leads than this in one file is no ECG. */
 export const MAX_LEADS = 256;
 
-/** Refuses a file; `at` is a byte of it, or a line where it is text. */
+/** A file that cannot be read. `offset` is a byte of it, a line where it is text, or 0 for all of it. */
+export class FormatError extends WireError<FormatErrorCode> {
+  constructor(code: FormatErrorCode, at: number, readonly detail: string) {
+    super(code, at, detail);
+  }
+}
+
+/** Refuses a file; `at` is the `offset` of the {@linkcode FormatError}. */
 export function refuse(code: FormatErrorCode, at: number, detail: string): never {
-  throw new WireError<FormatErrorCode>(code, at, detail);
+  throw new FormatError(code, at, detail);
 }
 
 /** A number out of a header. Throws `BAD_NUMBER`. */

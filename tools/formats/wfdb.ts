@@ -125,7 +125,7 @@ export function readWfdb(
       refuse("BAD_HEADER", 0, `leads of ${path} differ in format or offset`);
     }
     const bytes = file(path);
-    if (!bytes) refuse("MISSING_FILE", 0, path);
+    if (!bytes) refuse("MISSING_FILE", 0, `there is no ${path}`);
     const rows = (format === 16 ? read16 : read212)(bytes, offset, group.length, length);
     group.forEach(({ i }, row) => samples[i] = rows[row]!);
   }
@@ -154,7 +154,7 @@ function checksum(row: Float64Array, format: 16 | 212): number {
 
 function read16(bytes: Uint8Array, offset: number, leads: number, length?: number): Float64Array[] {
   const there = Math.floor(Math.max(0, bytes.length - offset) / 2 / leads);
-  const frames = framesOf(there, length, bytes.length);
+  const frames = framesOf(there, length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const rows = Array.from({ length: leads }, () => new Float64Array(frames));
   let at = offset;
@@ -177,7 +177,7 @@ function read212(
   const left = Math.max(0, bytes.length - offset);
   // An odd sample at the end takes two bytes.
   const numbers = 2 * Math.floor(left / 3) + (left % 3 === 2 ? 1 : 0);
-  const frames = framesOf(Math.floor(numbers / leads), length, bytes.length);
+  const frames = framesOf(Math.floor(numbers / leads), length);
   const rows = Array.from({ length: leads }, () => new Float64Array(frames));
   for (let i = 0; i < frames * leads; i++) {
     const at = offset + 3 * (i >> 1);
@@ -191,9 +191,9 @@ function read212(
   return rows;
 }
 
-function framesOf(there: number, claimed: number | undefined, at: number): number {
+function framesOf(there: number, claimed: number | undefined): number {
   if (claimed !== undefined && claimed > there) {
-    refuse("TRUNCATED", at, `${there} samples of each lead; the header says ${claimed}`);
+    refuse("TRUNCATED", 0, `${there} samples of each lead; the header says ${claimed}`);
   }
   return claimed ?? there;
 }

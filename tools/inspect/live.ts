@@ -3,26 +3,62 @@
  *
  * @module
  */
-import type { Link, LinkEvents, Message } from "../../src/link/link.ts";
+import { whyRefused } from "../../src/client/refusal.ts";
+import { LOST } from "../../src/link/endpoint.ts";
+import type { Message } from "../../src/link/link.ts";
 import { subprotocols } from "../../src/link/subprotocol.ts";
 import { websocketLink } from "../../src/link/websocket_link.ts";
-import { bun } from "../../src/runtime/bun.ts";
-import { deno } from "../../src/runtime/deno.ts";
+import { ListenError } from "../../src/runtime/listening.ts";
 import { MessageType } from "../../src/wire/ecg/codes.ts";
 import { encode } from "../../src/wire/ecg/ecg_message.ts";
-import type { Direction } from "./capture.ts";
+import { fail, type FlagInfo } from "../args.ts";
+import { addressOf, TOKEN_FLAG, tokenOf } from "../relay_flags.ts";
+import { say } from "../say.ts";
+import { startWiretap, type Tap } from "./wiretap.ts";
 
-/** Hears every message, and the end of every link. */
-export interface Tap {
-  message(link: number, direction: Direction, bytes: Message): void;
-  closed(link: number, code: number, reason: string): void;
+/** For tools that can follow links. */
+export const LIVE_FLAGS = {
+  url: { help: "watch a link: ws://127.0.0.1:8080/ecg/demo", fallback: "" },
+  listen: {
+    help: "port of a proxy in front of --url, for both directions",
+    fallback: 0,
+    least: 0,
+    most: 65_535,
+    whole: true,
+  },
+  token: TOKEN_FLAG,
+} as const satisfies Record<string, FlagInfo>;
+
+/** Where the proxy itself listens. */
+const LOOPBACK = new Set(["127.0.0.1", "localhost"]);
+
+/**
+ * Follows the link that the flags name and answers when it has ended, or through a proxy those of others:
+ * then it answers at once. Ends the tool in a sentence where neither can be had.
+ */
+export async function follow(
+  flags: { readonly url: string; readonly listen: number; readonly token: string },
+  tap: Tap,
+): Promise<void> {
+  const url = addressOf(flags.url);
+  if (flags.listen === 0) return await watch(url, tokenOf(flags), tap);
+  if (LOOPBACK.has(url.hostname) && Number(url.port) === flags.listen) {
+    fail(`--listen ${flags.listen}: that is where --url leads; choose another port.`);
+  }
+  try {
+    const { port } = await startWiretap(url, flags.listen, tap);
+    say(`ws://127.0.0.1:${port} passes everything on to ${url.origin}`);
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    fail(`--listen ${flags.listen}: ${error.message}.`);
+  }
 }
 
 /** Connects and answers when the link has ended. Subscribes where the address is of an ECG stream. */
-export function watch(url: URL, token: string | undefined, tap: Tap): Promise<void> {
+function watch(url: URL, token: string | undefined, tap: Tap): Promise<void> {
   const socket = new WebSocket(url, subprotocols(token));
   const subscribes = /^\/(?:ecg\/.|ws$)/.test(url.pathname);
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     let opened = false;
     websocketLink(socket, (link) => {
       opened = true;
@@ -60,78 +96,10 @@ export function watch(url: URL, token: string | undefined, tap: Tap): Promise<vo
         },
       };
     }, url.host);
-    socket.addEventListener("close", ({ code }) => {
-      if (!opened) reject(new Error(`${url} cannot be reached (${code})`));
+    socket.addEventListener("close", async ({ code, reason }) => {
+      if (opened) return;
+      const why = await whyRefused(url, token, code || LOST, reason);
+      fail(`${url}: ${why.reason || "cannot be reached"} (${why.code})`);
     });
   });
 }
-
-/** Most bytes kept for a link whose other side is not open yet. */
-const MAX_WAITING = 1_048_576;
-
-/** Listens on `port` and passes everything on to `target`, both ways. Answers the port. */
-export async function proxy(target: URL, port: number, tap: Tap): Promise<number> {
-  const runtime = "Bun" in globalThis ? bun : deno;
-  let links = 0;
-  const server = await runtime.serve(
-    { hostname: "127.0.0.1", port, idleSeconds: 60 },
-    (request, peer) => {
-      if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-        return new Response("This is a proxy for WebSocket.\n", { status: 426 });
-      }
-      const asked = new URL(request.url);
-      const url = new URL(asked.pathname + asked.search, target);
-      url.protocol = url.protocol.replace(/^http/, "ws");
-      const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",")
-        .map((one) => one.trim()).filter((one) => one !== "");
-      const number = ++links;
-      // The relay echoes the first subprotocol and never the token; so does the proxy.
-      return peer.upgrade((link) => passOn(link, url, offered, number, tap), offered[0]);
-    },
-  );
-  return server.port;
-}
-
-function passOn(near: Link, url: URL, offered: string[], number: number, tap: Tap): LinkEvents {
-  let far: Link | undefined;
-  let waiting: Message[] | undefined = [];
-  let bytes = 0;
-  const socket = new WebSocket(url, offered);
-  websocketLink(socket, (link) => {
-    far = link;
-    for (const message of waiting ?? []) link.send(message);
-    waiting = undefined;
-    return {
-      message(message) {
-        tap.message(number, "<", message);
-        near.send(message);
-      },
-      text: () => near.close(1003, "text"),
-      drained() {},
-      closed(code, reason) {
-        tap.closed(number, code, reason);
-        near.close(sendable(code), reason);
-      },
-    };
-  }, url.host);
-  socket.addEventListener("close", () => far ?? near.close(1011, "the relay cannot be reached"));
-  return {
-    message(message) {
-      tap.message(number, ">", message);
-      bytes += message.length;
-      if (far) far.send(message);
-      else if (bytes <= MAX_WAITING) waiting?.push(message.slice());
-      else near.close(1009, "too much before the relay answered");
-    },
-    text: () => near.close(1003, "text"),
-    drained() {},
-    closed(code, reason) {
-      if (far) far.close(sendable(code), reason);
-      else socket.close();
-    },
-  };
-}
-
-/** A close code that may be sent: the others only stand for what happened. */
-const sendable = (code: number): number =>
-  code === 1000 || (code >= 3000 && code < 5000) ? code : 1000;

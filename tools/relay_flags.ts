@@ -1,0 +1,55 @@
+/**
+ * Which relay a tool goes to, which stream of it, and with which token.
+ *
+ * @module
+ */
+import process from "node:process";
+import { EcgClient, type EcgOptions } from "../src/client/ecg/ecg_client.ts";
+import { fail, type FlagInfo } from "./args.ts";
+
+/** For all tools that go to a relay. */
+export const TOKEN_FLAG = {
+  help: "token, if the relay wants one; TOKEN in the environment does too",
+  fallback: "",
+} as const satisfies FlagInfo;
+
+/** For tools that follow or play one stream. */
+export const STREAM_FLAGS = {
+  url: { help: "the relay", fallback: "ws://127.0.0.1:8080" },
+  stream: { help: "name of the stream", fallback: "demo" },
+  token: TOKEN_FLAG,
+} as const satisfies Record<string, FlagInfo>;
+
+/** The address of `--url`, with `http` taken for `ws`. Ends the tool in a sentence where it is none. */
+export function addressOf(text: string): URL {
+  const url = URL.parse(text);
+  if (!url || !/^(?:ws|http)s?:$/.test(url.protocol)) {
+    fail(`--url ${text}: want an address such as ws://127.0.0.1:8080.`);
+  }
+  url.protocol = url.protocol.replace(/^http/, "ws");
+  url.hash = "";
+  return url;
+}
+
+/** The token that was typed, else the one in the environment. */
+export const tokenOf = (flags: { readonly token: string }): string | undefined =>
+  flags.token || process.env.TOKEN || undefined;
+
+/** Opens the stream that the flags name. Ends the tool in a sentence where they name none. */
+export function openStream(
+  flags: { readonly url: string; readonly stream: string; readonly token: string },
+  options: Omit<EcgOptions, "url" | "stream" | "token"> = {},
+): EcgClient {
+  const url = addressOf(flags.url);
+  const token = tokenOf(flags);
+  try {
+    return EcgClient.open({
+      ...options,
+      url,
+      stream: flags.stream,
+      ...(token === undefined ? {} : { token }),
+    });
+  } catch (error) {
+    return fail(`--stream ${flags.stream}: ${(error as Error).message}`);
+  }
+}
