@@ -164,8 +164,9 @@ function welcome(relay: Relay, token: string, made: boolean): string {
   }
   if (made) {
     lines.push(`  token                ${token}   (made for this run; set TOKEN to keep one)`);
-  } else if (token) lines.push("  token                as set in TOKEN");
-  else lines.push("  no token needed      this relay can be reached from this machine only");
+  } else if (token) {
+    lines.push("  token                as set in TOKEN; pages ask for it, or take it as #token=…");
+  } else lines.push("  no token needed      this relay can be reached from this machine only");
   return lines.join("\n");
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { Hono } from "hono";
-import { dashboard, type Page, viewer } from "../web/pages.ts";
+import { dashboardPage, type Page, tryPage, viewerPage } from "../web/pages.ts";
 import type { Env } from "./upgrade.ts";
 
 const HEADERS = {
@@ -19,7 +19,7 @@ const HEADERS = {
   "cache-control": "no-cache",
 } as const;
 
-const page = (name: string, { html, css, js }: Page): Hono<Env> => {
+function page(name: string, { html, css, js }: Page): Hono<Env> {
   const app = new Hono<Env>();
   const serve = (path: string, type: string, text: string) =>
     app.get(path, (c) => c.body(text, 200, { ...HEADERS, "content-type": type }));
@@ -27,8 +27,13 @@ const page = (name: string, { html, css, js }: Page): Hono<Env> => {
   serve(`/${name}/${name}.css`, "text/css; charset=utf-8", css);
   serve(`/${name}/${name}.js`, "text/javascript; charset=utf-8", js);
   return app;
-};
+}
 
 /** `/viewer`: live ECG. `/dashboard`: what this relay does. */
 export const pages = (): Hono<Env> =>
-  new Hono<Env>().route("/", page("viewer", viewer)).route("/", page("dashboard", dashboard));
+  new Hono<Env>()
+    .route("/", page("viewer", viewerPage))
+    .route("/", page("dashboard", dashboardPage));
+
+/** `/try`, below `/stream`: a page that tries whether an HTTP stream passes. */
+export const tryRoutes = (): Hono<Env> => page("try", tryPage);

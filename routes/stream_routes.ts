@@ -10,8 +10,8 @@ import type { Grant } from "../src/admission.ts";
 import type { Limits } from "../src/limits.ts";
 import type { HttpLink } from "../src/link/http/http_link.ts";
 import type { HttpLinks } from "../src/link/http/http_links.ts";
-import { streamTry } from "../web/pages.ts";
 import { acceptAt, type Dispatch } from "./accept.ts";
+import { tryRoutes } from "./page_routes.ts";
 import { bodyOf } from "./request_body.ts";
 import { allowOrigin, preflight } from "./cors.ts";
 import type { Door, Env } from "./upgrade.ts";
@@ -60,13 +60,6 @@ const UNBUFFERED = {
   "x-content-type-options": "nosniff",
 };
 
-/** The page brings all that it needs and talks to this relay only. */
-const PAGE = {
-  "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; " +
-    "style-src 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'",
-  "referrer-policy": "no-referrer",
-};
-
 export interface StreamParts extends Door {
   readonly streams: HttpLinks;
 }
@@ -75,7 +68,7 @@ export function streamRoutes(parts: StreamParts, dispatch: Dispatch): Hono<Env> 
   const { admission, limits, streams } = parts;
   const app = new Hono<Env>();
 
-  app.get("/try", (c) => c.html(streamTry, 200, PAGE));
+  app.route("/", tryRoutes());
 
   app.options("*", (c) => preflight(c, admission, HEADERS));
 

@@ -5,7 +5,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { here, root, script } from "../tools/runtimes.ts";
-import { withRelay } from "./kit/relay.ts";
+import { withRelay, withRelayProcess } from "./kit/relay.ts";
 
 const [program, ...first] = script(here)!;
 
@@ -105,4 +105,18 @@ test("play ends at Ctrl-C while it plays, and while the relay is away or says no
   assertEquals((await once(child, "exit"))[0], 0);
   for (const socket of sockets) socket.destroy();
   silent.close();
+});
+
+test("the banner says how a browser brings the token, and prints none that was set", () => {
+  const token = "0123456789abcdef-token";
+  return withRelayProcess(here, async ({ output }) => {
+    while (!/^ {2}token .*\n/m.test(output())) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assertMatch(
+      output(),
+      /^ {2}token +as set in TOKEN; pages ask for it, or take it as #token=…$/m,
+    );
+    assert(!output().includes(token), output());
+  }, ["--token", token]);
 });

@@ -182,7 +182,7 @@ test(
 );
 
 test(
-  "the page at /stream/try connects, echoes and disconnects",
+  "the page at /stream/try connects, echoes, disconnects, and asks for the token that it lacks",
   needsBrowser,
   () =>
     withRelay((relay) =>
@@ -190,7 +190,8 @@ test(
         const page = await browser.newPage();
         const faults: string[] = [];
         page.on("pageerror", (error) => faults.push(error.message));
-        await page.goto(`${relay.url}/stream/try#${token}`);
+        await page.goto(`${relay.url}/stream/try#token=${token}`);
+        assert(!page.url().includes(token));
         await page.click("#connect");
         await page.fill("#text", "grüße ".repeat(50));
         await page.click("#send");
@@ -200,9 +201,16 @@ test(
         await page.click("#disconnect");
         await page.getByText("← CLOSE 1000").waitFor();
         assertEquals(await page.textContent("#state"), "closed");
-        await page.fill("#token", "not-the-token");
-        await page.click("#connect");
-        await page.getByText("This token is not valid.").waitFor();
+        const other = await browser.newPage();
+        await other.goto(`${relay.url}/stream/try`);
+        await other.click("#connect");
+        for (const tried of ["not-the-token", token]) {
+          await other.fill("#token", tried);
+          await other.click("#ask button");
+          if (tried !== token) await other.waitForSelector(".refused");
+        }
+        await other.getByText("is open").waitFor();
+        assertEquals(await other.textContent("#state"), "open");
         assertEquals(faults, []);
       }), { token }),
 );

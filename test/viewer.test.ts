@@ -36,6 +36,12 @@ function withViewer(
     }), token ? { token } : {});
 }
 
+/** Types a token where the page asks for it. The page may load anew then: wait with locators only. */
+async function bringToken(page: Page, token: string): Promise<void> {
+  await page.fill("#token", token);
+  await page.click("#ask button");
+}
+
 /** Publishes samples of one or more leads, numbered. */
 async function feed(
   monitor: EcgClient,
@@ -273,16 +279,55 @@ test(
 );
 
 test(
-  "viewer says why it is not let in",
+  "viewer asks for the token that it lacks, and again for one that is not taken",
   needsBrowser,
   () =>
     withRelay(({ url }) =>
       withBrowser(async (browser) => {
         const page = await browser.newPage();
-        await page.goto(`${url}/viewer#stream=a&token=not-the-right-token`);
-        await until(page, "document.getElementById('state').textContent === 'ended'");
-        assertEquals(await page.textContent("#empty"), "This token is not valid.");
+        await page.goto(`${url}/viewer#stream=a`);
+        await page.waitForSelector("#token");
+        assertEquals(await page.textContent("#state"), "not let in");
+        assertEquals(await page.isVisible("#box"), false);
+        assertEquals(await page.isVisible(".refused"), false);
+        const words = await page.textContent("#ask");
+        assert(!/bearer|subprotocol|header/i.test(words!), words!);
+        await bringToken(page, "not-the-right-token");
+        await page.waitForSelector(".refused");
+        await bringToken(page, "0123456789abcdef-token");
+        await page.locator("#state", { hasText: "waiting" }).waitFor();
+        assert(await page.isVisible("#box"));
+        assertEquals(new URL(page.url()).hash, "#stream=a");
+        // Kept for the tab.
+        await page.goto(`${url}/viewer#stream=b`);
+        await page.locator("#title", { hasText: /^b$/ }).waitFor();
+        await page.locator("#state", { hasText: "waiting" }).waitFor();
       }), { token: "0123456789abcdef-token" }),
+);
+
+test(
+  "viewer asks what to watch: nothing connects before, and a name that is none is said to be",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withBrowser(async (browser) => {
+        const page = await browser.newPage();
+        await page.goto(`${url}/viewer`);
+        await page.waitForSelector("#stream");
+        for (const id of ["state", "readings", "box", "controls", "unfit"]) {
+          assertEquals(await page.isVisible(`#${id}`), false, id);
+        }
+        await page.fill("#stream", "../sync");
+        await page.click("#ask button");
+        await page.waitForSelector("#unfit");
+        assert((await page.textContent("#unfit"))!.includes('".."'));
+        assertEquals(await page.inputValue("#stream"), "../sync");
+        await page.fill("#stream", "bed 3");
+        await page.click("#ask button");
+        await page.locator("#state", { hasText: "waiting" }).waitFor();
+        assertEquals(await page.textContent("#title"), "bed 3");
+      })
+    ),
 );
 
 test(
@@ -375,15 +420,30 @@ test(
         const monitor = EcgClient.open({ url, stream: "a", token });
         const page = await browser.newPage();
         await page.goto(`${url}/dashboard`);
-        await until(page, "document.getElementById('state').textContent.includes('#token=')");
-        await page.goto(`${url}/dashboard#token=${token}`);
+        await page.waitForSelector("#token");
+        await bringToken(page, "not-the-right-token");
+        await page.waitForSelector(".refused");
+        await bringToken(page, token);
         await monitor.publish({ signal: [1, 2], sampling_rate: 2 }, { acknowledged: true });
         await until(
           page,
           "[...document.querySelectorAll('td')].some((cell) => cell.textContent === 'ECG_DATA')",
         );
         assertEquals(await page.textContent("#state"), "");
-        assert(!page.url().includes(token));
+        // However few seconds are known, they fill the line.
+        await until(
+          page,
+          `(() => {
+            const { width, height } = document.querySelector("canvas");
+            const pen = document.querySelector("canvas").getContext("2d");
+            const { data } = pen.getImageData(0, 0, Math.ceil(width / 50), height);
+            return data.some((part) => part > 0);
+          })()`,
+        );
+        const other = await browser.newPage();
+        await other.goto(`${url}/dashboard#token=${token}`);
+        await other.waitForSelector("td");
+        assert(!other.url().includes(token));
         monitor.close();
       }), { token: "0123456789abcdef-token" }),
 );

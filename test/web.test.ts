@@ -13,7 +13,7 @@ test("web/pages.ts is what `deno task web` makes of the pages now", async () => 
 
 test("pages load nothing but their own files, and no script of the page itself", () =>
   withRelay(async ({ url }) => {
-    for (const name of ["viewer", "dashboard"]) {
+    for (const name of ["viewer", "dashboard", "stream/try"]) {
       const page = await fetch(`${url}/${name}`);
       assertEquals(page.status, 200);
       const policy = page.headers.get("content-security-policy") ?? "";

@@ -22,7 +22,7 @@ const EVERYTHING = ["main.ts", "src", "routes", "tools", "bench", "test", "deplo
 /** What a browser loads. */
 const BROWSER = [
   ...["src/client/mod.ts", "src/link/memory_link.ts", "src/link/webview_host.ts", "src/close.ts"],
-  ...["web/viewer/main.ts", "web/dashboard/main.ts"],
+  ...["web/viewer/main.ts", "web/dashboard/main.ts", "web/try/main.ts"],
 ];
 /** Written for one step, beside `deno.json` so that paths mean the same. */
 const BROWSER_CONFIG = `${root}.browser.deno.json`;

@@ -12,11 +12,12 @@ import process from "node:process";
 import { root } from "./runtimes.ts";
 
 /** Folders of `web/`, each with `index.html`, `main.ts` and a style sheet of the folder's name. */
-const PAGES = ["viewer", "dashboard"] as const;
+const PAGES = ["viewer", "dashboard", "try"] as const;
 
 /** The text of `web/pages.ts` as it should be. */
 export async function bundle(): Promise<string> {
   const pages: Record<string, { html: string; css: string; js: string }> = {};
+  const common = readFileSync(`${root}web/common/common.css`, "utf8");
   for (const name of PAGES) {
     const folder = `${root}web/${name}`;
     const { outputFiles } = await build({
@@ -33,7 +34,8 @@ export async function bundle(): Promise<string> {
       tsconfigRaw: {},
     });
     const read = (file: string) => readFileSync(`${folder}/${file}`, "utf8");
-    pages[name] = { html: read("index.html"), css: read(`${name}.css`), js: outputFiles[0]!.text };
+    const css = common + read(`${name}.css`);
+    pages[name] = { html: read("index.html"), css, js: outputFiles[0]!.text };
   }
   return [
     "// Made by `deno task web` from the folders beside this file. Not for editing.",
@@ -41,13 +43,10 @@ export async function bundle(): Promise<string> {
     "// deno-lint-ignore-file",
     "export interface Page { readonly html: string; readonly css: string; readonly js: string }",
     ...Object.entries(pages).map(([name, page]) =>
-      `export const ${name}: Page = {\n` +
+      `export const ${name}Page: Page = {\n` +
       Object.entries(page).map(([key, text]) => `  ${key}: ${JSON.stringify(text)},\n`).join("") +
       "};"
     ),
-    `export const streamTry: string = ${
-      JSON.stringify(readFileSync(`${root}web/stream.html`, "utf8"))
-    };`,
     "",
   ].join("\n");
 }

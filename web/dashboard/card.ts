@@ -38,13 +38,14 @@ const HEADINGS = [
   ...["type", "received", "sent", "size, mean", "p50", "p95", "p99"],
   ...["time, p50", "p95", "p99", "max"],
 ];
-/** Points of the line, one a second. */
+/** The most points of the line, one a second. Fewer fill its width, too. */
 const POINTS = 120;
 
 export class ProtocolCard {
   readonly root = document.createElement("section");
   readonly #facts = document.createElement("dl");
   readonly #line = document.createElement("canvas");
+  readonly #span = document.createElement("p");
   readonly #body = document.createElement("tbody");
   readonly #rates: number[] = [];
   #before: { messages: number; seconds: number } | undefined;
@@ -65,7 +66,8 @@ export class ProtocolCard {
     scroll.className = "scroll";
     scroll.append(table);
     this.#line.role = "img";
-    this.root.append(title, this.#facts, this.#line, scroll);
+    this.#span.className = "span";
+    this.root.append(title, this.#facts, this.#line, this.#span, scroll);
   }
 
   show(numbers: ProtocolNumbers, seconds: number): void {
@@ -78,6 +80,8 @@ export class ProtocolCard {
     this.#before = { messages, seconds };
     const rate = this.#rates.at(-1) ?? 0;
     this.#line.ariaLabel = `${rate.toFixed(1)} messages a second`;
+    const most = Math.max(0, ...this.#rates).toFixed(1);
+    write(this.#span, `messages/s: the last ${this.#rates.length} s, at most ${most}`);
     this.#draw();
     const { compression, faults, closes } = numbers;
     this.#list([
@@ -125,13 +129,12 @@ export class ProtocolCard {
     this.#line.width = width;
     this.#line.height = height;
     const pen = this.#line.getContext("2d")!;
-    const most = Math.max(1, ...this.#rates);
+    const [most, last] = [Math.max(1, ...this.#rates), this.#rates.length - 1];
     pen.strokeStyle = getComputedStyle(this.#line).getPropertyValue("--line");
     pen.lineWidth = 1.5 * density;
     pen.beginPath();
     this.#rates.forEach((rate, i) => {
-      const x = width - (this.#rates.length - 1 - i) * width / (POINTS - 1);
-      pen.lineTo(x, height - 2 * density - (height - 4 * density) * rate / most);
+      pen.lineTo(width * i / last, height - 2 * density - (height - 4 * density) * rate / most);
     });
     pen.stroke();
   }

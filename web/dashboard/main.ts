@@ -4,7 +4,7 @@
  * @module
  */
 import { element, write } from "../common/dom.ts";
-import { readHash } from "../common/token.ts";
+import { askToken, readHash } from "../common/token.ts";
 import { ProtocolCard, type ProtocolNumbers } from "./card.ts";
 import { bytes, duration } from "./units.ts";
 
@@ -26,13 +26,10 @@ async function refresh(): Promise<void> {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(5_000),
     });
+    if (answer.status === 401) return await letIn();
     if (!answer.ok) {
       const { error } = await answer.json() as { error?: string };
-      throw new Error(
-        answer.status === 401
-          ? `${error} Put #token=… behind this address.`
-          : error ?? answer.statusText,
-      );
+      throw new Error(error ?? answer.statusText);
     }
     show(await answer.json() as Numbers);
     write(state, "");
@@ -41,6 +38,12 @@ async function refresh(): Promise<void> {
     write(state, error instanceof Error ? error.message : String(error));
     state.className = "bad";
   }
+}
+
+async function letIn(): Promise<void> {
+  write(element("state"), "not let in");
+  token = await askToken(element("ask"), token);
+  await refresh();
 }
 
 function show({ uptimeSeconds, channels, memoryBytes, protocols }: Numbers): void {
@@ -65,7 +68,4 @@ async function loop(): Promise<void> {
 }
 void loop();
 // A token that comes into this very tab loads nothing anew by itself.
-addEventListener("hashchange", () => {
-  ({ token } = readHash());
-  void refresh();
-});
+addEventListener("hashchange", () => location.reload());

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { Close } from "../../src/close.ts";
+import { ConnectionClosed } from "../../src/client/connection.ts";
 import { EcgClient } from "../../src/client/ecg/ecg_client.ts";
 import type { EcgMessage } from "../../src/client/ecg/conversation.ts";
 import { Flag, MessageType } from "../../src/wire/ecg/codes.ts";
@@ -30,10 +32,15 @@ export class Feed {
   /** Alarms that overtook the first samples. */
   readonly #early: EcgMessage[] = [];
 
+  /**
+   * `refused`: the relay does not take the token, or wants one. Throws `BAD_NAME` for what no stream can
+   * be called.
+   */
   constructor(
     { stream, token }: Place,
     private readonly chart: Chart,
     private readonly readings: Readings,
+    private readonly refused: () => void,
   ) {
     const url = new URL("/", location.href);
     this.#client = EcgClient.open({ url, stream, ...(token === undefined ? {} : { token }) });
@@ -48,6 +55,9 @@ export class Feed {
       const messages = await this.#client.watch({ lastSeconds: PAST_SECONDS });
       for await (const message of messages) this.#take(message);
     } catch (error) {
+      if (error instanceof ConnectionClosed && error.code === Close.unauthorized.code) {
+        return this.refused();
+      }
       this.readings.ended(error instanceof Error ? error.message : String(error));
     }
   }
