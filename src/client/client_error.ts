@@ -50,6 +50,7 @@ export const CLIENT_ERRORS = {
   PARTNER_LEFT: "Begin again on both devices.",
   PLAINTEXT_AFTER_KEY: "It was left out; whoever sent it does not hold the key.",
   QUEUE_FULL: "Wait for `ready`, or allow more with `offline`.",
+  READ_ONLY: "Bring a token that may write.",
   REFLECTED: "It was left out; whoever sends it back sits between the devices.",
   REMOVED: "Ask for an invitation, if that was a mistake.",
   SECOND_ACK: "It was left out; connect again to meet another device.",

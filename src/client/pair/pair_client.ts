@@ -24,6 +24,7 @@ import {
 } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
+import { Refused } from "../../close.ts";
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import {
@@ -38,7 +39,9 @@ import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { type DeviceStorage, memoryStorage } from "../blaze/storage.ts";
 import { PairMemory } from "./pair_memory.ts";
-import { Pairing } from "./pairing.ts";
+import { decodeReceipt, Deliveries } from "./deliveries.ts";
+import { Pairing, RUN_LENGTH } from "./pairing.ts";
+import { Receipts } from "./receipts.ts";
 import { checkTrust, PairTrust, type TrustOptions } from "./pair_trust.ts";
 import type { Partner } from "./partner.ts";
 import { type Compress, Compression } from "../blaze/compression.ts";
@@ -99,8 +102,9 @@ export type PairStatus =
   | { readonly kind: "fault"; readonly fault: ClientFault };
 
 /**
- * Records of one kind. Each call resolves once its operation is sealed and sent; without a partner it
- * waits for one. Rejects with `QUEUE_FULL` where too many wait, with what the record format refuses, and
+ * Records of one kind. Each call resolves once the partner has its operation; without a partner it waits
+ * for one, and where a link ends too soon it goes out again over the next. A partner that gives no
+ * receipts, as a literal client: once the relay has handed it on, and such a partner may see it twice. Rejects with `QUEUE_FULL` where too many wait, with what the record format refuses, and
  * with the reason when the client ends.
  */
 export interface PairCollection {
@@ -127,15 +131,21 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   #ended: Error | undefined;
   /** The node id on the wire, when somebody has taken ours. */
   #alias: Bytes | undefined;
-  /** Operations that are not sent yet, one after the other. */
-  #outbound: Promise<unknown> = Promise.resolve();
+  /** Operations go out in the order of their counters, although storing a counter takes time. */
+  #drawn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  readonly #run: Bytes = crypto.getRandomValues(new Uint8Array(RUN_LENGTH));
+  readonly #deliveries: Deliveries;
+  readonly #receipts: Receipts;
 
   private constructor(options: PairOptions) {
     checkDatabase(options.database);
     checkTrust(options);
     this.#url = addressOf(options.url, ["sync", options.database]);
     this.#options = options;
+    const { host = systemHost } = options;
+    this.#deliveries = new Deliveries(host);
+    this.#receipts = new Receipts(host);
     this.#compression = new Compression({
       mode: options.compress ?? "auto",
       host: options.host,
@@ -240,7 +250,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     const { memory } = trust;
     let sender: Partner | undefined;
     const node = this.#alias ?? memory.node;
-    const options = { node, database, compression, trust: trust.link(), host, pace };
+    const run = this.#run;
+    const options = { node, database, compression, trust: trust.link(), host, pace, run };
     // Only the newest link says how things are. One before it may still open what came over it last.
     const current = (run: () => void) => this.#pairing === pairing && run();
     const pairing: Pairing = new Pairing(link, options, {
@@ -251,6 +262,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
         current(() => {
           this.#partner = partner;
           this.#ready.resolve(partner);
+          this.#deliveries.begin(pairing);
           this.#tell({ kind: "paired", partner });
         });
       },
@@ -262,10 +274,22 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
       // Also from a link that is gone: the partner was told that it was sent.
       frame: (type, plaintext, wireLength) => {
         if (type === FrameType.operation && sender) {
-          this.#take(plaintext, { sender, wireLength, own: pairing.hash, memory });
+          this.#take(plaintext, { sender, wireLength, pairing, memory });
+        } else if (type === FrameType.operationAck) {
+          current(() => this.#deliveries.taken(decodeReceipt(plaintext)));
         }
       },
-      fault: (fault) => this.#tell({ kind: "fault", fault }),
+      passed: (number) => current(() => this.#deliveries.passed(number)),
+      fault: (fault) => {
+        // Nothing of ours passes, now or later: nobody has to wait for it.
+        if (fault.code === `ERROR_${Refused.readOnly.code}`) {
+          current(() => {
+            this.#deliveries.fail(new ClientError("READ_ONLY", "the relay passes no operation on"));
+            if (pairing.live) this.#deliveries.begin(pairing);
+          });
+        }
+        this.#tell({ kind: "fault", fault });
+      },
     });
     this.#lose();
     this.#pairing = pairing;
@@ -277,6 +301,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     if (this.#partner) this.#awaitPartner();
     this.#pairing = undefined;
     this.#partner = undefined;
+    this.#deliveries.end();
   }
 
   async #send(
@@ -293,43 +318,25 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     }
     this.#waiting++;
     try {
-      const [counter, node] = [await memory.tick(), this.#pairing?.hash ?? 0];
+      const drawn = Promise.all([memory.tick(), this.#drawn]);
+      this.#drawn = drawn.catch(() => {});
+      const [counter] = await drawn;
+      if (this.#ended) throw this.#ended;
+      const node = this.#pairing?.hash ?? 0;
       const plaintext = encodeOperation({ kind, collection, id, counter, node, changes });
-      const sent = this.#outbound.then(() => this.#deliver(plaintext, node));
-      this.#outbound = sent.catch(() => {});
-      return { id, plainLength: plaintext.length, wireLength: await sent };
+      const wireLength = await this.#deliveries.add(plaintext, counter, node);
+      return { id, plainLength: plaintext.length, wireLength };
     } finally {
       this.#waiting--;
     }
   }
 
-  /** Seals for the partner that is here, or for the next one. */
-  async #deliver(plaintext: Bytes, node: number): Promise<number> {
-    for (;;) {
-      await this.ready;
-      const pairing = this.#pairing;
-      if (!pairing) continue;
-      // It waited, and we have another node id now.
-      const bytes = node === pairing.hash
-        ? plaintext
-        : encodeOperation({ ...decodeOperation(plaintext), node: pairing.hash });
-      try {
-        return await pairing.send(FrameType.operation, bytes);
-      } catch (error) {
-        // Whatever is wrong with the operation, is wrong for the next partner, too.
-        if (pairing.live) throw error;
-        if (this.#pairing === pairing) this.#lose();
-      }
-    }
-  }
-
   #take(
     plaintext: Bytes,
-    { sender, wireLength, own, memory }: {
+    { sender, wireLength, pairing, memory }: {
       sender: Partner;
       wireLength: number;
-      /** What operations of ours carried on that link. */
-      own: number;
+      pairing: Pairing;
       memory: PairMemory;
     },
   ): void {
@@ -338,9 +345,10 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
       throw new ClientError("BAD_COUNTER", `${operation.counter} leaves none for what comes after`);
     }
     // One key seals both ways: what we sent opens, too, when the relay sends it back.
-    if (operation.node === own) {
+    if (operation.node === pairing.hash) {
       throw new ClientError("REFLECTED", "an operation of our own");
     }
+    if (!this.#receipts.take(pairing, operation.counter)) return;
     memory.seen(operation.counter);
     for (const loop of this.#loops) loop.push({ operation, sender, wireLength });
   }
@@ -361,6 +369,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     this.#ended = why;
     if (this.#partner) this.#awaitPartner();
     this.#ready.reject(why);
+    this.#deliveries.fail(why);
     const clean = why instanceof ConnectionClosed && why.code === 1000;
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
     this.#loops.clear();

@@ -9,7 +9,7 @@
  */
 import { type Host, host as systemHost } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
-import { type Bytes } from "../../wire/bytes.ts";
+import { type Bytes, hex, Reader, Writer } from "../../wire/bytes.ts";
 import { decodeFault, encodeFault } from "../../wire/blaze/control.ts";
 import {
   decodeExtension,
@@ -31,6 +31,7 @@ import {
   encodeHandshake,
   type Handshake,
   type HandshakeAck,
+  tlv,
   TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
@@ -60,6 +61,8 @@ export interface PairingOptions extends PaceOptions {
   readonly compression: Compression;
   readonly trust: Trust;
   readonly host?: Host;
+  /** 16 bytes: what the partner shall name our operations by. None where there are no operations. */
+  readonly run?: Bytes;
 }
 
 export interface PairingEvents {
@@ -73,12 +76,16 @@ export interface PairingEvents {
   refused(partner: Partner | undefined, by: "us" | "them"): void;
   /** A frame of the partner's, opened and decompressed. */
   frame(type: FrameType, plaintext: Bytes, wireLength: number): void;
+  /** The relay has handed on all that was sent before the number was asked for. */
+  passed?(number: bigint): void;
   /** Something a partner or the relay did that is not as it should be. The link goes on. */
   fault(fault: ClientFault): void;
   /** The link is gone, and everything that came over it has been handled. */
   ended?(): void;
 }
 
+/** Of what names a run of the program. */
+export const RUN_LENGTH = 16;
 /** Bytes that may wait behind what cannot be decompressed yet; beyond, that is left out. */
 const MAX_UNHANDLED = 8 * 1024 * 1024;
 /** What a partner may take to prove itself and to show its nonce: no people have a hand in that. */
@@ -150,6 +157,19 @@ export class Pairing implements Conversation {
     return this.#open && !this.#closed && !this.#gone;
   }
 
+  /** What the partner names its run of the program, where it answers operations with receipts. */
+  get receipts(): string | undefined {
+    const run = this.#agreement && tlv(this.#agreement.ack, TlvType.receipts);
+    return this.options.run && run?.length === RUN_LENGTH ? hex(run) : undefined;
+  }
+
+  /** Asks the relay for a Pong with this number: it answers behind all that was sent before. */
+  ask(number: bigint): void {
+    this.link.send(
+      encodeFrame({ type: FrameType.ping, payload: new Writer(8).u64(number).finish() }),
+    );
+  }
+
   probe(): boolean {
     // Nothing goes before the Handshake.
     if (!this.#handshake) return false;
@@ -206,6 +226,7 @@ export class Pairing implements Conversation {
   async #greet(): Promise<void> {
     this.#pair = await drawKeyPair();
     this.hash = await hashNode(this.options.node);
+    const { run } = this.options;
     const batch = new Uint8Array(4);
     new DataView(batch.buffer).setUint32(0, LARGEST_BATCH);
     this.#handshake = {
@@ -219,6 +240,7 @@ export class Pairing implements Conversation {
       tlvs: [
         { type: TlvType.commitment, value: await commitment(this.#nonce) },
         { type: TlvType.batch, value: batch },
+        ...run ? [{ type: TlvType.receipts, value: run }] : [],
       ],
     };
     const payload = encodeHandshake(this.#handshake);
@@ -241,6 +263,10 @@ export class Pairing implements Conversation {
           : await this.#introduce(frame.payload.slice());
       case FrameType.ping:
         return this.link.send(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
+      case FrameType.pong:
+        // The one without a number answers `probe`.
+        if (frame.payload.length === 8) this.events.passed?.(new Reader(frame.payload).u64());
+        return;
       case FrameType.error: {
         const { code, message } = decodeFault(frame.payload);
         if (code === Close.notConfirmed.code && !this.#open) return await this.#declined();
@@ -255,7 +281,7 @@ export class Pairing implements Conversation {
       default:
         if (SEALED.has(frame.type)) await this.#unseal(frame, message.length);
     }
-    // Pong and Disconnect need no answer: the relay closes after a Disconnect.
+    // Disconnect needs no answer: the relay closes after a Disconnect.
   }
 
   /** The first Ack. A partner that cannot be met must not keep its place. */

@@ -58,6 +58,8 @@ export const TlvType = {
   batch: 4,
   /** Nothing: this profile member serves clients that speak no group profile. */
   sponsor: 5,
+  /** 16 bytes: names this run of the program; it answers operations with receipts. */
+  receipts: 6,
 } as const;
 
 /** One trailing value: type u8, length u16, value. Unknown types are kept and passed on. */
