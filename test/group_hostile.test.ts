@@ -3,7 +3,7 @@
  */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { BlazePair, memoryStorage } from "../src/client/mod.ts";
+import { BlazePair, memoryStorage, type NewGroupOptions } from "../src/client/mod.ts";
 import { drawKeyPair } from "../src/client/pair/pair_keys.ts";
 import { concat, hex } from "../src/wire/bytes.ts";
 import { encodeFault } from "../src/wire/blaze/control.ts";
@@ -28,6 +28,7 @@ import {
   withDevices,
 } from "./kit/group.ts";
 import { type Hostile, inner, isSubtype, isType, type Victim, withHostile } from "./kit/hostile.ts";
+import { LiteralSocket } from "./kit/literal_socket.ts";
 import { withRelay } from "./kit/relay.ts";
 
 type Message = Uint8Array<ArrayBuffer>;
@@ -37,7 +38,7 @@ const attack = (
   run: (
     parts: { hostile: Hostile; a: Told; b: Told; secret: string; kit: DeviceKit; toB: Victim },
   ) => Promise<void>,
-  options: { tagged?: boolean } = {},
+  options: Partial<NewGroupOptions> = {},
 ) =>
   withRelay((relay) =>
     withHostile(relay.url, (hostile) =>
@@ -373,6 +374,75 @@ test("hostile relay poses as a literal client: it gets nothing without a yes", (
     assert(isType(forged()[0]!.message, FrameType.error));
     assert(isType(forged()[1]!.message, FrameType.disconnect));
   }));
+
+for (
+  const [who, options] of [
+    ["serves no clients", {}],
+    ["serves clients", { sponsor: () => new Promise<boolean>(() => {}) }],
+  ] as const
+) {
+  test(`hostile relay introduces a member as a client to one that ${who}: it stays a member`, () =>
+    attack(async ({ a, b, hostile }) => {
+      const [toA, toB] = await Promise.all(
+        [a, b].map(async ({ client }) => hostile.victim(await client.node())),
+      ) as [Victim, Victim];
+      const { publicKey } = await drawKeyPair();
+      const { database, node } = toB.handshake!;
+      const payload = encodeHandshakeAck({
+        ...{ node, database, publicKey, capabilities: 0x0f, timestamp: 0n, tlvs: [] },
+        challenge: new Uint8Array(16),
+      });
+      const ack = encodeFrame({ type: FrameType.handshakeAck, payload });
+      const from = { subtype: "direct", node: new Uint8Array(16).fill(9), frame: ack } as const;
+      const tagged = { subtype: "tagged", tag: new Uint8Array(8), frame: ack } as const;
+      const before = hostile.seen.length;
+      toA.toDevice(ack);
+      for (const envelope of [from, tagged]) {
+        const payload = encodeExtension(envelope);
+        toA.toDevice(encodeFrame({ type: FrameType.extension, payload }));
+      }
+      const noticed = () => a.faults().filter((code) => code === "UNEXPECTED_TYPE").length === 2;
+      await eventually(noticed, "a noticed those in envelopes");
+      assert(a.faults().includes("NOT_A_CLIENT"));
+      // New keys are for one device at a time: a member that counts as gone would not get them.
+      await a.client.rotate();
+      await stillWorks(a, b, 0);
+      const sentAway = hostile.seen.slice(before).some(({ up, message, victim }) =>
+        up && victim === toA && isType(message, FrameType.disconnect)
+      );
+      assert(!sentAway, "the member was told nothing of it");
+    }, options));
+}
+
+test("hostile relay introduces a client that is served once more: it is served on", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, (hostile) =>
+      withDevices(async (kit) => {
+        const { devices: [a] } = await group(kit, hostile.url, 1, { sponsor: () => true });
+        const literal = new LiteralSocket(relay.url, await a!.client.channel());
+        try {
+          await literal.ready;
+          literal.insert("bugs", { title: "one" });
+          await converged([a!], 1);
+          const toA = hostile.victim(await a!.client.node());
+          const { publicKey } = await drawKeyPair();
+          const { database } = toA.handshake!;
+          const node = literal.text.node;
+          const payload = encodeHandshakeAck({
+            ...{ node, database, publicKey, capabilities: 0x0f, timestamp: 0n, tlvs: [] },
+            challenge: new Uint8Array(16),
+          });
+          toA.toDevice(encodeFrame({ type: FrameType.handshakeAck, payload }));
+          await eventually(() => a!.faults().includes("NOT_A_CLIENT"), "it was noticed");
+          literal.insert("bugs", { title: "two" });
+          await converged([a!], 2);
+          await insert(a!, "three");
+          await eventually(() => literal.operations.length === 1, "it hears the group");
+        } finally {
+          literal.close();
+        }
+      }))
+  ));
 
 test("hostile relay poses as a literal client and people say no: it gets nothing", () =>
   withRelay((relay) =>

@@ -142,6 +142,81 @@ test("a client is served nothing while people have not said yes", () =>
     })
   ));
 
+test("what clients send before a yes is bounded in bytes, and harms no other client", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const answers: ((yes: boolean) => void)[] = [];
+      const sponsor = () => new Promise<boolean>((resolve) => void answers.push(resolve));
+      const { devices: [a], secret } = await group(kit, relay.url, 1, { sponsor });
+      const room = await roomOf(secret);
+      const greedy = new LiteralSocket(relay.url, room);
+      await greedy.ready;
+      const modest = new LiteralSocket(relay.url, room);
+      try {
+        await modest.ready;
+        const big = encodeFrame({
+          type: FrameType.operation,
+          payload: new Uint8Array(1_000_000),
+          encrypted: true,
+        });
+        for (let i = 0; i < 4; i++) greedy.send(big);
+        await eventually(() => answers.length === 2, "people were asked about both");
+        assertEquals(a!.faults(), []);
+        greedy.send(big);
+        await eventually(() => a!.faults().includes("NOT_ACCEPTED"), "there is a bound");
+        modest.insert("bugs", { title: "early" });
+        modest.insert("bugs", { title: "big", text: "x".repeat(400_000) });
+        await eventually(() => a!.faults().length === 2, "the greedy one made room");
+        answers[1]!(true);
+        await converged([a!], 2);
+        // What is garbage is left out with a fault each: three of five were kept.
+        answers[0]!(true);
+        const opened = () => a!.faults().filter((code) => code === "AUTH_FAILED").length;
+        await eventually(() => opened() === 3, "the rest was kept");
+      } finally {
+        greedy.close();
+        modest.close();
+      }
+    })
+  ));
+
+/** A client whose key is no point of the curve. */
+class OffCurve extends LiteralClient {
+  override handshake(): Uint8Array<ArrayBuffer> {
+    const message = super.handshake();
+    // The last byte of y: capabilities and clock follow.
+    message[message.length - 10]! ^= 1;
+    return message;
+  }
+}
+
+test("clients whose key is none are sent away, and leave nothing behind", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices: [a], secret } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const room = await roomOf(secret);
+      // More of them than are served at a time.
+      const bad = Array.from(
+        { length: 33 },
+        () => new LiteralSocket(relay.url, room, new OffCurve(room)),
+      );
+      const away = () => bad.every(({ closedWith }) => closedWith === 4410);
+      await eventually(away, "all were sent away");
+      assertEquals(bad[0]!.types.slice(-2), [FrameType.error, FrameType.disconnect]);
+      assertEquals(a!.faults().filter((code) => code === "INVALID_POINT").length, 33);
+      // A node id that begins as the sample's Ack would is a node id like any other.
+      const node = new TextEncoder().encode("\x0bblazedb/1.0 abc");
+      const good = new LiteralSocket(relay.url, room, new LiteralClient(room, "legend", node));
+      try {
+        await good.ready;
+        good.insert("bugs", { title: "served" });
+        await converged([a!], 1);
+      } finally {
+        good.close();
+      }
+    })
+  ));
+
 test("a client that proves another secret is dropped", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {

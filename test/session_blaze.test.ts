@@ -176,7 +176,7 @@ test("a frame of a profile member reaches the others as the very bytes that came
   for (const device of [a!, b!, c!]) device.forget();
   const types = [
     ...[FrameType.operation, FrameType.operationAck, FrameType.query, FrameType.queryResult],
-    ...[FrameType.handshakeAck, FrameType.compress, FrameType.decompress, FrameType.error],
+    ...[FrameType.compress, FrameType.decompress, FrameType.error],
   ];
   for (const type of types) {
     const message = a!.frame(type, sealed, true);
@@ -188,6 +188,29 @@ test("a frame of a profile member reaches the others as the very bytes that came
   assert(b!.take() === short, "the same object, not a copy");
   assertEquals(a!.received, []);
   assertEquals(elsewhere.received, []);
+});
+
+test("nobody introduces devices but the relay: no Ack of a member's, no Handshake in an envelope", () => {
+  const lab = new Lab();
+  const [stranger, member] = [lab.join(1, PROFILE), lab.join(2, PROFILE).forget()];
+  stranger.forget();
+  for (const length of [32, 111]) {
+    stranger.frame(FrameType.handshakeAck, new Uint8Array(length));
+    assertEquals(stranger.nextFault(), Refused.notAllowed.code);
+    for (const type of [FrameType.handshake, FrameType.handshakeAck]) {
+      for (const short of [false, true]) {
+        const frame = encodeFrame({ type, payload: new Uint8Array(length) }, { short });
+        for (const node of [2, 9]) {
+          stranger.extension({ subtype: "direct", node: nodeId(node), frame });
+          assertEquals(stranger.nextFault(), Refused.notAllowed.code);
+        }
+        stranger.extension({ subtype: "tagged", tag: new Uint8Array(8), frame });
+        assertEquals(stranger.nextFault(), Refused.notAllowed.code);
+      }
+    }
+    lab.host.pass(2_000);
+  }
+  assertEquals([member.received, stranger.closedWith], [[], undefined]);
 });
 
 test("channels of different tenants never meet", () => {
@@ -408,6 +431,33 @@ test("Verify reaches a partner that knows trailing values, else it is dropped", 
   assertEquals(literal.received, []);
   literal.frame(FrameType.handshakeAck, new Uint8Array(111));
   assertEquals(literal.nextFault(), Refused.notAllowed.code);
+});
+
+test("a client's sponsor gets its Verify, and no Ack of its making", () => {
+  const lab = new Lab();
+  const sponsor = lab.join(1, PROFILE, SPONSORS);
+  const client = lab.join(3, PAIRED).forget();
+  sponsor.forget();
+  for (const length of [111, 31, 33, 0]) {
+    client.frame(FrameType.handshakeAck, new Uint8Array(length));
+    assertEquals(client.nextFault(), Refused.notAllowed.code);
+  }
+  assertEquals(sponsor.received, []);
+  client.frame(FrameType.handshakeAck, new Uint8Array(32));
+  const verify = sponsor.nextExtension();
+  assert(verify.subtype === "direct");
+  assertEquals(decodeFrame(verify.frame).payload.length, 32);
+  // And back, in a direct frame.
+  const direct = (length: number) => {
+    const payload = new Uint8Array(length);
+    const frame = encodeFrame({ type: FrameType.handshakeAck, payload }, { short: true });
+    sponsor.extension({ subtype: "direct", node: nodeId(3), frame });
+  };
+  direct(32);
+  assertEquals(client.next().payload.length, 32);
+  direct(111);
+  assertEquals(sponsor.nextFault(), Refused.notAllowed.code);
+  assertEquals(client.received, []);
 });
 
 test("trailing values reach a partner that knows them, and only that one", () => {

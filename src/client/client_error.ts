@@ -31,6 +31,7 @@ export const CLIENT_ERRORS = {
   NOT_ADMITTED: "Ask for a new invitation.",
   NOT_AGREED: "It was left out; whoever sent it does not hold the key.",
   NOT_ASKED: "It was left out.",
+  NOT_A_CLIENT: "It was left out; whoever introduced it made it up.",
   NOT_A_MEMBER: "It was left out; add the device, or ask for an invitation.",
   NOT_COMMITTED: "Use an SDK on both devices.",
   NOT_CONFIRMED: "It was left out; say yes to its code first.",

@@ -100,8 +100,8 @@ export interface Clients {
   /** The device is in the group now. */
   entered(): Promise<void>;
   introduced(ack: Bytes, pair: KeyPair, handshake: Handshake): Promise<void>;
-  /** A frame of a client. False: no client of ours. */
-  frame(node: Bytes, frame: Bytes): Promise<boolean>;
+  /** A frame of a client, whose node id is in hex. False: no client of ours. */
+  frame(node: string, frame: Bytes): Promise<boolean>;
   left(node: string): void;
   operation(operation: Operation): Promise<void>;
 }
@@ -247,16 +247,20 @@ export class GroupSession implements Conversation {
     }
   }
 
-  async #take({ frame: message, from }: Delivered): Promise<void> {
+  async #take({ frame: message, from, tag }: Delivered): Promise<void> {
     const source = from?.slice();
-    if (source && await this.clients?.frame(source, message.slice())) return;
+    if (source && await this.clients?.frame(hex(source), message.slice())) return;
     const frame = decodeFrame(message);
     const { type, payload } = frame;
+    // Of a client that we have just sent away.
+    if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) return;
     switch (type) {
       case FrameType.handshake:
-        return await this.#keeper.meet(decodeHandshake(payload.slice()));
       case FrameType.handshakeAck:
-        if (payload.length === VERIFY_LENGTH) return;
+        if (from || tag) throw new WireError("UNEXPECTED_TYPE", 2, "the relay alone introduces");
+        if (type === FrameType.handshake) {
+          return await this.#keeper.meet(decodeHandshake(payload.slice()));
+        }
         return await this.clients?.introduced(payload.slice(), this.#pair, this.#handshake!);
       case FrameType.operation:
         return await this.#operation(frame, message.length);

@@ -73,6 +73,7 @@ export class Keeper {
     const node = hex(handshake.node);
     if (node === this.device.node) return;
     this.post.begin(node);
+    this.post.shown.add(node);
     if (handshake.capabilities & Capability.compression) this.post.zstd.add(node);
     else this.post.zstd.delete(node);
     const { group } = this.device;
@@ -93,6 +94,7 @@ export class Keeper {
   gone(node: string): void {
     this.post.begin(node);
     this.post.here.delete(node);
+    this.post.shown.delete(node);
     this.post.zstd.delete(node);
     if (this.present.delete(node)) this.events.presence(node, false);
   }

@@ -18,6 +18,8 @@ const MOST_REMEMBERED = 1_000;
 export class Post {
   /** Devices that the link leads to, members or not, in hex. */
   readonly here = new Set<string>();
+  /** Those of them that the relay has shown as devices of the profile. */
+  readonly shown = new Set<string>();
   /** Those of them whose Handshake says that they read zstd. */
   readonly zstd = new Set<string>();
   readonly #timers = new Set<() => void>();
@@ -81,9 +83,12 @@ export class Post {
 
   /** A frame to one node, if it is here: the relay counts what it cannot deliver as a fault. */
   sendTo(node: Uint8Array, frame: Uint8Array): void {
-    if (this.here.has(hex(node))) {
-      this.extend(encodeExtension({ subtype: "direct", node, frame }));
-    }
+    if (this.here.has(hex(node))) this.direct(node, frame);
+  }
+
+  /** The same, to a node that is known to be here. */
+  direct(node: Uint8Array, frame: Uint8Array): void {
+    this.extend(encodeExtension({ subtype: "direct", node, frame }));
   }
 
   /** An Extension of ours to one node. */

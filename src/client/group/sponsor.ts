@@ -7,19 +7,15 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import { type Bytes, hex, Reader } from "../../wire/bytes.ts";
 import { encodeFault } from "../../wire/blaze/control.ts";
-import {
-  type BlazeFrame,
-  decodeFrame,
-  encodeFrame,
-  FrameType,
-} from "../../wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import {
   Capability,
   decodeHandshakeAck,
   type Handshake,
   type HandshakeAck,
+  NODE_ID_LENGTH,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
@@ -28,6 +24,7 @@ import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
 import type { Device } from "./device.ts";
+import { EarlyFrames } from "./early_frames.ts";
 import type { Post } from "./post.ts";
 import type { Clients } from "./group_session.ts";
 
@@ -48,8 +45,6 @@ export type Sponsor = (client: ClientRequest) => boolean | Promise<boolean>;
 const MOST_CLIENTS = 32;
 /** Counters of a client that are remembered, so that what it sends again is not done again. */
 const MOST_SEEN = 10_000;
-/** Operations of a client that wait for a yes. */
-const MOST_EARLY = 100;
 /** A client waits so long for a device that is about to be let into its group. */
 const ENTER_MS = 5_000;
 
@@ -63,8 +58,6 @@ interface Client {
   readonly ack: HandshakeAck;
   /** The application said yes. */
   accepted: boolean;
-  /** Operations that came before it said anything. */
-  readonly early: BlazeFrame[];
 }
 
 export interface SponsorEvents {
@@ -76,7 +69,9 @@ export interface SponsorEvents {
 export class Sponsored implements Clients {
   readonly #clients = new Map<string, Client>();
   /** Introductions that came before this device was in the group, by node id in hex. */
-  readonly #early = new Map<string, { introduce(): Promise<void>; readonly frames: Bytes[] }>();
+  readonly #early = new Map<string, () => Promise<void>>();
+  /** Frames of clients that nobody said yes to. */
+  readonly #waiting = new EarlyFrames();
   /** Operations taken from clients: node in hex and counter. */
   readonly #seen: Set<string>;
 
@@ -91,35 +86,52 @@ export class Sponsored implements Clients {
     this.#seen = seen;
   }
 
+  /**
+   * The relay introduces a client. Its word is all that there is, so a client is nobody who is known as a
+   * device of the group, and nobody who is served already. Throws `NOT_A_CLIENT`, `REFLECTED`,
+   * `INVALID_POINT`, and what the bytes are refused for.
+   */
   async introduced(payload: Bytes, pair: KeyPair, handshake: Handshake): Promise<void> {
-    const ack = decodeHandshakeAck(payload);
-    const node = hex(ack.node);
-    this.post.here.add(node);
-    if (!this.sponsor || this.#clients.size + this.#early.size >= MOST_CLIENTS) {
-      return this.#refuse(ack.node, SERVES_NONE);
+    const node = new Reader(payload).bytes(NODE_ID_LENGTH).slice();
+    const name = hex(node);
+    if (this.post.shown.has(name) || this.#clients.has(name) || this.#early.has(name)) {
+      throw new ClientError("NOT_A_CLIENT", `${name} is here already`);
     }
-    if (!this.device.group.roster) {
-      const early = {
-        introduce: () => this.introduced(payload, pair, handshake),
-        frames: [],
-      };
-      this.#early.set(node, early);
-      this.post.later(ENTER_MS, () => {
-        if (this.#early.get(node) === early) this.#refuse(ack.node, SERVES_NONE);
-      });
-      return;
+    if (!this.sponsor || this.#clients.size + this.#early.size >= MOST_CLIENTS) {
+      return this.#refuse(node, SERVES_NONE);
     }
     try {
+      if (this.device.group.has(node)) throw new ClientError("NOT_A_CLIENT", `${name} is a member`);
+      const ack = decodeHandshakeAck(payload, "drawing");
       refuseReflection(handshake, ack);
+      if (this.device.group.roster) await this.#meet(ack, pair, handshake, this.sponsor);
+      else this.#postpone(node, () => this.introduced(payload, pair, handshake));
     } catch (error) {
-      this.#refuse(ack.node, NOT_VERIFIED);
+      this.#refuse(node, NOT_VERIFIED);
       throw error;
     }
+  }
+
+  /** It waits until this device is in the group. */
+  #postpone(node: Bytes, introduce: () => Promise<void>): void {
+    this.#early.set(hex(node), introduce);
+    this.post.later(ENTER_MS, () => {
+      if (this.#early.get(hex(node)) === introduce) this.#refuse(node, SERVES_NONE);
+    });
+  }
+
+  async #meet(
+    ack: HandshakeAck,
+    pair: KeyPair,
+    handshake: Handshake,
+    sponsor: Sponsor,
+  ): Promise<void> {
     const keys = await PairKeys.derive(pair.privateKey, ack.publicKey, [
       handshake.database,
       ack.database,
     ]);
-    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false, early: [] };
+    const node = hex(ack.node);
+    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false };
     this.#clients.set(node, client);
     if (ack.capabilities & Capability.tlvs) {
       this.#send(client, {
@@ -130,38 +142,35 @@ export class Sponsored implements Clients {
     const code = await comparisonCode({ handshake }, { handshake: ack });
     const literal = (ack.capabilities & 0xf0) === 0;
     // People take their time: nothing else waits for them.
-    const { sponsor } = this;
     const judge = async () => await sponsor({ node, literal, code });
     void judge().catch(() => false).then((yes) => this.post.run(() => this.#judged(client, yes)));
   }
 
   async entered(): Promise<void> {
-    for (const [node, { introduce, frames }] of [...this.#early]) {
+    for (const [node, introduce] of [...this.#early]) {
       this.#early.delete(node);
-      await introduce();
+      const frames = this.#waiting.take(node);
+      await this.post.guard(introduce);
       for (const frame of frames) {
-        await this.post.guard(async () => void await this.#hear(node, frame));
+        await this.post.guard(async () => void await this.frame(node, frame));
       }
     }
   }
 
-  async frame(node: Bytes, frame: Bytes): Promise<boolean> {
-    const early = this.#early.get(hex(node));
-    if (early && early.frames.push(frame) > MOST_EARLY) early.frames.pop();
-    if (early) return true;
-    return await this.#hear(hex(node), frame);
-  }
-
-  async #hear(node: string, frame: Bytes): Promise<boolean> {
+  async frame(node: string, frame: Bytes): Promise<boolean> {
+    if (this.#early.has(node)) {
+      this.#waiting.keep(node, frame);
+      return true;
+    }
     const client = this.#clients.get(node);
-    if (!client) return false;
-    await this.#take(client, decodeFrame(frame));
-    return true;
+    if (client) await this.#take(client, frame);
+    return client !== undefined;
   }
 
   left(node: string): void {
-    const known = this.#clients.delete(node);
-    if (this.#early.delete(node) || known) this.post.here.delete(node);
+    this.#clients.delete(node);
+    this.#early.delete(node);
+    this.#waiting.take(node);
   }
 
   /** An operation of the group, for every client. */
@@ -185,11 +194,13 @@ export class Sponsored implements Clients {
       const counter = this.device.history.clock;
       await this.#seal(client, { kind: "insert", collection, id, counter, node: 0, changes });
     }
-    for (const frame of client.early.splice(0)) await this.#take(client, frame);
+    for (const frame of this.#waiting.take(hex(client.node))) {
+      await this.post.guard(() => this.#take(client, frame));
+    }
   }
 
-  async #take(client: Client, frame: BlazeFrame): Promise<void> {
-    const { type, payload, encrypted, compressed } = frame;
+  async #take(client: Client, frame: Bytes): Promise<void> {
+    const { type, payload, encrypted, compressed } = decodeFrame(frame);
     if (type === FrameType.handshakeAck && payload.length === VERIFY_LENGTH) {
       if (await client.keys.verify(client.ack.challenge, payload)) return;
       this.#refuse(client.node, NOT_VERIFIED);
@@ -197,11 +208,7 @@ export class Sponsored implements Clients {
     }
     if (type !== FrameType.operation) return;
     if (!encrypted) throw new ClientError("PLAINTEXT_AFTER_KEY", "it was not sealed");
-    if (!client.accepted) {
-      if (client.early.push(frame) <= MOST_EARLY) return;
-      client.early.pop();
-      throw new ClientError("NOT_ACCEPTED", "nobody has said yes to this client");
-    }
+    if (!client.accepted) return this.#waiting.keep(hex(client.node), frame);
     const operation = decodeOperation(
       await this.compression.expand(await client.keys.open(payload), compressed),
     );
@@ -223,18 +230,17 @@ export class Sponsored implements Clients {
     this.#send(client, { type: FrameType.operation, encrypted: true, payload });
   }
 
-  #send({ node }: Client, frame: Parameters<typeof encodeFrame>[0]): void {
-    this.post.sendTo(node, encodeFrame(frame));
+  #send(client: Client, frame: Parameters<typeof encodeFrame>[0]): void {
+    // Sealing takes time, and the relay counts what it cannot deliver as a fault.
+    if (this.#clients.get(hex(client.node)) !== client) return;
+    this.post.direct(client.node, encodeFrame(frame));
   }
 
   /** Says why, and sends the client away: the relay then tries the next sponsor. */
   #refuse(node: Uint8Array, { code, word, help }: Fault): void {
-    const name = hex(node);
     const payload = encodeFault({ code, message: `${word}: ${help}` });
-    this.post.sendTo(node, encodeFrame({ type: FrameType.error, payload }));
-    this.post.sendTo(node, encodeFrame({ type: FrameType.disconnect }));
-    this.#clients.delete(name);
-    this.#early.delete(name);
-    this.post.here.delete(name);
+    this.post.direct(node, encodeFrame({ type: FrameType.error, payload }));
+    this.post.direct(node, encodeFrame({ type: FrameType.disconnect }));
+    this.left(hex(node));
   }
 }

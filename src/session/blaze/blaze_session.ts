@@ -83,6 +83,8 @@ const writes = (frame: Uint8Array, header: 5 | 7): boolean =>
   WRITES.has(frameType(frame)) ||
   (frameType(frame) === FrameType.extension && frame[header] === Subtype.snapshot);
 
+const RELAY_ACKS = "the relay sends the Acks";
+
 /** Longest Error that is looked into. */
 const MAX_FAULT = 1024;
 
@@ -96,6 +98,10 @@ function saysNo(frame: Uint8Array, header: 5 | 7): boolean {
     return false;
   }
 }
+
+/** Frames with which devices are introduced to each other: the relay's own, once the first has come. */
+const introduces = (type: FrameType): boolean =>
+  type === FrameType.handshake || type === FrameType.handshakeAck;
 
 class BlazeSession implements LinkEvents {
   readonly #outbox: Outbox;
@@ -199,6 +205,12 @@ class BlazeSession implements LinkEvents {
     switch (type) {
       case FrameType.handshake:
         return this.#end(Close.badFrame, "a second Handshake");
+      case FrameType.handshakeAck:
+        // A Verify goes to a partner, and a sponsor's to one of several.
+        if (member.profile || message.length - header !== VERIFY_LENGTH) {
+          return this.#refuse(member, Refused.notAllowed, RELAY_ACKS);
+        }
+        break;
       case FrameType.ping:
         return member.tell(FrameType.pong, message.subarray(header));
       case FrameType.pong:
@@ -243,7 +255,7 @@ class BlazeSession implements LinkEvents {
     const type = frameType(message);
     if (type === FrameType.handshakeAck) {
       if (message.length - header !== VERIFY_LENGTH) {
-        return this.#refuse(from, Refused.notAllowed, "the relay sends the Acks");
+        return this.#refuse(from, Refused.notAllowed, RELAY_ACKS);
       }
       // Only who knows TLVs expects the other side to prove anything.
       if (!to.can(Capability.tlvs)) return;
@@ -265,8 +277,11 @@ class BlazeSession implements LinkEvents {
     if (!member.mayWrite && writes(extension.frame, inner)) {
       return this.#refuse(member, Refused.readOnly);
     }
+    const target = extension.subtype === "direct" ? room.member(hex(extension.node)) : undefined;
+    if (target?.partner !== member && introduces(frameType(extension.frame))) {
+      return this.#refuse(member, Refused.notAllowed, "the relay introduces");
+    }
     if (extension.subtype === "tagged") return room.publishTagged(message, extension.tag, member);
-    const target = room.member(hex(extension.node));
     if (target?.profile) {
       target.extend({ ...extension, node: member.handshake.node });
     } else if (target?.partner === member) {

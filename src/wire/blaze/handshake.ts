@@ -117,10 +117,16 @@ export function encodeHandshake(handshake: Handshake): Bytes {
   return w.finish();
 }
 
-/** Reads a HandshakeAck payload in either layout: the sample's begins with the protocol's name. */
-export function decodeHandshakeAck(payload: Uint8Array): HandshakeAck {
+/**
+ * Reads a HandshakeAck payload in the layout that was asked for. Where that is not said, the sample's is
+ * told by the protocol's name at its beginning; whoever chooses a node id can choose one that begins so.
+ */
+export function decodeHandshakeAck(
+  payload: Uint8Array,
+  layout: AckLayout = startsWithProtocol(payload) ? "sample" : "drawing",
+): HandshakeAck {
   const r = new Reader(payload);
-  if (startsWithProtocol(payload)) readProtocol(r);
+  if (layout === "sample") readProtocol(r);
   const fields = readFields(r);
   const challenge = r.bytes(CHALLENGE_LENGTH);
   return { ...fields, challenge, tlvs: readTlvs(r, fields.capabilities) };
@@ -153,7 +159,6 @@ export function checkDatabase(name: string): void {
   if (!name.isWellFormed()) throw new WireError("NAME_TEXT", 0, "half a surrogate pair");
 }
 
-// 0b "blazedb/": a node id that begins so is one in 2^72, and would confuse its owner only.
 const startsWithProtocol = (payload: Uint8Array): boolean =>
   payload[0] === PROTOCOL.length &&
   String.fromCharCode(...payload.subarray(1, 9)) === PROTOCOL.slice(0, 8);
