@@ -87,6 +87,21 @@ test("files that the README and the other pages name exist", () => {
   }
 });
 
+test("the systemd unit names no file that the installation does not bring", () => {
+  const read = (file: string) => readFileSync(`${root}deploy/pi/${file}`, "utf8");
+  const named = [...read("blaze-relay.service").matchAll(/^\w+=(?:file:\/\/)?(\/\S+)/gm)];
+  assert(named.length >= 2);
+  for (const [, file] of named) assert(read("install").includes(` ${file}\n`), file);
+});
+
+test("docs/tools.md tells of every tool that the README names", () => {
+  const tools = readFileSync(`${root}docs/tools.md`, "utf8");
+  const [row] = readme.match(/^\| What passes .*$/m)!;
+  for (const [, name] of row.matchAll(/`(?:deno task )?([a-z-]+)`/g)) {
+    assert(tools.includes(`| \`${name}\``), name);
+  }
+});
+
 test("tasks have the same names for Deno and for Bun", () => {
   const { tasks } = JSON.parse(readFileSync(`${root}deno.json`, "utf8"));
   const { scripts } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));

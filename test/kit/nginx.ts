@@ -18,11 +18,15 @@ export const needsNginx: { skip?: string } = program === undefined
   ? { skip: skipped("nginx is not installed; apt-get install nginx, or set NGINX to its path") }
   : {};
 
-/** Starts nginx with lines in its `location /`, hands over its address, and ends it. */
+/**
+ * Starts nginx with lines in its `location /`, hands over its address, and ends it. `beside`: what
+ * stands beside the server.
+ */
 export async function withNginx(
   relay: string,
   lines: readonly string[],
   run: (url: string) => Promise<void>,
+  beside = "",
 ): Promise<void> {
   const folder = mkdtempSync(`${tmpdir()}/blaze-relay-nginx-`);
   mkdirSync(`${folder}/temp`);
@@ -40,6 +44,7 @@ events {}
 http {
   access_log off;
   ${temp.join("\n  ")}
+  ${beside}
   server {
     listen 127.0.0.1:${port};
     location / {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { BlazePair } from "../../src/client/mod.ts";
@@ -5,6 +6,7 @@ import { Socket } from "../../src/client/socket.ts";
 import { inMemory } from "../../src/client/transport/transport_memory.ts";
 import { needsNginx, withNginx } from "../kit/nginx.ts";
 import { withRelay } from "../kit/relay.ts";
+import { root } from "../../tools/runtimes.ts";
 
 /** Ways in which nginx passes requests on. None passes an upgrade on. */
 const ways: Record<string, string[]> = {
@@ -80,3 +82,30 @@ for (const [way, lines] of Object.entries(ways)) {
     });
   });
 }
+
+test(
+  "nginx with the settings of deploy/README.md passes WebSockets and streams",
+  needsNginx,
+  async () => {
+    const [, block] = readFileSync(`${root}deploy/README.md`, "utf8").match(/```nginx\n(.*?)```/s)!;
+    const [, beside, inside] = block!.match(/^(map .*?^\})\n\n^location \/ \{\n(.*?)^\}/ms)!;
+    const lines = inside!.split("\n").filter((line) => !line.includes("proxy_pass"));
+    await withRelay(async (relay) => {
+      await withNginx(relay.url, lines, async (url) => {
+        for (const transport of ["websocket", "http"] as const) {
+          const socket = new Socket(`${url}/echo`, [], { transport });
+          socket.binaryType = "arraybuffer";
+          const { data } = await new Promise<MessageEvent>((resolve, reject) => {
+            socket.onopen = () => socket.send(Uint8Array.of(1, 2, 3));
+            socket.onmessage = resolve;
+            socket.onclose = ({ code }) => reject(new Error(`${transport}: closed with ${code}`));
+          });
+          assertEquals(new Uint8Array(data), Uint8Array.of(1, 2, 3));
+          socket.onclose = null;
+          socket.close();
+        }
+        assertEquals((await fetch(`${url}/health`)).status, 200);
+      }, beside);
+    });
+  },
+);
