@@ -1,6 +1,6 @@
 /**
- * Streams whose request never becomes whole, and what they may keep from others: time stands still
- * until a test moves it, and bytes need no socket.
+ * When a stream with HTTP ends: behind its answer, when its request never becomes whole, and with its
+ * connection. Time stands still until a test moves it, and bytes need no socket.
  */
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -175,6 +175,64 @@ test("half an answer is cut by what breaks its request, and not continued with a
   peer.send("data", "a", "zz\r\n", "1");
   await peer.until(closeOf("a"));
   assert(!peer.got.includes("400"), peer.got);
+  peer.close();
+});
+
+test("requests in a row of a stranger are answered, and its stream ends behind the last", async () => {
+  const first = Promise.withResolvers<void>();
+  const peer = new Bench(async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/1") await first.promise;
+    return new Response(`answer to ${pathname}`);
+  }).connect();
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
+  peer.send("create", "a", get("/1") + get("/2") + get("/3"));
+  await turns();
+  first.resolve();
+  await peer.until(closeOf("a"));
+  assertEquals(peer.got.match(/answer to ..|HTTP\/1.1 .../g), [
+    ..."123".split("").flatMap((n) => ["HTTP/1.1 200", `answer to /${n}`]),
+  ]);
+  peer.close();
+});
+
+test("an expectation that nobody knows is left out", async () => {
+  const peer = new Bench(reading).connect();
+  peer.send("create", "a", `${post("/read", "expect: a miracle", "content-length: 5")}hello`);
+  await peer.until(closeOf("a"));
+  assertStringIncludes(peer.got, "HTTP/1.1 200");
+  assertStringIncludes(peer.got, "hello");
+  peer.close();
+});
+
+test("an upgrade that is answered as a request ends with its connection, as others do", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const aborted = Promise.withResolvers<void>();
+  const peer = new Bench((request) => {
+    request.signal.addEventListener("abort", () => aborted.resolve());
+    return new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(bytes("first")),
+        cancel: () => cancelled.resolve(),
+      }),
+    );
+  }).connect();
+  const head = ["GET / HTTP/1.1", "host: x", "connection: upgrade", "upgrade: websocket", "", ""];
+  peer.send("create", "a", head.join("\r\n"));
+  await peer.until("first");
+  peer.close();
+  await cancelled.promise;
+  await aborted.promise;
+});
+
+test("an upgrade that is refused is answered to its end", async () => {
+  const peer = new Bench(() => Response.json({ error: "no" }, { status: 403 })).connect();
+  const head = ["GET / HTTP/1.1", "host: x", "connection: upgrade", "upgrade: websocket", "", ""];
+  peer.send("create", "a", head.join("\r\n"));
+  await peer.until(closeOf("a"));
+  assertStringIncludes(peer.got, "HTTP/1.1 403");
+  assertStringIncludes(peer.got.toLowerCase(), "connection: close");
+  assertStringIncludes(peer.got, '{"error":"no"}');
   peer.close();
 });
 

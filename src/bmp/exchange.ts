@@ -18,7 +18,11 @@ export interface Incoming {
 }
 
 /** Makes a request of the web. It is aborted when `outgoing` closes before its end. */
-export function toRequest(incoming: IncomingMessage, outgoing?: ServerResponse): Incoming {
+export function toRequest(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  withBody: boolean = hasBody(incoming),
+): Incoming {
   const { rawHeaders, method = "GET", url = "/" } = incoming;
   const headers = new Headers();
   try {
@@ -26,13 +30,13 @@ export function toRequest(incoming: IncomingMessage, outgoing?: ServerResponse):
       headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
     }
     const abort = new AbortController();
-    outgoing?.on("close", () => {
+    outgoing.on("close", () => {
       if (!outgoing.writableFinished) abort.abort();
     });
     // An absolute form names its own host; all others take that of the header.
     const target = url.startsWith("/") ? `http://${headers.get("host") ?? "localhost"}${url}` : url;
     const init = { method, headers, signal: abort.signal };
-    if (!outgoing || !hasBody(incoming)) return { request: new Request(target, init) };
+    if (!withBody) return { request: new Request(target, init) };
     const body = new IncomingBody(incoming);
     const streaming: RequestInit & { duplex: "half" } = {
       ...init,

@@ -8,12 +8,13 @@ import {
   createServer,
   type IncomingMessage,
   type Server as HttpServer,
-  type ServerResponse,
+  ServerResponse,
 } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { MuxStream, MuxStreamEvents } from "../link/mux/mux_stream.ts";
 import { log } from "../log.ts";
-import { concat, utf8Bytes } from "../wire/bytes.ts";
+import { utf8Bytes } from "../wire/bytes.ts";
 import type { Handler, Peer } from "../runtime/runtime.ts";
 import { screened } from "../runtime/screen.ts";
 import { type Share, Shares } from "./shares.ts";
@@ -138,20 +139,19 @@ export class HttpStreams {
     duplex.stream.busy = true;
     duplex.on("close", this.underWay.begin());
     const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
+    const outgoing = new ServerResponse(incoming);
     let response: Response;
     try {
-      response = await this.#handler(toRequest(incoming).request, upgrade);
+      response = await this.#handler(toRequest(incoming, outgoing, false).request, upgrade);
     } catch (error) {
       response = failure(error);
     }
     if (upgrade.done) return;
-    const body = new Uint8Array(await response.arrayBuffer());
-    let text = `HTTP/1.1 ${response.status} ${response.statusText || "Refused"}\r\n`;
-    for (const [name, value] of response.headers) {
-      if (name !== "content-length" && name !== "connection") text += `${name}: ${value}\r\n`;
-    }
-    text += `content-length: ${body.length}\r\nconnection: close\r\n\r\n`;
-    duplex.end(concat(utf8Bytes(text), body));
+    // The parser has let go of the stream, so this answer is the last.
+    outgoing.shouldKeepAlive = false;
+    outgoing.assignSocket(socket as Socket);
+    outgoing.on("finish", () => duplex.end());
+    await respond(response, outgoing).catch(() => duplex.cut());
   }
 }
 
