@@ -131,7 +131,8 @@ for (const transport of kinds) {
       const socket = await echo(relay.url, { transport });
       const sizes = [0, 1, 125, 126, 65_535, 65_536, 1_000_000];
       await converse(socket, sizes.map((size) => new Uint8Array(size).fill(size)));
-      assertEquals(socket.bufferedAmount, 0);
+      // What came back may overtake the word that it had arrived.
+      while (socket.bufferedAmount > 0) await new Promise((resolve) => setTimeout(resolve, 1));
       await close(socket);
     });
   });

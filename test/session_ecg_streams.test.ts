@@ -8,13 +8,15 @@ import { limits } from "../src/limits.ts";
 import { ecgDialect } from "../src/metrics/dialects.ts";
 import { Meter } from "../src/metrics/meter.ts";
 import { EcgSessions } from "../src/session/ecg/ecg_session.ts";
-import { concat } from "../src/wire/bytes.ts";
+import { concat, fromHex, hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { MAX_BATCH, splitBatch } from "../src/wire/ecg/message_batch.ts";
 import { ErrorCode, Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
-import { decode, encode } from "../src/wire/ecg/ecg_message.ts";
+import { decode, encode, open } from "../src/wire/ecg/ecg_message.ts";
 import { Ext } from "../src/wire/ecg/msgpack.ts";
+import { encode as encodeMsgpack } from "../src/wire/ecg/msgpack_encode.ts";
 import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { packSamples } from "../src/wire/ecg/samples.ts";
+import { crc32 } from "../src/wire/zlib.ts";
 import { everything } from "./kit/blaze.ts";
 import { Lab, Peer, VERSIONS } from "./kit/ecg_lab.ts";
 import { FakeHost } from "./kit/fake_host.ts";
@@ -237,6 +239,88 @@ test("a broadcast packed signal goes out as floats: its scale is not everybody's
   monitor.say(3, MessageType.ECG_DATA, { signal: chunk, scale }, Flag.BROADCAST);
   lab.host.pass(0);
   for (const watcher of watchers) assertEquals(watcher.next().payload, floats);
+});
+
+test("a packed signal that is too long as floats reaches nobody where somebody wants floats", () => {
+  const lab = new Lab({ payloadBytes: 4_096 });
+  const monitor = lab.connect({ stream: "bed-3" });
+  // 400 equal samples are 62 bytes, and 3,600 as floats.
+  const signal = packSamples(7, 0, [new Int32Array(400)]);
+  const long = { signal, scale, more: new Uint8Array(1_000) };
+  const watchers = [Version.V3, Version.V2].map((version) => modern(lab, version));
+  const plain = lab.watcher(Version.V1);
+  const nobody = (where: string) => {
+    lab.host.pass(0);
+    assertEquals([...watchers, plain].map((one) => one.received), [[], [], []], where);
+  };
+  for (const flags of [0, Flag.BROADCAST]) {
+    monitor.say(3, MessageType.ECG_DATA, long, flags);
+    assertEquals(monitor.nextError(), ErrorCode.TOO_LARGE);
+    nobody(`flags ${flags}`);
+  }
+  // It left nothing behind, neither for who comes late nor of its scale.
+  const late = lab.connect();
+  const capabilities = ["packed-signal"];
+  late.say(1, MessageType.VERSION_CHECK, { version: 3, capabilities });
+  late.say(3, MessageType.SUBSCRIBE, { stream: "bed-3", last_seconds: 10 });
+  assertEquals(late.next().payload, { stream: "bed-3", status: "subscribed", history: 0 });
+  monitor.say(3, MessageType.ECG_DATA, { signal });
+  assertEquals(monitor.nextError(), ErrorCode.MISSING_FIELDS);
+  nobody("unknown scale");
+  // Where nobody wants floats, it passes.
+  plain.close();
+  monitor.say(3, MessageType.ECG_DATA, long);
+  lab.host.pass(0);
+  assertEquals(monitor.received, []);
+  for (const watcher of [...watchers, late]) {
+    assertEquals((watcher.next().payload as { more: Uint8Array }).more.length, 1_000);
+  }
+});
+
+test("what is not about the signal stays byte for byte when it is unpacked", () => {
+  const lab = new Lab();
+  const monitor = lab.connect({ stream: "bed-3" });
+  const peers = VERSIONS.map((version) => lab.watcher(version));
+  const name = (text: string) => concat(Uint8Array.of(0xa0 | text.length), utf8Bytes(text));
+  const told = (value: unknown) => encodeMsgpack(value);
+  /** As no writer of ours would: long forms, floats that are whole, -0, keys in any order. */
+  const odd = [
+    concat(name("x"), fromHex("cb3ff0000000000000")),
+    concat(name("10"), fromHex("ca3f800000")),
+    concat(name("9"), fromHex("cf0000000000000001")),
+    concat(fromHex("d90161"), fromHex("db0000000162")),
+    concat(name("zero"), fromHex("cb8000000000000000")),
+    concat(fromHex("cb4000000000000000"), fromHex("d6ff00000001")),
+    concat(name("__proto__"), fromHex("dd0000000101")),
+    concat(
+      name("nd"),
+      told({ __ndarray__: [1], dtype: "float64", shape: new Array(32).fill(1) }),
+    ),
+  ];
+  const packed = [
+    concat(name("units"), told("giving way")),
+    concat(name("scale"), told(scale)),
+    concat(name("signal"), told(chunk)),
+  ];
+  const fields = [...odd.slice(0, 3), ...packed, ...odd.slice(3)];
+  const body = concat(fromHex("de000b"), ...fields);
+  monitor.send(concat(
+    Uint8Array.of(2, MessageType.ECG_DATA, 0),
+    Uint8Array.of(0, 0, body.length >> 8, body.length & 255),
+    new Uint8Array(new Uint32Array([crc32(body)]).buffer).reverse(),
+    body,
+  ));
+  lab.host.pass(0);
+  assertEquals(monitor.received, []);
+  const unpacked = concat(
+    fromHex("8d"),
+    ...odd,
+    ...Object.entries({ ...floats, signal: Float64Array.from(floats.signal) })
+      .map(([key, value]) => concat(name(key), told(value))),
+  );
+  for (const peer of peers) {
+    assertEquals(hex(open(peer.take()!).msgpack!), hex(unpacked));
+  }
 });
 
 // -- The past

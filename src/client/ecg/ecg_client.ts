@@ -18,7 +18,7 @@
 import { type Host, host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
 import { utf8Bytes } from "../../wire/bytes.ts";
-import { ErrorCode, Version } from "../../wire/ecg/codes.ts";
+import { Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import {
   Connection,
@@ -196,7 +196,8 @@ export class EcgClient {
       },
       gap: (gap) => this.#tell({ kind: "gap", gap }),
       fault: (code, message) => {
-        if (code === ErrorCode.MISSING_FIELDS) this.#packer?.repeat();
+        // What was refused may have brought the scale.
+        this.#packer?.repeat();
         this.#tell({ kind: "fault", code, message });
       },
       lost: () => {

@@ -44,7 +44,7 @@ export class SamplePacker {
     return { signal, scale: this.#scale };
   }
 
-  /** The relay did not know the scale: it goes with the next packed signal. */
+  /** The relay may not know the scale: it goes with the next packed signal. */
   repeat(): void {
     this.#toldTo = undefined;
   }

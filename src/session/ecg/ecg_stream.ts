@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Channels, Member, Membership } from "../../channel/channels.ts";
+import type { Channel, Channels, Member, Membership } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
 import { Version } from "../../wire/ecg/codes.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
@@ -32,8 +32,14 @@ const MAX_TOLD = 32;
 const channelName = ({ version, packed }: WatchForm, key: string): string =>
   `ecg${version}${packed ? "p" : ""}:${key}`;
 
-/** To everybody in the channels of a key, each form made once. */
-export function fanOut(
+/** Hands out what was made ready. */
+export type Send = () => void;
+
+/**
+ * Makes a publication ready for everybody in the channels of a key, each form once. Throws `WireError`
+ * where a form cannot be made; nobody has got anything by then.
+ */
+export function makeReady(
   channels: Channels,
   key: string,
   publication: Publication,
@@ -41,11 +47,12 @@ export function fanOut(
   limit: number,
   /** Packed signals go out as they are to those who read them. */
   keepPacked = true,
-): void {
+): Send {
   const { delivery, extent } = publication;
   const channel = (version: Version, packed: boolean) =>
     channels.get(channelName({ version, packed }, key));
   const splits = publication.packed;
+  const ready: { readonly to: Channel; readonly message: Message }[] = [];
   let floats: Publication | undefined;
   // From the highest down: if only V1 wants floats, nobody compresses them.
   for (const version of VERSIONS) {
@@ -59,9 +66,12 @@ export function fanOut(
         floats ??= publication.unpacked(limit, version !== Version.V1);
         message = floats.as(version);
       }
-      if (message) to.publish(message, from, delivery, extent);
+      if (message) ready.push({ to, message });
     }
   }
+  return () => {
+    for (const { to, message } of ready) to.publish(message, from, delivery, extent);
+  };
 }
 
 /** A way into the channel of a form. */
@@ -133,10 +143,14 @@ export class EcgStream {
     };
   }
 
-  publish(publication: Publication, from: Member): void {
-    fanOut(this.channels, this.key, publication, from, this.limit);
-    if (!publication.sealed) return;
-    for (const watcher of this.#untold) watcher.tellSealed(this.stream);
-    this.#untold.clear();
+  /** Makes a publication ready for those who watch now. Throws `WireError`. */
+  ready(publication: Publication, from: Member): Send {
+    const send = makeReady(this.channels, this.key, publication, from, this.limit);
+    if (!publication.sealed) return send;
+    return () => {
+      send();
+      for (const watcher of this.#untold) watcher.tellSealed(this.stream);
+      this.#untold.clear();
+    };
   }
 }

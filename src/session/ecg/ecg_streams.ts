@@ -9,7 +9,7 @@ import { History } from "../../channel/history.ts";
 import type { Host } from "../../host.ts";
 import type { Limits } from "../../limits.ts";
 import type { Publication } from "./publication.ts";
-import { EcgStream, fanOut } from "./ecg_stream.ts";
+import { EcgStream, makeReady, type Send } from "./ecg_stream.ts";
 
 /** A watcher that is served without counting, and asked now and then whether it keeps up. */
 export interface Trusted {
@@ -65,18 +65,28 @@ export class EcgStreams {
     return this.#rooms.get(streamKey(tenant, stream));
   }
 
-  /** To the watchers of a stream, and into its history. */
-  publish(tenant: string, stream: string, publication: Publication, from: Member): void {
+  /** Makes ready for the watchers of a stream, and for its history. Throws `WireError`. */
+  ready(tenant: string, stream: string, publication: Publication, from: Member): Send {
     const key = streamKey(tenant, stream);
-    this.history.push(tenant, key, publication, publication.bytes);
-    this.#rooms.get(key)?.publish(publication, from);
-    this.#published();
+    const send = this.#rooms.get(key)?.ready(publication, from);
+    return () => {
+      this.history.push(tenant, key, publication, publication.bytes);
+      send?.();
+      this.#published();
+    };
   }
 
-  /** To every watcher of a tenant. None of them need know the scale, so nothing stays packed. */
-  broadcast(tenant: string, publication: Publication, from: Member): void {
-    fanOut(this.channels, tenant, publication, from, this.limits.payloadBytes, false);
-    this.#published();
+  /**
+   * Makes ready for every watcher of a tenant. None of them need know the scale, so nothing stays
+   * packed. Throws `WireError`.
+   */
+  readyForAll(tenant: string, publication: Publication, from: Member): Send {
+    const limit = this.limits.payloadBytes;
+    const send = makeReady(this.channels, tenant, publication, from, limit, false);
+    return () => {
+      send();
+      this.#published();
+    };
   }
 
   trust(watcher: Trusted): void {

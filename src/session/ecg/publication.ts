@@ -6,8 +6,11 @@
  */
 import type { Delivery, Extent } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
+import { type Bytes, concat } from "../../wire/bytes.ts";
 import { ErrorCode, isAlert, MessageType, type Version } from "../../wire/ecg/codes.ts";
 import { type OpenMessage, refill, reframe } from "../../wire/ecg/ecg_message.ts";
+import { mapOf } from "../../wire/ecg/msgpack_encode.ts";
+import { fieldsIn } from "../../wire/ecg/msgpack_scan.ts";
 import { NdArray } from "../../wire/ecg/ndarray.ts";
 import { type Payload, readPayload, writePayload } from "../../wire/ecg/payload.ts";
 import { chunkData, readChunkHeader, unpackSamples } from "../../wire/ecg/samples.ts";
@@ -60,10 +63,10 @@ export class Publication {
   unpacked(limit: number, compress: boolean): Publication {
     const { opened, scale } = this;
     if (!scale || opened.msgpack === null) return this;
-    const payload = writePayload(unpack(readPayload(opened.msgpack), scale));
+    const unpacked = unpack(opened.msgpack, scale);
     return new Publication(
       undefined,
-      refill(opened, payload, { limit, compress }),
+      refill(opened, unpacked, { limit, compress }),
       undefined,
       this.now,
       this.extent,
@@ -112,16 +115,16 @@ function samplesIn(signal: Payload): number {
   return Array.isArray(first) ? first.length : signal.length;
 }
 
-/** The payload with its signal as the seed has it. */
-function unpack(payload: Payload, scale: Scale): unknown {
-  const chunk = unpackSamples(chunkData(field(payload, "signal"))!);
-  const fields = unpackedFields(chunk, scale);
-  if (payload instanceof Map) {
-    const map = new Map<unknown, unknown>(payload);
-    map.delete("scale");
-    for (const [name, value] of Object.entries(fields)) map.set(name, value);
-    return map;
-  }
-  const { scale: _, ...rest } = payload as Record<string, unknown>;
-  return { ...rest, ...fields };
+/** The payload with its signal as the seed has it; what is not about that stays byte for byte. */
+function unpack(msgpack: Uint8Array, scale: Scale): Bytes {
+  const fields = fieldsIn(msgpack);
+  const signal = fields.find(({ name }) => name === "signal")!;
+  const chunk = unpackSamples(chunkData(readPayload(msgpack.subarray(signal.value, signal.end)))!);
+  const told = unpackedFields(chunk, scale);
+  const gone = new Set<string | undefined>(["scale", ...Object.keys(told)]);
+  return mapOf([
+    ...fields.filter(({ name }) => !gone.has(name))
+      .map(({ start, end }) => msgpack.subarray(start, end)),
+    ...Object.entries(told).map(([name, value]) => concat(writePayload(name), writePayload(value))),
+  ]);
 }

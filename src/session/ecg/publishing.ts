@@ -41,7 +41,10 @@ export class Publishing {
     private readonly bytes: Bucket,
   ) {}
 
-  /** Hands a message to its watchers. Throws `EcgFault` and `WireError`. */
+  /**
+   * Hands a message to its watchers, in every form that they watch. Throws `EcgFault` and `WireError`;
+   * nobody has got it by then, and what it would have explained is not known.
+   */
   publish(message: Message, opened: OpenMessage, payload: Payload, from: Member): void {
     const sealed = opened.msgpack === null;
     const contents = sealed ? NO_CONTENTS : contentsOf(opened.type, payload);
@@ -61,8 +64,11 @@ export class Publishing {
       count: contents.samples,
       explains: contents.scale !== undefined,
     });
-    if (broadcast) streams.broadcast(grant.tenant, publication, from);
-    else streams.publish(grant.tenant, stream, publication, from);
+    const send = broadcast
+      ? streams.readyForAll(grant.tenant, publication, from)
+      : streams.ready(grant.tenant, stream, publication, from);
+    if (contents.scale) this.#learn(stream, contents.scale);
+    send();
   }
 
   /** The link is gone. */
@@ -70,13 +76,13 @@ export class Publishing {
     for (const ecgStream of [...this.#explained.keys()]) this.#forget(ecgStream);
   }
 
-  /** What a packed signal means; what a message brings is learnt on the way. */
+  /** What a packed signal means: as its message says, else as was said before. */
   #scaleOf(stream: string, { scale, scaleId, leads, samples }: Contents): Scale | undefined {
     if (scaleId === undefined) return undefined;
-    if (scale) this.#learn(stream, scale);
     const ecgStream = this.streams.find(this.terms.grant.tenant, stream);
     const own = ecgStream && this.#explained.get(ecgStream);
-    const known = own?.get(scaleId) ?? ecgStream?.scale(scaleId);
+    const brought = scale?.id === scaleId ? scale : undefined;
+    const known = brought ?? own?.get(scaleId) ?? ecgStream?.scale(scaleId);
     if (!known) throw new UnknownScale(scaleId, samples);
     if (known.leads.length !== leads) {
       throw new EcgFault(ErrorCode.INVALID_DATA, `scale ${scaleId} has other leads`);

@@ -35,6 +35,10 @@ export type Replace = (value: object) => unknown;
 export const encode = (value: unknown, replace?: Replace): Bytes =>
   new Preparer(replace).bytes(value, 0);
 
+/** A map of entries that are written already, each a key and its value. */
+export const mapOf = (entries: readonly Uint8Array[]): Bytes =>
+  concatAll([room(0x80, entries.length, 0).bytes, ...entries]);
+
 /** MessagePack that is written already. */
 class Raw {
   constructor(readonly bytes: Bytes) {}

@@ -53,6 +53,19 @@ export function scan(bytes: Uint8Array, maxValues = Infinity): Scan {
   return scanner;
 }
 
+/** A key of a map and its value, by where they are. */
+export interface Field {
+  /** The key, where it is text. */
+  readonly name: string | undefined;
+  readonly start: number;
+  /** Where the value begins. */
+  readonly value: number;
+  readonly end: number;
+}
+
+/** The fields of the map that `bytes` hold; none where they hold something else. Throws as `scan`. */
+export const fieldsIn = (bytes: Uint8Array): Field[] => new Scanner(bytes, Infinity).fields();
+
 /** Reads keys that are not text, to tell equal ones: 1 in two forms, or as a float. */
 const scalars = new Decoder({ useBigInt64: true });
 
@@ -71,6 +84,24 @@ class Scanner implements Scan {
 
   end(): void {
     if (this.#at < this.#bytes.length) throw new WireError("TRAILING_BYTES", this.#at);
+  }
+
+  fields(): Field[] {
+    const tag = this.#bytes[this.#at++] ?? 0;
+    const long = tag === 0xde || tag === 0xdf;
+    if (!long && (tag < 0x80 || tag >= 0x90)) return [];
+    const size = long ? this.#length(2 << (tag - 0xde)) : tag & 0x0f;
+    this.#enter(2 * size, 0);
+    const fields: Field[] = [];
+    for (let i = 0; i < size; i++) {
+      const start = this.#at;
+      const length = this.#key();
+      const value = this.#at;
+      const name = length < 0 ? undefined : textAt(this.#bytes, value - length, length);
+      this.value(1);
+      fields.push({ name, start, value, end: this.#at });
+    }
+    return fields;
   }
 
   /** Moves past one value that stands inside `depth` containers. */
