@@ -54,7 +54,7 @@ export function scan(bytes: Uint8Array, maxValues = Infinity): Scan {
 }
 
 /** A key of a map and its value, by where they are. */
-export interface Field {
+export interface FieldSpan {
   /** The key, where it is text. */
   readonly name: string | undefined;
   readonly start: number;
@@ -64,7 +64,7 @@ export interface Field {
 }
 
 /** The fields of the map that `bytes` hold; none where they hold something else. Throws as `scan`. */
-export const fieldsIn = (bytes: Uint8Array): Field[] => new Scanner(bytes, Infinity).fields();
+export const fieldsIn = (bytes: Uint8Array): FieldSpan[] => new Scanner(bytes, Infinity).fields();
 
 /** Reads keys that are not text, to tell equal ones: 1 in two forms, or as a float. */
 const scalars = new Decoder({ useBigInt64: true });
@@ -86,13 +86,13 @@ class Scanner implements Scan {
     if (this.#at < this.#bytes.length) throw new WireError("TRAILING_BYTES", this.#at);
   }
 
-  fields(): Field[] {
+  fields(): FieldSpan[] {
     const tag = this.#bytes[this.#at++] ?? 0;
     const long = tag === 0xde || tag === 0xdf;
     if (!long && (tag < 0x80 || tag >= 0x90)) return [];
     const size = long ? this.#length(2 << (tag - 0xde)) : tag & 0x0f;
     this.#enter(2 * size, 0);
-    const fields: Field[] = [];
+    const fields: FieldSpan[] = [];
     for (let i = 0; i < size; i++) {
       const start = this.#at;
       const length = this.#key();
