@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { BmpConnection } from "../src/client/bmp/bmp_connection.ts";
 import { tcp } from "../src/client/bmp/tcp.ts";
+import { ListenError } from "../src/runtime/listening.ts";
 import { concat } from "../src/wire/bytes.ts";
 import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { place, startGateway } from "../tools/bmp-gateway.ts";
@@ -88,9 +89,11 @@ test("startGateway moves megabytes both ways", () =>
   }));
 
 test("startGateway closes a stream whose target is not there, and no other", async () => {
+  const told: string[] = [];
   const gateway = await startGateway({
     listen: { hostname: "127.0.0.1", port: 0 },
     to: { hostname: "127.0.0.1", port: 1 },
+    told: (line) => told.push(line),
   });
   const dial = tcp({ hostname: "127.0.0.1", port: gateway.port });
   const client = await BmpConnection.open({ dial });
@@ -99,10 +102,49 @@ test("startGateway closes a stream whose target is not there, and no other", asy
       const stream = client.openStream({ announce: true });
       assertEquals(await stream.closed, "CLOSED");
     }
+    // Once, not for every stream.
+    assertEquals(told.length, 1);
+    assertMatch(told[0]!, /^127\.0\.0\.1:1 cannot be reached: ECONNREFUSED/);
   } finally {
     client.close();
     await gateway.stop();
   }
+});
+
+test("startGateway tells when its target is back", async () => {
+  const target = createServer((socket) => socket.end());
+  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
+  const { port } = target.address() as { port: number };
+  const close = () => new Promise((resolve) => target.close(resolve));
+  await close();
+  const told: string[] = [];
+  const to = { hostname: "127.0.0.1", port };
+  const listen = { hostname: "127.0.0.1", port: 0 };
+  const gateway = await startGateway({ listen, to, told: (line) => told.push(line) });
+  const dial = tcp({ hostname: "127.0.0.1", port: gateway.port });
+  const client = await BmpConnection.open({ dial });
+  try {
+    await client.openStream({ announce: true }).closed;
+    await new Promise<void>((resolve) => target.listen(port, "127.0.0.1", resolve));
+    const stream = client.openStream({ announce: true });
+    assertEquals(await all(stream.readable), "");
+    stream.close();
+    assertEquals(told.map((line) => line.replace(/.*(cannot|can) be reached.*/, "$1")), [
+      ...["cannot", "can"],
+    ]);
+  } finally {
+    client.close();
+    await gateway.stop();
+    await close();
+  }
+});
+
+test("startGateway refuses a certificate that is none, before anybody comes", async () => {
+  const address = { hostname: "127.0.0.1", port: 0 };
+  const start = (cert: string, key: string) => () =>
+    startGateway({ listen: address, to: { ...address, port: 1 }, tls: { cert, key } });
+  await assertRejects(start("deno.json", "deno.json"), ListenError, "no PEM certificate");
+  await assertRejects(start("/nowhere.pem", "deno.json"), ListenError, "cannot be read");
 });
 
 test("startGateway ends the connections of a client that goes away", async () => {
@@ -141,10 +183,20 @@ test("bmp-gateway explains itself, and what it wants", () => {
   const [helped, help] = start("--help");
   assertEquals(helped, 0);
   assertMatch(help, /--listen \[host:\]port/);
-  for (const args of [[], ["--listen", "0"], ["--listen", "0", "--to", "x"]]) {
+  const zero = ["--listen", "0", "--to", "host:0"];
+  const elsewhere = ["--listen", "203.0.113.9:1", "--to", "x:1"];
+  for (
+    const [args, words] of [
+      [["--listen", "0"], /needed/],
+      [["--listen", "0", "--to", "x"], /want host:port/],
+      [zero, /^--to host:0: nobody/],
+      [elsewhere, /^203\.0\.113\.9 is no address of this machine/],
+    ] as const
+  ) {
     const [status, output] = start(...args);
     assertEquals(status, 2);
-    assertMatch(output, /needed|want host:port/);
+    assertMatch(output, words);
+    assertEquals(output.trim().split("\n").length, 1, output);
   }
 });
 

@@ -14,7 +14,20 @@ import { here, root, script } from "../tools/runtimes.ts";
 import { withRelay, withRelayProcess } from "./kit/relay.ts";
 
 const MITDB = "data/ecg/mitdb100_60s.json";
-const TOOLS = ["play", "record", "inspect", "monitor", "sizes", "errors", "web"] as const;
+const TOOLS = [
+  ...[
+    "play",
+    "record",
+    "inspect",
+    "monitor",
+    "sizes",
+    "errors",
+    "web",
+    "stream-test",
+    "bmp-gateway",
+  ],
+  ...["demo", "ok", "test"],
+];
 
 /** Runs a tool on the runtime of this test. */
 function run(tool: string, ...args: string[]) {
@@ -36,7 +49,6 @@ test("every tool has a task in both files, explains itself, and refuses what it 
     const help = run(tool, "--help");
     assertEquals([help.status, help.stderr], [0, ""], tool);
     assertStringIncludes(help.stdout, `deno task ${tool}`);
-    if (tool === "web") continue;
     const wrong = run(tool, "--nonsense");
     assertEquals(wrong.status, 2, tool);
     assertStringIncludes(wrong.stderr, "--help");

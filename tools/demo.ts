@@ -18,16 +18,18 @@ import {
 import type { Accept } from "../src/link/link.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
+import { readArgs } from "./args.ts";
 import { bug, longBug, SEED_SIZES, sizes } from "./demo/bug.ts";
 import { recording, strip } from "./demo/demo_recording.ts";
+import { say } from "./say.ts";
 
-if (process.argv.includes("--help")) {
-  console.log(`Starts a relay on a free port of this machine, lets two devices sync a bug record
-through it, plays four seconds of a real ECG to three watchers, and ends.
-
-  deno task demo        bun run demo`);
-  process.exit(0);
-}
+readArgs({
+  command: "demo",
+  about:
+    "Starts a relay on a free port of this machine, lets two devices sync a bug record through it,\n" +
+    "plays four seconds of a real ECG to three watchers, and ends.",
+  flags: {},
+});
 
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code: number) => (text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
@@ -37,7 +39,7 @@ const [bold, dim, green, yellow] = [paint(1), paint(2), paint(32), paint(33)];
 const seen: Uint8Array[] = [];
 
 const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { wrap: watched });
-console.log(bold(`\nBlaze Relay on ${relay.runtime}`), dim(relay.url));
+say(`${bold(`\nBlaze Relay on ${relay.runtime}`)} ${dim(relay.url)}`);
 try {
   await sync();
   await table();
@@ -45,7 +47,7 @@ try {
 } finally {
   await relay.stop();
 }
-console.log(green("\nAll of it arrived.\n"));
+say(green("\nAll of it arrived.\n"));
 process.exit(0);
 
 /** A session whose incoming Blaze operations are noted. */
@@ -67,7 +69,7 @@ function watched(accept: Accept): Accept {
 }
 
 async function sync(): Promise<void> {
-  console.log(bold("\nTwo devices, one database, end to end encrypted\n"));
+  say(bold("\nTwo devices, one database, end to end encrypted\n"));
   // Each device shows six digits. Here the program compares them, as two people would.
   const screens = [Promise.withResolvers<string>(), Promise.withResolvers<string>()] as const;
   const [phone, laptop] = screens.map((screen, i) =>
@@ -81,9 +83,10 @@ async function sync(): Promise<void> {
     })
   ) as [BlazePair, BlazePair];
   const [seenByPhone, seenByLaptop] = await Promise.all([phone.ready, laptop.ready]);
-  console.log(
-    `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}   `,
-    dim("the same, so nobody sits in between"),
+  say(
+    `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}    ${
+      dim("the same, so nobody sits in between")
+    }`,
   );
   const [atPhone, atLaptop] = [phone[Symbol.asyncIterator](), laptop[Symbol.asyncIterator]()];
   const { id, ...fields } = bug;
@@ -127,8 +130,8 @@ async function step(
   const took = performance.now() - since;
   const wire = seen.at(-1)!;
   const line = (who: string, what: string, note: string) =>
-    console.log(`  ${who.padEnd(13)}${what}  ${dim(note)}`);
-  console.log();
+    say(`  ${who.padEnd(13)}${what}  ${dim(note)}`);
+  say();
   const [sent, got] = [describe(kind, changes), describe(operation.kind, operation.changes)];
   line(bold(`${sender} sent`), cut(sent), `${plainLength} bytes`);
   line("relay saw", yellow(`${hex(wire.subarray(0, 42))}…`), `${wireLength} bytes`);
@@ -149,8 +152,8 @@ function cut(text: string): string {
 async function table(): Promise<void> {
   const [short, long] = [await sizes(bug), await sizes(longBug)];
   const row = (name: string, ...cells: (number | string)[]) =>
-    console.log(`  ${name.padEnd(28)}${cells.map((cell) => String(cell).padStart(16)).join("")}`);
-  console.log(bold("\nBytes for one insert\n"));
+    say(`  ${name.padEnd(28)}${cells.map((cell) => String(cell).padStart(16)).join("")}`);
+  say(bold("\nBytes for one insert\n"));
   row("", "the seed's claim", "a bug record", "a long one");
   row("the record itself", 165, short.record, long.record);
   row("REST with JSON / JSON alone", SEED_SIZES.json, short.json, long.json);
@@ -158,17 +161,17 @@ async function table(): Promise<void> {
   row("frame, plain", SEED_SIZES.plain, short.plain, long.plain);
   row("frame, sealed", SEED_SIZES.sealed, short.sealed, long.sealed);
   row("frame, zstd and sealed", SEED_SIZES.compressed, short.compressed, long.compressed);
-  console.log(dim("  One small record hardly compresses; the SDK compresses only where it helps."));
+  say(dim("  One small record hardly compresses; the SDK compresses only where it helps."));
 }
 
 async function heart(): Promise<void> {
   const { signal, rate, lead } = recording();
   const [seconds, chunk] = [4, rate / 2];
   const count = seconds * rate / chunk;
-  console.log(
+  say(
     bold(`\nA real heart: MIT-BIH record 100, ${lead}, ${seconds} s at ${rate} Hz, live\n`),
   );
-  for (const line of strip(signal.subarray(0, seconds * rate), 96)) console.log(`  ${green(line)}`);
+  for (const line of strip(signal.subarray(0, seconds * rate), 96)) say(`  ${green(line)}`);
 
   const monitor = EcgClient.open({ url: relay.url, stream: "bed-3" });
   const watchers = await Promise.all(
@@ -200,11 +203,11 @@ async function heart(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 1000 * chunk / rate));
   }
   await following;
-  console.log();
+  say();
   for (const { version, latency, bytes, client } of watchers) {
     latency.sort((a, b) => a - b);
     const [middle, worst] = [latency[latency.length >> 1]!, latency.at(-1)!];
-    console.log(
+    say(
       `  V${version} watcher   ${seconds * rate} samples, every one equal   ${
         String(bytes).padStart(6)
       } bytes   ` + dim(`latency ${middle.toFixed(1)} ms, at most ${worst.toFixed(1)} ms`),
@@ -212,7 +215,7 @@ async function heart(): Promise<void> {
     client.close();
   }
   const json = JSON.stringify([...signal.subarray(0, seconds * rate)]).length;
-  console.log(
+  say(
     dim(`  as JSON       the samples alone                  ${String(json).padStart(6)} bytes`),
   );
   monitor.close();

@@ -9,7 +9,16 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { readArgs } from "./args.ts";
 import { bunCommand, type Command, denoCommand, here, root, script } from "./runtimes.ts";
+
+const { flags } = readArgs({
+  command: "ok [--quick]",
+  about:
+    "Everything that has to be true before a change goes in: format, lint, types, import arrows,\n" +
+    "lock files, and the tests on both runtimes.",
+  flags: { quick: { help: "leave the tests out" } },
+});
 
 const deno = denoCommand();
 if (!deno) {
@@ -39,7 +48,7 @@ if (bun) {
   const install = [...bun, "install", "--frozen-lockfile", "--dry-run"];
   steps.push(["bun.lock fits package.json", install]);
 }
-if (!process.argv.includes("--quick")) {
+if (!flags.quick) {
   steps.push(["tests", [...script(here)!, "tools/test.ts"]]);
 }
 

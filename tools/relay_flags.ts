@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+import { addressOf } from "../src/client/address.ts";
 import { EcgClient, type EcgOptions } from "../src/client/ecg/ecg_client.ts";
 import { fail, type FlagInfo } from "./args.ts";
 
@@ -21,14 +22,12 @@ export const STREAM_FLAGS = {
 } as const satisfies Record<string, FlagInfo>;
 
 /** The address of `--url`, with `http` taken for `ws`. Ends the tool in a sentence where it is none. */
-export function addressOf(text: string): URL {
-  const url = URL.parse(text);
-  if (!url || !/^(?:ws|http)s?:$/.test(url.protocol)) {
-    fail(`--url ${text}: want an address such as ws://127.0.0.1:8080.`);
+export function typedAddress(text: string): URL {
+  try {
+    return addressOf(text, []);
+  } catch {
+    return fail(`--url ${text}: want an address such as ws://127.0.0.1:8080.`);
   }
-  url.protocol = url.protocol.replace(/^http/, "ws");
-  url.hash = "";
-  return url;
 }
 
 /** The token that was typed, else the one in the environment. */
@@ -40,7 +39,7 @@ export function openStream(
   flags: { readonly url: string; readonly stream: string; readonly token: string },
   options: Omit<EcgOptions, "url" | "stream" | "token"> = {},
 ): EcgClient {
-  const url = addressOf(flags.url);
+  const url = typedAddress(flags.url);
   const token = tokenOf(flags);
   try {
     return EcgClient.open({

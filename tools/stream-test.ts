@@ -7,7 +7,6 @@
  * @module
  */
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { startRelay } from "../main.ts";
 import { utf8Bytes } from "../src/wire/bytes.ts";
 import { Socket } from "../src/client/socket.ts";
@@ -17,43 +16,35 @@ import { host } from "../src/host.ts";
 import { Endpoint } from "../src/link/endpoint.ts";
 import { subprotocols } from "../src/link/subprotocol.ts";
 import { WebviewHost } from "../src/link/webview_host.ts";
-
-const usage = `Tries WebSocket over a stream: three PINGs, matching PONGs, CLOSE 1000.
-
-  deno task stream-test [--url http://127.0.0.1:8080] [--token …]
-  bun run stream-test   [same flags]
-
-  --url    a relay that runs; without one, a relay is started for the test
-  --token  what it wants to be shown
-  --help   this text
-
-Ends with 0 when everything came back as it should, else with 1.`;
+import { readArgs } from "./args.ts";
+import { TOKEN_FLAG, tokenOf, typedAddress } from "./relay_flags.ts";
+import { note, say } from "./say.ts";
 
 /** Milliseconds for everything together. */
 const PATIENCE_MS = 10_000;
 const PINGS = ["ping-0", "ping-1", "ping-2"];
 
-const say = (direction: "->" | "<-", what: string) => console.log(`  ${direction} ${what}`);
+const tell = (direction: "->" | "<-", what: string) => say(`  ${direction} ${what}`);
 
 /** Takes pongs: `done` when all have come in order, `fail` for any other. */
 function pongs(done: () => void, fail: (error: Error) => void): (data: Uint8Array) => void {
   let at = 0;
   return (data) => {
     const text = new TextDecoder().decode(data);
-    say("<-", `PONG "${text}"`);
+    tell("<-", `PONG "${text}"`);
     if (text !== PINGS[at]) return fail(new Error(`PONG "${text}", due is "${PINGS[at]}"`));
     if (++at === PINGS.length) done();
   };
 }
 
 /** The client pings the relay. */
-function overHttp(base: string, token: string | undefined): Promise<void> {
+function overHttp(base: URL, token: string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const url = new URL("/echo", base);
     url.protocol = url.protocol.replace(/^http/, "ws");
     let endpoint: Endpoint | undefined;
     const take = pongs(() => {
-      say("->", "CLOSE 1000");
+      tell("->", "CLOSE 1000");
       endpoint?.close(1000);
     }, reject);
     const pipe = httpPipe()({ url, protocols: subprotocols(token) }, {
@@ -69,14 +60,14 @@ function overHttp(base: string, token: string | undefined): Promise<void> {
           message: () => reject(new Error("a message that nobody asked for")),
           pong: take,
           closed(code, reason) {
-            say("<-", `CLOSE ${code}`);
+            tell("<-", `CLOSE ${code}`);
             pipe.end();
             if (code === 1000) resolve();
             else reject(new Error(`closed with ${code} ${reason}`));
           },
         });
         for (const ping of PINGS) {
-          say("->", `PING "${ping}"`);
+          tell("->", `PING "${ping}"`);
           endpoint.ping(utf8Bytes(ping));
         }
       },
@@ -101,16 +92,16 @@ function throughWebview(): Promise<void> {
               message: () => {},
               text: () => {},
               drained: () => {},
-              closed: (code) => say("<-", `CLOSE ${code}`),
+              closed: (code) => tell("<-", `CLOSE ${code}`),
             }),
             pongs(() => {
-              say("->", "CLOSE 1000");
+              tell("->", "CLOSE 1000");
               connection.close(1000);
             }, reject),
           );
           queueMicrotask(() => {
             for (const ping of PINGS) {
-              say("->", `PING "${ping}"`);
+              tell("->", `PING "${ping}"`);
               connection.ping(utf8Bytes(ping));
             }
           });
@@ -126,35 +117,41 @@ function throughWebview(): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      url: { type: "string" },
-      token: { type: "string" },
-      help: { type: "boolean", short: "h" },
+  const { flags } = readArgs({
+    command: "stream-test [flags]",
+    about: "Tries WebSocket over a stream: three PINGs, matching PONGs, CLOSE 1000.\n" +
+      "Ends with 0 when everything came back as it should, else with 1.",
+    flags: {
+      url: {
+        help: "a relay that runs; without one, a relay is started for the test",
+        fallback: "",
+      },
+      token: TOKEN_FLAG,
     },
   });
-  if (values.help) return console.log(usage);
+  const token = tokenOf(flags);
+  const given = flags.url ? typedAddress(flags.url) : undefined;
   const impatience = setTimeout(() => {
-    console.error(`FAILED: not done within ${PATIENCE_MS} ms`);
+    note(`FAILED: not done within ${PATIENCE_MS} ms`);
     process.exit(1);
   }, PATIENCE_MS);
-  const relay = values.url === undefined
-    ? await startRelay({ host: "127.0.0.1", port: 0, token: values.token ?? "" })
-    : undefined;
-  const url = values.url ?? relay!.url;
-  console.log(`over HTTP, ${url}/stream`);
-  await overHttp(url, values.token);
-  console.log("through a webview's two halves");
+  const relay = given
+    ? undefined
+    : await startRelay({ host: "127.0.0.1", port: 0, token: token ?? "" });
+  const url = given ?? new URL(relay!.url);
+  say(`over HTTP, ${url.protocol.replace(/^ws/, "http")}//${url.host}/stream`);
+  await overHttp(url, token);
+  say("through a webview's two halves");
   await throughWebview();
   await relay?.stop();
   clearTimeout(impatience);
-  console.log("ok");
+  say("ok");
 }
 
 try {
   await run();
   process.exit(0);
 } catch (error) {
-  console.error(`FAILED: ${error instanceof Error ? error.message : error}`);
+  note(`FAILED: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
 }

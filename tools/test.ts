@@ -15,29 +15,25 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { isAbsolute, normalize } from "node:path";
 import process from "node:process";
+import { readArgs } from "./args.ts";
 import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
-
-const HELP = `Runs the tests on Deno and on Bun.
-
-  deno task test [--long | test/some.test.ts …]
-  deno task fuzz [test/some.test.ts …]
-
-SEED=n draws other random cases (fuzz: fresh ones), RUNS=n times as many (fuzz: 20).`;
 
 /** Minutes after which a file hangs. */
 const MOST_MINUTES = { test: 3, long: 30 };
 /** How many more cases fuzzing tries: 100,000 flipped messages, for one. */
 const FUZZ_RUNS = "20";
 
-const flags = new Set(process.argv.slice(2).filter((argument) => argument.startsWith("-")));
-const named = process.argv.slice(2).filter((argument) => !flags.has(argument));
-const unknown = [...flags].filter((flag) => !["--help", "--long", "--fuzz"].includes(flag));
-if (flags.has("--help") || unknown.length > 0) {
-  console.log(unknown.length > 0 ? `what is ${unknown.join(" ")}?\n\n${HELP}` : HELP);
-  process.exit(unknown.length > 0 ? 2 : 0);
-}
+const { flags: { long, fuzz: fuzzing }, rest: named } = readArgs({
+  command: "test [FILE …] [flags]",
+  about: "Runs the tests on Deno and on Bun: those in test/, or the files that are named.\n" +
+    "SEED=n draws other random cases (fuzz: fresh ones), RUNS=n times as many (fuzz: 20).",
+  most: Infinity,
+  flags: {
+    long: { help: "those in test/long instead" },
+    fuzz: { help: "the random ones of both, with more cases; `deno task fuzz`" },
+  },
+});
 
-const fuzzing = flags.has("--fuzz");
 const environment = { ...process.env, NO_COLOR: "1" };
 if (fuzzing) {
   const fresh = 1 + crypto.getRandomValues(new Uint32Array(1))[0]! % 0x7fff_ffff;
@@ -51,7 +47,7 @@ const files = named.length > 0
   ? named
   : fuzzing
   ? [...tier("test"), ...tier("test/long")].filter(isRandom)
-  : tier(flags.has("--long") ? "test/long" : "test");
+  : tier(long ? "test/long" : "test");
 
 /** Nobody waits for these, and what they assert of time holds only where nothing else runs. */
 const slow = files.some((file) => file.includes("test/long/"));

@@ -9,6 +9,7 @@
 import { build } from "esbuild";
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { readArgs } from "./args.ts";
 import { root } from "./runtimes.ts";
 
 /** Folders of `web/`, each with `index.html`, `main.ts` and a style sheet of the folder's name. */
@@ -52,10 +53,7 @@ export async function bundle(): Promise<string> {
 }
 
 if (import.meta.main) {
-  if (process.argv.includes("--help")) {
-    console.log("Bundles the pages of web/ into web/pages.ts.\n\n  deno task web");
-    process.exit(0);
-  }
+  readArgs({ command: "web", about: "Bundles the pages of web/ into web/pages.ts.", flags: {} });
   const text = await bundle();
   writeFileSync(`${root}web/pages.ts`, text);
   console.log(`web/pages.ts: ${(text.length / 1024).toFixed(1)} KiB`);

@@ -14,7 +14,9 @@ export class ListenError extends Error {
 /** What each system error means, by its code or by the name that Deno gives it. */
 const WORDS: Readonly<Record<string, (hostname: string, port: number) => string>> = {
   EADDRINUSE: (_, port) => `port ${port} is taken: stop what listens there, or choose another`,
-  EADDRNOTAVAIL: (hostname) => `${hostname} is no address of this machine; 0.0.0.0 means all`,
+  EADDRNOTAVAIL: elsewhere,
+  // As `node:net` says it on Deno.
+  EINVAL: elsewhere,
   EACCES: (_, port) => `port ${port} is not allowed to this user: choose one above 1023`,
 };
 const NAMES: Readonly<Record<string, string>> = {
@@ -22,6 +24,10 @@ const NAMES: Readonly<Record<string, string>> = {
   AddrNotAvailable: "EADDRNOTAVAIL",
   PermissionDenied: "EACCES",
 };
+
+function elsewhere(hostname: string): string {
+  return `${hostname} is no address of this machine; 0.0.0.0 means all`;
+}
 
 /** Runs `listen`. Throws {@linkcode ListenError} where the system says no. */
 export async function listening<T>(

@@ -12,7 +12,7 @@ import { ListenError } from "../../src/runtime/listening.ts";
 import { MessageType } from "../../src/wire/ecg/codes.ts";
 import { encode } from "../../src/wire/ecg/ecg_message.ts";
 import { fail, type FlagInfo } from "../args.ts";
-import { addressOf, TOKEN_FLAG, tokenOf } from "../relay_flags.ts";
+import { TOKEN_FLAG, tokenOf, typedAddress } from "../relay_flags.ts";
 import { say } from "../say.ts";
 import { startWiretap, type Tap } from "./wiretap.ts";
 
@@ -40,7 +40,7 @@ export async function follow(
   flags: { readonly url: string; readonly listen: number; readonly token: string },
   tap: Tap,
 ): Promise<void> {
-  const url = addressOf(flags.url);
+  const url = typedAddress(flags.url);
   if (flags.listen === 0) return await watch(url, tokenOf(flags), tap);
   if (LOOPBACK.has(url.hostname) && Number(url.port) === flags.listen) {
     fail(`--listen ${flags.listen}: that is where --url leads; choose another port.`);
