@@ -19,6 +19,9 @@ import { ConfigError, readConfig } from "../src/config.ts";
 import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { Socket } from "../src/client/socket.ts";
 import { concat, utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
+import { BmpServer } from "../src/bmp/bmp_server.ts";
+import { listenBmp } from "../src/bmp/listen.ts";
+import type { MuxCarrier } from "../src/link/mux/mux.ts";
 import { BmpDecoder } from "../src/wire/bmp/bmp_decoder.ts";
 import { encode } from "../src/wire/bmp/bmp_encoder.ts";
 import { answers, BODY, withBmp } from "./kit/bmp.ts";
@@ -554,6 +557,34 @@ test("connections beyond the limit are ended, in all and from one address", () =
     answers,
     { connectionsPerAddress: 1 },
   ));
+
+test("a connection that is reset before anybody looks is nobody's", async () => {
+  const addresses: string[] = [];
+  class Counting extends BmpServer {
+    override connect(carrier: MuxCarrier, address: string) {
+      addresses.push(address);
+      return super.connect(carrier, address);
+    }
+  }
+  const bmp = new Counting(
+    { connections: 100, connectionsPerAddress: 100, httpStreams: 100, idleSeconds: 30 },
+    answers,
+  );
+  const server = await listenBmp({ hostname: "127.0.0.1", port: 0 }, bmp);
+  // While this process waits, nobody accepts.
+  const code = `const { connect } = await import("node:net");
+    for (let n = 0; n < 10; n++) {
+      const socket = connect(${server.port}, "127.0.0.1", () => socket.resetAndDestroy());
+    }`;
+  const run = spawnSync(process.execPath, ["Bun" in globalThis ? "-e" : "eval", code]);
+  assertEquals(run.status, 0, String(run.stderr));
+  await withClient({ dial: local(server.port) }, async (client) => {
+    assertEquals(await (await client.fetch("/hello")).text(), "hello");
+  });
+  assertEquals(addresses, ["127.0.0.1"]);
+  await bmp.stop(0);
+  await server.stop(0);
+});
 
 test("streams with HTTP in them beyond the limit get a 503", () =>
   withBmp(

@@ -25,13 +25,16 @@ export async function listenBmp(options: ListenOptions, bmp: BmpServer): Promise
   const sockets = new Set<Socket>();
   const underWay = new UnderWay();
   const take = (socket: Socket) => {
+    const { remoteAddress } = socket;
+    // It was reset before anybody looked, and has nobody at its other end.
+    if (!remoteAddress) return void socket.destroy();
     sockets.add(socket);
     const ended = underWay.begin();
     socket.on("close", () => {
       sockets.delete(socket);
       ended();
     });
-    const address = plainAddress(socket.remoteAddress);
+    const address = plainAddress(remoteAddress);
     socketCarrier(socket, (carrier) => bmp.connect(carrier, address));
   };
   const { tls } = options;
@@ -56,4 +59,4 @@ export async function listenBmp(options: ListenOptions, bmp: BmpServer): Promise
 }
 
 /** An IPv4 address that came over an IPv6 socket, as itself. */
-const plainAddress = (address = ""): string => address.replace(/^::ffff:(?=\d+\.)/, "");
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, "");
