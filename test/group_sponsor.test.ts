@@ -1,5 +1,5 @@
 import { test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { ClientRequest } from "../src/client/mod.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
@@ -216,6 +216,49 @@ test("clients whose key is none are sent away, and leave nothing behind", () =>
       }
     })
   ));
+
+/** Limits that a few records go beyond, for the relay and for the devices. */
+const narrow = { messagesPerSecond: 1_000, bytesPerSecond: 1_000_000, burstSeconds: 0.2 };
+
+test("a client gets more than the relay takes at once, over one link and after one yes", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      let asked = 0;
+      const sponsor = () => ++asked > 0;
+      const options = { sponsor, pace: narrow };
+      const { devices: [a], secret } = await group(kit, relay.url, 1, options);
+      const bugs = a!.client.collection("bugs");
+      const there = await Promise.all(
+        Array.from({ length: 500 }, (_, i) => bugs.insert({ title: `record ${i}` })),
+      );
+      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      try {
+        await eventually(() => literal.operations.length > 20, "it gets some");
+        // While the rest is on its way the group goes on: with a record that it got, one that it has
+        // not got yet, and a new one.
+        const got = new Set(literal.operations.map(({ id }) => id.toString()));
+        const [first, last] = [true, false].map((isIn) =>
+          there.find(({ id }) => got.has(id.toString()) === isIn)!.id
+        );
+        await bugs.update(first!, { title: "changed" });
+        await bugs.delete(last!);
+        await bugs.insert({ title: "new" });
+        const ours = bugs.list().map(({ id, fields }) => `${id} ${fields.title}`).sort().join("\n");
+        const records = new Map<string, unknown>();
+        const theirs = () => {
+          for (const { kind, id, changes } of literal.operations.splice(0)) {
+            if (kind === "delete") records.delete(id.toString());
+            else records.set(id.toString(), changes.title);
+          }
+          return [...records].map(([id, title]) => `${id} ${title}`).sort().join("\n");
+        };
+        await eventually(() => theirs() === ours, () => `it gets all, not ${records.size}`);
+        assertEquals([asked, literal.closedWith, a!.faults()], [1, undefined, []]);
+        assert(!a!.statuses.some(({ kind }) => kind === "offline"));
+      } finally {
+        literal.close();
+      }
+    }), { limits: narrow }));
 
 test("a client that proves another secret is dropped", () =>
   withRelay((relay) =>

@@ -41,7 +41,7 @@ interface Asked {
 }
 
 export interface CatchUpEvents {
-  state(state: RecordState, sender: Bytes): Promise<void>;
+  state(state: RecordState, sender: Bytes): void;
   progress(received: number, total: number): void;
   /** We have what a device had. */
   done(): void;
@@ -89,7 +89,7 @@ export class CatchUp {
     }
     asked.vector ??= part.vector;
     if (asked.query) asked.found.push(...part.states);
-    else for (const state of part.states) await this.events.state(state, asked.node);
+    else for (const state of part.states) this.events.state(state, asked.node);
     const total = asked.received + part.left;
     asked.received += part.states.length;
     if (!asked.query) this.events.progress(asked.received, total);

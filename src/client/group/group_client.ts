@@ -454,7 +454,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const { operation, length } = await device.write(kind, collection, id, changes, client);
     await device.saver.flush();
     void this.#session?.pump();
-    if (!client) await this.#session?.clients?.operation(operation);
+    if (!client) this.#session?.clients?.operation(operation);
     return { id, counter: operation.counter, plainLength: length };
   }
 

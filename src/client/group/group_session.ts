@@ -103,7 +103,7 @@ export interface Clients {
   /** A frame of a client, whose node id is in hex. False: no client of ours. */
   frame(node: string, frame: Bytes): Promise<boolean>;
   left(node: string): void;
-  operation(operation: Operation): Promise<void>;
+  operation(operation: Operation): void;
 }
 
 export class GroupSession implements Conversation {
@@ -363,7 +363,7 @@ export class GroupSession implements Conversation {
     await this.device.saver.flush();
     this.#acknowledge(node);
     const who = { node: card.node, name: card.name, client: body.origin, verified };
-    await this.#tell(body.operation, effect, who, false, wireLength);
+    this.#tell(body.operation, effect, who, false, wireLength);
   }
 
   async #judge(body: Body, card: Card): Promise<Author["verified"]> {
@@ -374,27 +374,27 @@ export class GroupSession implements Conversation {
     return "membership";
   }
 
-  async #merge(state: RecordState, sender: Bytes): Promise<void> {
+  #merge(state: RecordState, sender: Bytes): void {
     const { device } = this;
     const effect = device.merge(state);
     const { collection, id } = state;
     const counter = device.history.clock;
     const name = device.group.card(sender)?.name ?? "";
     const operation: Operation = { kind: "update", collection, id, counter, node: 0, changes: {} };
-    await this.#tell(operation, effect, { node: sender, name, verified: "membership" }, true, 0);
+    this.#tell(operation, effect, { node: sender, name, verified: "membership" }, true, 0);
   }
 
-  async #tell(
+  #tell(
     operation: Operation,
     effect: Effect,
     sender: Author,
     backlog: boolean,
     wireLength: number,
-  ): Promise<void> {
+  ): void {
     if (!effect) return;
     const seen = { ...operation, ...effect };
     this.events.operation(seen, sender, backlog, wireLength);
-    await this.clients?.operation(seen);
+    this.clients?.operation(seen);
   }
 
   #acknowledge(node: string): void {

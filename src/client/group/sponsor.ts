@@ -23,6 +23,7 @@ import { Close, type Fault, Refused } from "../../close.ts";
 import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
+import { ClientFeed } from "./client_feed.ts";
 import type { Device } from "./device.ts";
 import { EarlyFrames } from "./early_frames.ts";
 import type { Post } from "./post.ts";
@@ -58,6 +59,7 @@ interface Client {
   readonly ack: HandshakeAck;
   /** The application said yes. */
   accepted: boolean;
+  readonly feed: ClientFeed;
 }
 
 export interface SponsorEvents {
@@ -131,7 +133,12 @@ export class Sponsored implements Clients {
       ack.database,
     ]);
     const node = hex(ack.node);
-    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false };
+    const feed = new ClientFeed(
+      this.device,
+      this.post,
+      (operation) => this.#seal(client, operation),
+    );
+    const client: Client = { node: ack.node.slice(), keys, ack, accepted: false, feed };
     this.#clients.set(node, client);
     if (ack.capabilities & Capability.tlvs) {
       this.#send(client, {
@@ -168,32 +175,24 @@ export class Sponsored implements Clients {
   }
 
   left(node: string): void {
+    this.#clients.get(node)?.feed.end();
     this.#clients.delete(node);
     this.#early.delete(node);
     this.#waiting.take(node);
   }
 
   /** An operation of the group, for every client. */
-  async operation(operation: Operation, except?: string): Promise<void> {
-    for (const [node, client] of this.#clients) {
-      if (node !== except && client.accepted) await this.#seal(client, operation);
+  operation(operation: Operation, except?: string): void {
+    for (const [node, { accepted, feed }] of this.#clients) {
+      if (node !== except && accepted) feed.change(operation);
     }
   }
 
   async #judged(client: Client, yes: boolean): Promise<void> {
     if (this.#clients.get(hex(client.node)) !== client) return;
-    if (!yes) {
-      return this.#refuse(client.node, Close.notConfirmed);
-    }
+    if (!yes) return this.#refuse(client.node, Close.notConfirmed);
     client.accepted = true;
-    // All that is there, as operations: the seed's text knows nothing else.
-    for (const state of this.device.replica.all()) {
-      const changes = this.device.replica.get(state.collection, state.id);
-      if (!changes) continue;
-      const { collection, id } = state;
-      const counter = this.device.history.clock;
-      await this.#seal(client, { kind: "insert", collection, id, counter, node: 0, changes });
-    }
+    client.feed.everything();
     for (const frame of this.#waiting.take(hex(client.node))) {
       await this.post.guard(() => this.#take(client, frame));
     }
@@ -221,7 +220,7 @@ export class Sponsored implements Clients {
     this.#seen.add(key);
     if (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.values().next().value!);
     await this.events.wrote(operation, client.node);
-    await this.operation(operation, hex(client.node));
+    this.operation(operation, hex(client.node));
   }
 
   async #seal(client: Client, operation: Operation): Promise<void> {
