@@ -1,5 +1,11 @@
 import { test } from "node:test";
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { covers, type Grant, openAdmission, tokenAdmission } from "../src/admission.ts";
 import { BACKOFF, delay } from "../src/client/backoff.ts";
 import { Queue, QueueOverflow } from "../src/client/queue.ts";
@@ -251,6 +257,19 @@ test("Queue throws when nobody takes what comes, after what it still holds", asy
   }
   assertEquals(got, [1, 2]);
   assert(thrown instanceof QueueOverflow);
+});
+
+test("Queue counts what waits in bytes, too, however few items it is", async () => {
+  const queue = new Queue<{ changes: unknown }>(1_000, () => {}, 100_000);
+  queue.push({ changes: new Uint8Array(200_000) });
+  await queue.next();
+  // As bytes, as text, and as many small values.
+  const kinds = [new Uint8Array(30_000), "x".repeat(15_000), Array(2_000).fill(0)];
+  for (const changes of kinds) queue.push({ changes });
+  for (const _ of kinds) await queue.next();
+  for (const changes of [...kinds, ...kinds]) queue.push({ changes });
+  for (const _ of kinds) await queue.next();
+  await assertRejects(() => queue.next(), QueueOverflow, "bytes wait");
 });
 
 test("Queue tells its owner when a loop is left", async () => {

@@ -50,6 +50,12 @@ class Allowance {
   }
 }
 
+/** Bytes that wait to be sent, beyond which nobody's Ping is answered. */
+const MOST_UNSENT = 1024 * 1024;
+
+/** Whether the other end takes what is sent to it. */
+export const readsOn = (link: Link): boolean => link.buffered <= MOST_UNSENT;
+
 /** A link that knows how much it may send. */
 export class PacedLink implements Link {
   readonly #messages: Allowance;
@@ -92,6 +98,11 @@ export class PacedLink implements Link {
     this.#messages.spend(1);
     this.#bytes.spend(message.length);
     this.link.send(message);
+  }
+
+  /** Sends what answers a Ping, unless the other end reads nothing: it could make us keep any amount. */
+  answer(message: Message): void {
+    if (readsOn(this.link)) this.send(message);
   }
 
   close(code: number, reason: string): void {

@@ -7,6 +7,9 @@
 /** From here on close codes are the relay's own, and no network's. */
 export const OWN_CODES = 4000;
 
+/** Most that is read of an answer, in bytes: a relay's has some hundreds. */
+const MOST_BYTES = 8_192;
+
 /**
  * A WebSocket does not say why its upgrade failed; the same address over plain HTTP does. Answers the code
  * and the reason to go by: 4401 and 4403 for what HTTP says with 401 and 403, else those that were given.
@@ -24,13 +27,34 @@ export async function whyRefused(
   try {
     const answer = await fetch(url, {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      // A relay sends nobody elsewhere; and the token is for this address only.
+      redirect: "manual",
       signal: AbortSignal.timeout(5_000),
     });
-    const { error } = await answer.json() as { error?: string };
-    if (error !== undefined && answer.status !== 426) reason = error;
+    const { error } = JSON.parse(await beginning(answer)) as { error?: unknown };
+    // Whatever else answers in this form, a portal or a firewall, is there for a moment.
+    if (typeof error !== "string") return { code, reason };
+    if (answer.status !== 426) reason = error;
     if (answer.status === 401 || answer.status === 403) code = OWN_CODES + answer.status;
   } catch {
     // Nobody there, or a page that may not ask: what the socket said is all there is.
   }
   return { code, reason };
+}
+
+/** An answer as text. Throws where it has more than a relay would say. */
+async function beginning({ body }: Response): Promise<string> {
+  const reader = body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for (let part; (part = await reader?.read())?.value;) {
+    length += part.value.length;
+    if (length > MOST_BYTES) {
+      void reader!.cancel();
+      throw new Error("this is no relay");
+    }
+    text += decoder.decode(part.value, { stream: true });
+  }
+  return text + decoder.decode();
 }

@@ -14,6 +14,7 @@ import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
 import type { Conversation } from "../connection.ts";
+import { readsOn } from "../pacer.ts";
 import { faultOf } from "../client_error.ts";
 import { ackKey, Answers, word } from "./answers.ts";
 import {
@@ -161,7 +162,7 @@ export class EcgConversation implements Conversation {
         this.#remote = message.timestamp;
         return this.#answers.settle(`pong ${word(payload)}`);
       case MessageType.PING:
-        return this.#send(MessageType.PONG, payload);
+        return readsOn(this.link) ? this.#send(MessageType.PONG, payload) : undefined;
       case MessageType.ERROR: {
         const code = Number(word(field(payload, "code")));
         const text = word(field(payload, "message"));

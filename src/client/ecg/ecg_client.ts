@@ -40,7 +40,7 @@ export interface EcgOptions extends ConnectOptions {
   readonly stream: string;
   /** Highest protocol version to use; the relay's highest may be lower. 3 unless given. */
   readonly version?: Version;
-  /** Messages that may wait for a slow `for await` loop. */
+  /** Messages that may wait for a slow `for await` loop, and 64 MiB of them. 10,000 when not given. */
   readonly queue?: number;
   /** What the integers given to `publishSamples` mean. */
   readonly scale?: Omit<Scale, "id">;

@@ -65,7 +65,7 @@ interface Common extends ConnectOptions, PaceOptions {
    * group's {@linkcode BlazeGroup.channel}. Without it none is served.
    */
   readonly sponsor?: Sponsor;
-  /** Operations that may wait for a slow `for await` loop. */
+  /** Operations that may wait for a slow `for await` loop, and 64 MiB of them. 10,000 when not given. */
   readonly queue?: number;
   /** Operations kept until another device has them. Beyond it the oldest arrive merged into records. */
   readonly offline?: number;

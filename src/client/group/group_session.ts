@@ -271,7 +271,7 @@ export class GroupSession implements Conversation {
       case FrameType.queryResult:
         return await this.#catchUp.part(await this.#open(frame));
       case FrameType.ping:
-        return this.post.send({ type: FrameType.pong, payload });
+        return this.post.answer({ type: FrameType.pong, payload });
       case FrameType.error: {
         const { code, message } = decodeFault(payload);
         return this.events.fault(`ERROR_${code}`, message);

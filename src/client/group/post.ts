@@ -109,6 +109,11 @@ export class Post {
     this.link.send(encodeFrame(frame, { short: true }));
   }
 
+  /** What answers a Ping. */
+  answer(frame: { type: FrameType; payload?: Uint8Array }): void {
+    this.link.answer(encodeFrame(frame, { short: true }));
+  }
+
   close(): void {
     this.#closed = true;
     for (const stop of this.#timers) stop();

@@ -62,7 +62,7 @@ export interface PairOptions extends ConnectOptions, TrustOptions, PaceOptions {
   readonly compress?: Compress;
   /** Loads zstd: the runtime's own, or `zstd.wasm` from beside the bundle, unless given. */
   readonly loadZstd?: () => Promise<Zstd>;
-  /** Operations that may wait for a slow `for await` loop. */
+  /** Operations that may wait for a slow `for await` loop, and 64 MiB of them. 10,000 when not given. */
   readonly queue?: number;
 }
 

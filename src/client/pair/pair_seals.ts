@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Bytes } from "../../wire/bytes.ts";
+import { type Bytes, WireError } from "../../wire/bytes.ts";
 import {
   type BlazeFrame,
   encodeFrame,
@@ -13,15 +13,19 @@ import {
 import { Capability, type HandshakeAck } from "../../wire/blaze/handshake.ts";
 import type { Compression } from "../blaze/compression.ts";
 import { ClientError } from "../client_error.ts";
-import type { PairKeys } from "./pair_keys.ts";
+import { NONCE_LENGTH, type PairKeys } from "./pair_keys.ts";
 
 /** Random nonces under one key (NIST SP 800-38D allows 2^32 for both sides together). */
 const MAX_SEALS = 2 ** 31;
+/** Frames of the partner's by whose nonces a repeated one is told. */
+const MOST_NONCES = 65_536;
 
 export class PairSeals {
   /** The partner did not ask for anything else. */
   wanted = true;
   #seals = 0;
+  /** Nonces of what was opened, oldest first. */
+  readonly #nonces = new Set<string>();
 
   /**
    * `ask`: tells the partner whether we take compressed frames. `enough`: nobody waits any longer for
@@ -51,10 +55,16 @@ export class PairSeals {
 
   /**
    * The plaintext of a sealed frame. What cannot be decompressed now keeps its place, and what comes
-   * behind it waits; meanwhile the partner is asked not to compress.
+   * behind it waits; meanwhile the partner is asked not to compress. Throws `REPLAY` for what was opened
+   * before, and what {@linkcode PairKeys.open} throws.
    */
   async open({ payload, compressed }: BlazeFrame): Promise<Bytes> {
+    // A relay could have a frame opened, and decompressed to a thousand times its size, without end.
+    const nonce = String.fromCharCode(...payload.subarray(0, NONCE_LENGTH));
+    if (this.#nonces.has(nonce)) throw new WireError("REPLAY", 0, "opened before");
     const bytes = await this.keys.open(payload);
+    this.#nonces.add(nonce);
+    if (this.#nonces.size > MOST_NONCES) this.#nonces.delete(this.#nonces.values().next().value!);
     try {
       return await this.compression.expand(bytes, compressed);
     } catch (error) {

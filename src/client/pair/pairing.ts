@@ -262,7 +262,7 @@ export class Pairing implements Conversation {
           ? await this.#check(frame.payload)
           : await this.#introduce(frame.payload.slice());
       case FrameType.ping:
-        return this.link.send(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
+        return this.link.answer(encodeFrame({ type: FrameType.pong, payload: frame.payload }));
       case FrameType.pong:
         // The one without a number answers `probe`.
         if (frame.payload.length === 8) this.events.passed?.(new Reader(frame.payload).u64());
