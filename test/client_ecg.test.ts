@@ -10,6 +10,11 @@ import {
   Version,
 } from "../src/client/mod.ts";
 import { recording } from "../tools/demo/demo_recording.ts";
+import { hex } from "../src/wire/bytes.ts";
+import { encode, open } from "../src/wire/ecg/ecg_message.ts";
+import { framed, oddPayloads } from "./kit/ecg_lab.ts";
+import { FakeHost } from "./kit/fake_host.ts";
+import { puppet } from "./kit/puppet.ts";
 import { withRelay } from "./kit/relay.ts";
 
 for (const version of [Version.V1, Version.V2, Version.V3]) {
@@ -123,3 +128,86 @@ test("EcgClient ends with its signal", () =>
     assertEquals((await messages.next()).done, true);
     await assertRejects(() => client.publish({ signal: [] }), ConnectionClosed);
   }));
+
+// --- a relay that says what none of ours does ------------------------------------------------------
+
+/** A client that has opened, and what it hears and says. The hello is still to come. */
+async function strange() {
+  const host = new FakeHost();
+  const control = puppet(true);
+  const client = EcgClient.open({
+    url: "ws://relay",
+    stream: "a",
+    host,
+    transport: control.transport,
+  });
+  const statuses: EcgStatus[] = [];
+  client.onStatus((status) => statuses.push(status));
+  await new Promise((resolve) => setTimeout(resolve));
+  const { last } = control;
+  return {
+    host,
+    client,
+    statuses,
+    say: (type: MessageType, payload: unknown) =>
+      last.message(encode({ version: Version.V1, type, payload })),
+    hear: (message: Uint8Array<ArrayBuffer>) => last.message(message),
+    /** The oldest that it said, and nobody has looked at. */
+    said: () => open(last.sent.shift() as Uint8Array),
+  };
+}
+
+const hello = {
+  supported_versions: [1, 2, 3],
+  capabilities: [],
+  max_message_size: 1_048_576,
+};
+
+test("EcgClient answers a PING with its payload byte for byte", async () => {
+  const { client, host, say, hear, said } = await strange();
+  say(MessageType.PROTOCOL_NEGOTIATION, hello);
+  assertEquals(said().type, MessageType.VERSION_CHECK);
+  for (const plain of oddPayloads) {
+    hear(framed(2, MessageType.PING, 0, plain));
+    await Promise.resolve();
+    const { version, type, flags, msgpack, timestamp } = said();
+    assertEquals([version, type, flags, timestamp], [3, MessageType.PONG, 0, host.unixMicros()]);
+    assertEquals(hex(msgpack!), hex(plain));
+  }
+  const sealed = Uint8Array.of(0xc1, 1);
+  hear(framed(3, MessageType.PING, Flag.ENCRYPTED, sealed));
+  await Promise.resolve();
+  const { flags, body } = said();
+  assertEquals([flags, body], [Flag.ENCRYPTED, sealed]);
+  client.close();
+});
+
+for (
+  const payload of [null, {}, 7, [1], { code: "x", message: {} }, { code: NaN }, { code: 0.5 }]
+) {
+  test(`EcgClient makes of an ERROR that says ${JSON.stringify(payload)} a code and a text`, async () => {
+    const { client, statuses, say } = await strange();
+    say(MessageType.PROTOCOL_NEGOTIATION, hello);
+    const asked = assertRejects(() => client.ping(), EcgRefused);
+    await client.ready;
+    await new Promise((resolve) => setTimeout(resolve));
+    say(MessageType.ERROR, payload);
+    const { code, message } = await asked;
+    assertEquals(statuses.at(-1), { kind: "fault", code, message });
+    assertEquals([code, message], [0x200, "the relay does not say what"]);
+    client.close();
+  });
+}
+
+for (const size of [-1, 0, 5, 0.5, NaN, Infinity, 2n ** 64n - 1n, "x", null, {}]) {
+  test(`EcgClient goes by the protocol's limit where a relay says ${String(size)}`, async () => {
+    const { client, host, say, said } = await strange();
+    say(MessageType.PROTOCOL_NEGOTIATION, { ...hello, max_message_size: size });
+    assertEquals((await client.ready).maxMessageSize, 1_048_576);
+    assertEquals(said().type, MessageType.VERSION_CHECK);
+    // It asks whether anybody is there, and nothing throws out of a timer.
+    host.pass(10_000);
+    assertEquals(said().type, MessageType.PING);
+    client.close();
+  });
+}

@@ -126,6 +126,33 @@ test("a device of a group ends when its token is refused", async () => {
   await client.close();
 });
 
+test("a pair that has ended tells nothing more", async () => {
+  const open = (refused: boolean) => {
+    const { transport, attempts } = puppet();
+    const client = clients.BlazePair!({
+      url: "ws://relay",
+      transport: (target, events) => {
+        const carrier = transport(target, events);
+        queueMicrotask(() => {
+          attempts[0]!.opened("");
+          // Right behind, while it makes its keys.
+          if (refused) attempts[0]!.closed(4401, "unauthorized", true);
+        });
+        return carrier;
+      },
+    });
+    const told: string[] = [];
+    client.onStatus(({ kind }) => told.push(kind));
+    return { client, told };
+  };
+  const refused = open(true);
+  await assertRejects(() => refused.client.ready, ConnectionClosed);
+  const other = open(false);
+  await eventually(() => other.told.includes("waiting"), "another one has made its keys");
+  assertEquals(refused.told, []);
+  await other.client.close();
+});
+
 // --- two with one name ------------------------------------------------------------------------
 
 const turn = () => new Promise<void>((resolve) => queueMicrotask(() => queueMicrotask(resolve)));

@@ -1,11 +1,12 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Close } from "../src/close.ts";
-import { fromHex } from "../src/wire/bytes.ts";
+import { concat, fromHex, hex } from "../src/wire/bytes.ts";
 import { ErrorCode, Flag, MessageType, Version } from "../src/wire/ecg/codes.ts";
-import { decode } from "../src/wire/ecg/ecg_message.ts";
+import { decode, open } from "../src/wire/ecg/ecg_message.ts";
+import { deflate } from "../src/wire/zlib.ts";
 import { everything } from "./kit/blaze.ts";
-import { Lab, Peer, VERSIONS } from "./kit/ecg_lab.ts";
+import { framed, Lab, oddPayloads, Peer, VERSIONS } from "./kit/ecg_lab.ts";
 import { vectors } from "./kit/vectors.ts";
 
 const data = { signal: [0.1, 0.2, 0.3], sampling_rate: 250 };
@@ -27,6 +28,51 @@ test("a session takes a client that just starts talking at its word", () => {
     assertEquals([pong.version, pong.type], [version, MessageType.PONG]);
     assertEquals(pong.payload, { nonce: 7 });
   }
+});
+
+test("PONG has the payload of its PING byte for byte, in each version, compressed or not", () => {
+  for (const plain of [...oddPayloads, concat(fromHex("dc0800"), new Uint8Array(2048))]) {
+    const forms = [[Version.V2, 0], [Version.V3, 0], [Version.V2, 1], [Version.V3, 1]] as const;
+    for (const [version, flags] of forms) {
+      const body = flags ? deflate(plain) : plain;
+      const ping = framed(
+        version,
+        MessageType.PING,
+        flags | (version === 3 ? Flag.PRIORITY : 0),
+        body,
+      );
+      for (const spoken of VERSIONS) {
+        const peer = new Lab().connect();
+        peer.say(Version.V1, MessageType.VERSION_CHECK, { version: spoken });
+        peer.send(ping);
+        const pong = open(peer.take()!);
+        assertEquals([pong.version, pong.type], [spoken, MessageType.PONG]);
+        assertEquals(pong.flags, spoken === Version.V1 ? 0 : flags);
+        assertEquals(hex(pong.msgpack!), hex(plain));
+        if (spoken !== Version.V1) assertEquals(hex(pong.body), hex(body));
+        assertEquals(peer.received, []);
+      }
+    }
+  }
+});
+
+test("PONG to an ENCRYPTED PING is as opaque, where the version can carry that", () => {
+  const body = Uint8Array.of(0xc1, 1, 2);
+  const ping = framed(3, MessageType.PING, Flag.ENCRYPTED | Flag.PRIORITY, body);
+  const lab = new Lab();
+  const peer = lab.connect();
+  peer.send(ping);
+  const { flags, body: back, timestamp } = open(peer.take()!);
+  assertEquals([flags, back, timestamp], [Flag.ENCRYPTED, body, lab.host.unixMicros()]);
+  peer.say(Version.V1, MessageType.VERSION_CHECK, { version: 2 });
+  peer.send(ping);
+  assertEquals(peer.nextError(), ErrorCode.INVALID_DATA);
+});
+
+test("PING with what is no MessagePack is a fault", () => {
+  const peer = new Lab().connect();
+  peer.send(framed(3, MessageType.PING, 0, Uint8Array.of(0xc1)));
+  assertEquals(peer.nextError(), ErrorCode.INVALID_DATA);
 });
 
 test("VERSION_CHECK chooses, in whatever framing it comes", () => {

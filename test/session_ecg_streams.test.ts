@@ -16,9 +16,8 @@ import { Ext } from "../src/wire/ecg/msgpack.ts";
 import { encode as encodeMsgpack } from "../src/wire/ecg/msgpack_encode.ts";
 import { NdArray } from "../src/wire/ecg/ndarray.ts";
 import { packSamples } from "../src/wire/ecg/samples.ts";
-import { crc32 } from "../src/wire/zlib.ts";
 import { everything } from "./kit/blaze.ts";
-import { Lab, Peer, VERSIONS } from "./kit/ecg_lab.ts";
+import { framed, Lab, Peer, VERSIONS } from "./kit/ecg_lab.ts";
 import { FakeHost } from "./kit/fake_host.ts";
 import { fc, holds } from "./kit/random.ts";
 
@@ -304,12 +303,7 @@ test("what is not about the signal stays byte for byte when it is unpacked", () 
   ];
   const fields = [...odd.slice(0, 3), ...packed, ...odd.slice(3)];
   const body = concat(fromHex("de000b"), ...fields);
-  monitor.send(concat(
-    Uint8Array.of(2, MessageType.ECG_DATA, 0),
-    Uint8Array.of(0, 0, body.length >> 8, body.length & 255),
-    new Uint8Array(new Uint32Array([crc32(body)]).buffer).reverse(),
-    body,
-  ));
+  monitor.send(framed(2, MessageType.ECG_DATA, 0, body));
   lab.host.pass(0);
   assertEquals(monitor.received, []);
   const unpacked = concat(

@@ -87,6 +87,7 @@ const read = [
       [null, 3],
     ]),
   ],
+  ["-0 as a key, which is 0", "81cb800000000000000001", new Map([[0, 1]])],
   ["U+FEFF as text", "a3efbbbf", "\ufeff"],
   ["an array of everything small", "94007fe0ff", [0, 127, -32, -1]],
   [

@@ -8,8 +8,21 @@ import type { Host } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { splitBatch } from "../../wire/ecg/message_batch.ts";
-import { ecgCode, ErrorCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { decode, type DecodedMessage as Decoded, encode } from "../../wire/ecg/ecg_message.ts";
+import {
+  ecgCode,
+  ErrorCode,
+  Flag,
+  MAX_PAYLOAD,
+  MessageType,
+  Version,
+} from "../../wire/ecg/codes.ts";
+import {
+  decode,
+  type DecodedMessage as Decoded,
+  encode,
+  open,
+  pong,
+} from "../../wire/ecg/ecg_message.ts";
 import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
@@ -53,6 +66,19 @@ interface ConversationEvents {
 const CAPABILITIES = ["packed-signal", "batch"];
 /** Scales that are remembered, the one told longest ago goes first. */
 const MAX_SCALES = 64;
+
+/** A relay that takes less than this cannot be talked to. */
+const LEAST_PAYLOAD = 1_024;
+
+/** What the relay says, in its own words. */
+const text = (value?: Payload): string =>
+  typeof value === "string" ? value : "the relay does not say what";
+
+/** What the relay takes: the protocol's own limit where it says nothing that makes sense. */
+const mostBytes = (value?: Payload): number =>
+  typeof value === "number" && Number.isInteger(value) && value >= LEAST_PAYLOAD
+    ? value
+    : MAX_PAYLOAD;
 
 export class EcgConversation implements Conversation {
   #peer: EcgPeer | undefined;
@@ -132,7 +158,7 @@ export class EcgConversation implements Conversation {
   message(message: Message): void {
     for (const one of splitBatch(message)) {
       try {
-        this.#take(decode(one), one.length);
+        this.#take(decode(one), one);
       } catch (error) {
         this.#fault(error);
       }
@@ -151,7 +177,7 @@ export class EcgConversation implements Conversation {
     this.events.lost();
   }
 
-  #take(message: Decoded, wireLength: number): void {
+  #take(message: Decoded, wire: Message): void {
     const { type, payload } = message;
     switch (type) {
       case MessageType.PROTOCOL_NEGOTIATION:
@@ -162,18 +188,22 @@ export class EcgConversation implements Conversation {
         this.#remote = message.timestamp;
         return this.#answers.settle(`pong ${word(payload)}`);
       case MessageType.PING:
-        return readsOn(this.link) ? this.#send(MessageType.PONG, payload) : undefined;
+        if (!readsOn(this.link)) return;
+        return this.link.send(pong(open(wire), this.peer.version, this.options.host.unixMicros()));
       case MessageType.ERROR: {
-        const code = Number(word(field(payload, "code")));
-        const text = word(field(payload, "message"));
-        this.#answers.refuse(new EcgRefused(code, text));
-        return this.events.fault(code, text);
+        const code = field(payload, "code");
+        const error = new EcgRefused(
+          typeof code === "number" && Number.isInteger(code) ? code : ErrorCode.INVALID_DATA,
+          text(field(payload, "message")),
+        );
+        this.#answers.refuse(error);
+        return this.events.fault(error.code, error.message);
       }
       case MessageType.ECG_DATA:
       case MessageType.ANOMALY_ALERT:
       case MessageType.PREDICTION_RESULT:
       case MessageType.FEATURE_DATA:
-        return this.#data(message, wireLength);
+        return this.#data(message, wire.length);
     }
   }
 
@@ -186,7 +216,7 @@ export class EcgConversation implements Conversation {
       this.#fault(error);
     }
     if (status === "gap") return this.#lost(payload);
-    if (status === "encrypted") return this.events.fault(0x200, word(field(payload, "message")));
+    if (status === "encrypted") return this.events.fault(0x200, text(field(payload, "message")));
     const key = status === "ok"
       ? ackKey(field(payload, "ack_type"), field(payload, "ack_timestamp"))
       : word(status);
@@ -256,7 +286,7 @@ export class EcgConversation implements Conversation {
     this.#peer = {
       version: both ?? Version.V1,
       capabilities: Array.isArray(capabilities) ? capabilities.map(word) : [],
-      maxMessageSize: Number(word(field(payload, "max_message_size") ?? 1_048_576)),
+      maxMessageSize: mostBytes(field(payload, "max_message_size")),
     };
     const { version } = this.#peer;
     this.#send(MessageType.VERSION_CHECK, { version, capabilities: CAPABILITIES });

@@ -296,7 +296,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     return pairing;
   }
 
-  /** Without a link there is no partner; who wants one waits for the next. */
+  /** Without a link there is no partner, and nothing to tell of one; who wants one waits for the next. */
   #lose(): void {
     if (this.#partner) this.#awaitPartner();
     this.#pairing = undefined;
@@ -367,7 +367,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   #end(why: Error): void {
     if (this.#ended) return;
     this.#ended = why;
-    if (this.#partner) this.#awaitPartner();
+    this.#lose();
     this.#ready.reject(why);
     this.#deliveries.fail(why);
     const clean = why instanceof ConnectionClosed && why.code === 1000;

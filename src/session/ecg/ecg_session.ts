@@ -15,7 +15,7 @@ import { log } from "../../log.ts";
 import { WireError } from "../../wire/bytes.ts";
 import { MAX_BATCH, splitBatch } from "../../wire/ecg/message_batch.ts";
 import { ecgCode, ErrorCode, Flag, MessageType, Version } from "../../wire/ecg/codes.ts";
-import { encode, open, type OpenMessage } from "../../wire/ecg/ecg_message.ts";
+import { encode, open, type OpenMessage, pong } from "../../wire/ecg/ecg_message.ts";
 import { type Payload, readPayload } from "../../wire/ecg/payload.ts";
 import type { Scale } from "../../wire/ecg/scale.ts";
 import type { Host } from "../../host.ts";
@@ -178,7 +178,9 @@ class EcgSession implements LinkEvents {
       case MessageType.UNSUBSCRIBE:
         return this.#unsubscribe(this.#names.ofRequest(payload));
       case MessageType.PING:
-        return this.#tell(MessageType.PONG, payload);
+        return this.#watching.outbox.send(
+          pong(opened, this.#form.version, this.shared.host.unixMicros()),
+        );
       case MessageType.PONG:
         return this.#watching.answered();
       case MessageType.VERSION_CHECK:

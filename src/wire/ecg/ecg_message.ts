@@ -26,7 +26,7 @@ import {
   isMessageType,
   knownFlags,
   MAX_PAYLOAD,
-  type MessageType,
+  MessageType,
   Version,
 } from "./codes.ts";
 import { type Payload, readPayload, writePayload } from "./payload.ts";
@@ -153,16 +153,27 @@ export function encode(message: Outgoing, options: EncodeOptions = {}): Bytes {
  * V1 gets it inflated. V2 and V3 get the payload as it was on the wire, so its checksum still
  * holds. Flags that the version lacks are dropped. V3 keeps the timestamp of a V3 message and gives
  * `timestamp` (microseconds since the Unix epoch) to the others. Throws `ENCRYPTED` for a message
- * that is: only V3 can carry that, as the bytes that came.
+ * that is, but for V3.
  */
 export function reframe(message: OpenMessage, version: Version, timestamp: bigint): Bytes {
   const { type, msgpack, body, checksum } = message;
-  if (msgpack === null) throw new WireError("ENCRYPTED", 2, "it cannot be framed anew");
+  if (msgpack === null && version !== Version.V3) {
+    throw new WireError("ENCRYPTED", 2, `version ${version} cannot carry it`);
+  }
   const flags = message.flags & knownFlags[version];
   const header = { version, type, flags, timestamp: message.timestamp ?? timestamp };
-  return version === Version.V1 && msgpack !== body
+  return version === Version.V1 && msgpack !== null && msgpack !== body
     ? frame(header, crc32(msgpack), msgpack)
     : frame(header, checksum, body);
+}
+
+/**
+ * The answer to a PING, in a version of choice: its payload byte for byte, compressed or sealed as it
+ * came. `timestamp`: of the answer. Throws `ENCRYPTED` as {@linkcode reframe} does.
+ */
+export function pong(ping: OpenMessage, version: Version, timestamp: bigint): Bytes {
+  const flags = ping.flags & (Flag.COMPRESSED | Flag.ENCRYPTED);
+  return reframe({ ...ping, type: MessageType.PONG, flags, timestamp }, version, timestamp);
 }
 
 /**

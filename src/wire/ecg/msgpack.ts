@@ -29,7 +29,10 @@ export class Float32 {
   constructor(readonly value: number) {}
 }
 
-/** What a map may have as keys. Others are refused: there would be no telling duplicates. */
+/**
+ * What a map may have as keys. Others are refused: there would be no telling duplicates. A float that is
+ * -0 is the key 0, since a `Map` knows no other.
+ */
 export type Key = string | number | bigint | boolean | null;
 
 /**
