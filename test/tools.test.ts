@@ -10,6 +10,7 @@ import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { encode } from "../src/wire/ecg/ecg_message.ts";
 import { openRecording } from "../tools/formats/open.ts";
+import { startWiretap } from "../tools/inspect/wiretap.ts";
 import { here, root, script } from "../tools/runtimes.ts";
 import { withRelay, withRelayProcess } from "./kit/relay.ts";
 
@@ -82,6 +83,8 @@ test("tools say in one line what they cannot open, before they begin", () => {
         [/^--url foo: want an address/, "record", join(folder, "x.edf"), "--url", "foo"],
         [/^--url 127\.0\.0\.1:1: want an address/, "monitor", "--url", "127.0.0.1:1"],
         [/is a folder/, "play", join(folder, "folder.edf")],
+        [/^--token: want letters/, "monitor", "--token", "one two"],
+        [/^--token: want letters/, "inspect", "--url", "ws://x", "--token", "one two"],
         [/^--from 100: .* ends at 60 seconds/, "play", MITDB, "--from", "100"],
         [/^--bpm: goes with a heart/, "play", MITDB, "--bpm", "80"],
         [/^--loop: goes with a file/, "play", "--loop"],
@@ -184,6 +187,40 @@ test("a closed terminal ends record with its file; closed pipes end watchers", (
     } finally {
       clearInterval(publishing);
       source.close();
+      rmSync(folder, { recursive: true });
+    }
+  }));
+
+test("play, record and monitor take leave of their relay", () =>
+  withRelay(async ({ url }) => {
+    const folder = mkdtempSync(join(tmpdir(), "blaze-relay-"));
+    const codes: number[] = [];
+    const all = Promise.withResolvers<void>();
+    const wiretap = await startWiretap(new URL(url.replace("http", "ws")), 0, {
+      message() {},
+      closed: (_link, code) => codes.push(code) === 3 && all.resolve(),
+      failed: (_link, code, text) => all.reject(new Error(`${code} ${text}`)),
+    });
+    const [program, ...first] = script(here)!;
+    const start = (tool: string, ...args: string[]) => {
+      const tapped = ["--url", `ws://127.0.0.1:${wiretap.port}`, "--stream", "a"];
+      const line = [...first, `tools/${tool}.ts`, ...tapped, ...args];
+      const child = spawn(program!, line, { cwd: root, stdio: "ignore" });
+      return { child, exit: once(child, "exit") };
+    };
+    try {
+      const player = start("play");
+      const recorder = start("record", join(folder, "a.edf"), "--seconds", "0.4");
+      const monitor = start("monitor", "--seconds", "1");
+      // By then it plays.
+      assertEquals((await recorder.exit)[0], 0);
+      assertEquals((await monitor.exit)[0], 0);
+      process.kill(player.child.pid!, "SIGINT");
+      assertEquals((await player.exit)[0], 0);
+      await all.promise;
+      assertEquals(codes, [1000, 1000, 1000]);
+    } finally {
+      await wiretap.stop();
       rmSync(folder, { recursive: true });
     }
   }));

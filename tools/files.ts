@@ -10,12 +10,12 @@ import { utf8Bytes } from "../src/wire/bytes.ts";
 import { fail } from "./args.ts";
 import { writeAll } from "./say.ts";
 
-/** Everything in a file. */
-export function readOrFail(path: string): Uint8Array {
+/** Everything in a file; 0 is the standard input. */
+export function readOrFail(path: string | 0): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    return fail(`${path} cannot be read: ${systemWords(error)}.`);
+    return fail(`${path || "The input"} cannot be read: ${systemWords(error)}.`);
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import process from "node:process";
 import { utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
@@ -73,7 +73,7 @@ if (flags.url) {
 }
 
 function stored(what: string): readonly Captured[] {
-  if (what === "-") return contents(readFileSync(0));
+  if (what === "-") return contents(readOrFail(0));
   const typed = readCapture(what);
   if (typed && !existsSync(what)) return typed;
   // Some protocols are text: JSON of a webview's words, BMP as the document has it.

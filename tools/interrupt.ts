@@ -1,13 +1,17 @@
 /**
- * Ctrl-C, a terminal that is closed, and what a service manager sends: the first one asks a tool to
- * come to its end, the second one ends it.
+ * How a tool ends: by Ctrl-C, a terminal that is closed, or what a service manager sends, where the first
+ * one asks it to come to its end and the second one ends it; or because its work is done.
  *
  * @module
  */
 import process from "node:process";
+import { setTimeout } from "node:timers";
 
 /** How a shell sees a program that Ctrl-C has ended. */
 const INTERRUPTED = 130;
+
+/** Milliseconds that a farewell may take. */
+const FAREWELL_MS = 1_000;
 
 /** Aborts at the first SIGINT, SIGTERM or SIGHUP, or after so many seconds; 0 sets no time. */
 export function interrupted(seconds = 0): AbortSignal {
@@ -18,6 +22,12 @@ export function interrupted(seconds = 0): AbortSignal {
       stop.abort();
     });
   }
-  if (seconds > 0) setTimeout(() => stop.abort(), 1000 * seconds);
+  if (seconds > 0) setTimeout(() => stop.abort(), 1000 * seconds).unref();
   return stop.signal;
+}
+
+/** Ends with `code`, once a link that was closed has said so: a relay would take it for lost. */
+export function leave(code = 0): void {
+  process.exitCode = code;
+  setTimeout(() => process.exit(code), FAREWELL_MS).unref();
 }

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import process from "node:process";
 import { fail, readArgs } from "./args.ts";
-import { interrupted } from "./interrupt.ts";
+import { interrupted, leave } from "./interrupt.ts";
 import { openStream, STREAM_FLAGS } from "./relay_flags.ts";
 import { note, say } from "./say.ts";
 import { StreamWatch } from "./stream_watch.ts";
@@ -54,7 +53,7 @@ try {
   if (!stop.aborted) fail(error instanceof Error ? error.message : String(error));
 }
 show("in all", watch.total());
-process.exit(0);
+leave();
 
 async function report(): Promise<void> {
   const since = performance.now();

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import process from "node:process";
 import type { Version } from "../src/wire/ecg/codes.ts";
 import { fail, readArgs } from "./args.ts";
 import { type Arrhythmia, ARRHYTHMIAS, Heart, LEADS } from "./formats/heart.ts";
-import { interrupted } from "./interrupt.ts";
+import { interrupted, leave } from "./interrupt.ts";
 import { ENDINGS, loadRecording } from "./formats/open.ts";
 import { heartSource, play, recordingSource, scaleOf, type Source } from "./player.ts";
 import { Progress } from "./progress.ts";
@@ -72,6 +71,7 @@ const client = openStream(flags, {
 });
 const progress = new Progress(source.length / source.rate, !flags.quiet);
 let online = false;
+let code = 0;
 client.onStatus((status) => {
   if (status.kind === "online") online = true;
   if (status.kind === "offline") online = false;
@@ -103,12 +103,12 @@ try {
 } catch (error) {
   if (!stop.aborted) {
     progress.note(error instanceof Error ? error.message : String(error));
-    process.exit(2);
+    code = 2;
   }
 } finally {
   client.close();
 }
-process.exit(0);
+leave(code);
 
 function heart(): Source {
   misplaced(["loop", "from"], "goes with a file");

@@ -4,10 +4,9 @@
  * @module
  */
 import { dirname, join } from "node:path";
-import process from "node:process";
 import { WireError } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
-import { interrupted } from "./interrupt.ts";
+import { interrupted, leave } from "./interrupt.ts";
 import { writeEdf } from "./formats/edf.ts";
 import { writeWfdb } from "./formats/wfdb.ts";
 import { OutputFile } from "./files.ts";
@@ -75,4 +74,4 @@ try {
 }
 const [samples, leads] = [recording.samples[0]!.length, recording.leads.length];
 progress.end(`${path}: ${samples} samples of ${leads} leads, ${recorder.missing} of them missing,`);
-process.exit(0);
+leave();

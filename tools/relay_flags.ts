@@ -30,9 +30,17 @@ export function typedAddress(text: string): URL {
   }
 }
 
-/** The token that was typed, else the one in the environment. */
-export const tokenOf = (flags: { readonly token: string }): string | undefined =>
-  flags.token || process.env.TOKEN || undefined;
+/**
+ * The token that was typed, else the one in the environment. Ends the tool in a sentence, which does not
+ * show it, where no relay could have it.
+ */
+export function tokenOf(flags: { readonly token: string }): string | undefined {
+  const token = flags.token || process.env.TOKEN || undefined;
+  if (token !== undefined && !/^[\w.~-]+$/.test(token)) {
+    fail(`${flags.token ? "--token" : "TOKEN"}: want letters, digits, . _ ~ -.`);
+  }
+  return token;
+}
 
 /** Opens the stream that the flags name. Ends the tool in a sentence where they name none. */
 export function openStream(

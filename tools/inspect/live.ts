@@ -29,6 +29,8 @@ export const LIVE_FLAGS = {
   token: TOKEN_FLAG,
 } as const satisfies Record<string, FlagInfo>;
 
+const portOf = ({ port, protocol }: URL) => Number(port) || (protocol === "wss:" ? 443 : 80);
+
 /** Where the proxy itself listens. */
 const LOOPBACK = new Set(["127.0.0.1", "localhost"]);
 
@@ -42,7 +44,7 @@ export async function follow(
 ): Promise<void> {
   const url = typedAddress(flags.url);
   if (flags.listen === 0) return await watch(url, tokenOf(flags), tap);
-  if (LOOPBACK.has(url.hostname) && Number(url.port) === flags.listen) {
+  if (LOOPBACK.has(url.hostname) && portOf(url) === flags.listen) {
     fail(`--listen ${flags.listen}: that is where --url leads; choose another port.`);
   }
   try {
