@@ -480,6 +480,46 @@ test("a third device is told that it waits, and what it does is bounded and ends
     for (const { device } of [a, b]) await device.close();
   }));
 
+test("a partner that sees our half of the code and leaves cannot go on guessing unseen", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      const { url } = hostile;
+      const storage = memoryStorage();
+      const backoffLater = { first: 60_000, most: 60_000 };
+      const a = open({ url, database: "bugs", confirm: () => true, backoffLater });
+      await until(() => a.kinds().includes("waiting"));
+      let cuts = 1;
+      hostile.up = (message, victim) => {
+        const ofA = victim.node === hostile.victims[0]!.node;
+        if (cuts === 0 || !ofA || !isSubtype(message, Subtype.reveal)) return;
+        cuts--;
+        victim.close(4410);
+        return [];
+      };
+      const codes = () =>
+        a.told.flatMap((status) => status.kind === "fault" ? [status.fault.code] : []);
+      // One may be chance, and it is forgotten once somebody can be met.
+      for (let round = 0; round < 2; round++) {
+        cuts = 1;
+        const b = open({ url, database: "bugs", confirm: () => true, storage });
+        await b.device.ready;
+        assertEquals([cuts, codes()], [0, []]);
+        await b.device.close();
+        await until(() => a.kinds().at(-1) === "waiting");
+      }
+      cuts = 3;
+      const told = a.told.length;
+      const b = open({ url, database: "bugs", confirm: () => true, storage });
+      await until(() => codes().length > 0);
+      const [fault] = codes();
+      const away = a.told.findLast((status) => status.kind === "offline");
+      assertEquals([fault, cuts], ["CODE_WITHHELD", 1]);
+      assert(away?.kind === "offline" && away.retryMs > 1_000, "it comes back later");
+      assert(!a.told.slice(told).some(({ kind }) => kind === "met"));
+      for (const { device } of [a, b]) await device.close();
+    })
+  ));
+
 /** Takes away what goes to the device that joined first, and no more once it is told so. */
 const without = (hostile: Hostile, subtype: number) => {
   const first = hostile.victims.length;
@@ -785,6 +825,7 @@ test("forget: what is under way keeps nobody", () =>
       let yes: (() => void) | undefined;
       hostile.down = (message, to) => {
         if (to.node !== hostile.victims[0]!.node || !isSubtype(message, Subtype.agreed)) return;
+        hostile.down = () => {};
         yes = () => to.toDevice(message);
         return [];
       };
@@ -793,7 +834,6 @@ test("forget: what is under way keeps nobody", () =>
       saving = yes!;
       await a.device.forget();
       saving = () => {};
-      hostile.down = () => {};
       await a.device.ready;
       assertEquals(asked.map(({ changed }) => changed), [false, false]);
       for (const { device } of [a, second]) await device.close();

@@ -17,6 +17,7 @@ export const CLIENT_ERRORS = {
   BAD_SIGNATURE: "It was left out; whoever sent it is not who it claims to be.",
   CHAIN_FULL: "Make a new group.",
   CODE_REFUSED: "Begin again on both devices, and compare once more.",
+  CODE_WITHHELD: "If it goes on, somebody guesses codes: say yes to none until it has stopped.",
   COMMITMENT_BROKEN: "Connect again; if it happens twice, somebody sits between the devices.",
   COMMITMENT_MISSING: "Connect again; if it happens twice, somebody sits between the devices.",
   CONFIRM_FAILED: "Mend `confirm`; until then it is a no.",

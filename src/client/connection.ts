@@ -38,6 +38,8 @@ export interface Conversation extends LinkEvents {
   probe(): boolean;
   /** Says goodbye. */
   leave?(): void;
+  /** What happened on this link calls for coming back later, whatever the code says. */
+  readonly later?: boolean;
 }
 
 /** Why a connection ended for good. */
@@ -154,7 +156,7 @@ export class Connection {
         if (lived >= STABLE_MS) this.#attempt = 0;
         // Two that take the same place from each other live as long as the other one waits.
         if (lived >= 2 * this.#later.most) this.#refusals = 0;
-        this.#again(code, reason);
+        this.#again(code, reason, conversation.later);
       },
     };
   }
@@ -166,11 +168,12 @@ export class Connection {
     this.#again(why.code, why.reason);
   }
 
-  #again(code: number, reason: string): void {
+  #again(code: number, reason: string, later = false): void {
     if (this.#ended) return;
     const how = comeBack(code);
     if (how === "never") return this.#end(new ConnectionClosed(code, reason));
-    const soon = how === "soon" || (how === "renamed" && this.events.renamed !== undefined);
+    const soon = !later &&
+      (how === "soon" || (how === "renamed" && this.events.renamed !== undefined));
     if (how === "renamed") this.events.renamed?.();
     const wait = soon
       ? delay(this.#attempt++, this.options.backoff ?? BACKOFF, Math.random())

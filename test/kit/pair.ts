@@ -52,6 +52,8 @@ export function trusting(
       bonds.set(hex(node), { ...bond, node: hex(node), settled: true });
       return Promise.resolve();
     },
+    met: () => {},
+    withheld: () => false,
     declined: () => Promise.resolve(),
   };
 }

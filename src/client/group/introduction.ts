@@ -74,6 +74,8 @@ const forgetful = (judge: Trust["judge"]): Trust => ({
   bonds: () => [],
   keep: () => Promise.resolve(),
   settle: () => Promise.resolve(),
+  met: () => {},
+  withheld: () => false,
   declined: () => Promise.resolve(),
 });
 

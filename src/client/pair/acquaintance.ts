@@ -58,6 +58,8 @@ export class Acquaintance {
   #code: string | undefined;
   #yes = { ours: false, theirs: false };
   #paired = false;
+  /** Our nonce was shown. */
+  #exposed = false;
   /** It was left, or said no: nothing that is still under way has an effect. */
   #over = false;
   /** What the partner's nonce must hash to. */
@@ -98,11 +100,17 @@ export class Acquaintance {
         this.events.extend(Subtype.known, await this.meeting.known(bond));
       }
       // Both Handshakes are out: now the nonce may be seen.
+      this.#exposed = true;
       this.events.extend(Subtype.reveal, this.nonce);
     } else {
       this.#code = await comparisonCode({ handshake: this.own }, { handshake: this.ack });
       this.#meet();
     }
+  }
+
+  /** The partner has seen our nonce, and cannot be met yet. */
+  get withheld(): boolean {
+    return this.#exposed && this.partner === undefined;
   }
 
   /** Nothing comes of this one any more. */
@@ -174,6 +182,7 @@ export class Acquaintance {
       literal: (capabilities & 0xf0) === 0,
       code: this.#code,
     };
+    this.trust.met();
     this.events.met(this.partner);
     // People take their time: nothing else waits for them.
     void this.#judge(this.partner);

@@ -26,6 +26,8 @@ export interface TrustOptions {
 
 /** Node ids that were refused and are not asked about again for a while. */
 const MOST_REFUSED = 1_000;
+/** Meetings in a row that ended before there was a code: one may be chance. */
+const MOST_WITHHELD = 2;
 /** No longer than that: anybody may wear a node id. */
 const REFUSED_MS = 600_000;
 
@@ -38,6 +40,7 @@ export function checkTrust({ confirm, trust }: TrustOptions): void {
 export class PairTrust {
   /** Until when a node id is not asked about. */
   readonly #refused = new Map<string, number>();
+  #withheld = 0;
   /** Counts what was forgotten: a link from before has no part in what comes after. */
   #generation = 0;
 
@@ -65,6 +68,8 @@ export class PairTrust {
       judge: (partner) => current() && this.#judge(partner),
       keep: (bond) => change(() => memory.keep(bond)),
       settle: (node, bond) => change(() => memory.settle(node, bond)),
+      met: () => this.#withheld = 0,
+      withheld: () => this.#withhold(),
       declined: (node) => change(() => memory.decline(node)),
     };
   }
@@ -84,6 +89,13 @@ export class PairTrust {
     this.memory.forget();
     this.#refused.clear();
     await this.memory.saver.flush();
+  }
+
+  #withhold(): boolean {
+    if (++this.#withheld < MOST_WITHHELD) return false;
+    const detail = `${this.#withheld} times in a row a partner saw our half of the code and left`;
+    this.fault(faultOf(new ClientError("CODE_WITHHELD", detail)));
+    return true;
   }
 
   #takes({ remembers }: Partner): boolean {

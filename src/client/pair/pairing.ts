@@ -132,6 +132,7 @@ export class Pairing implements Conversation {
   readonly #enough = new AbortController();
   #unhandledBytes = 0;
   #closed = false;
+  later = false;
   /** The link is gone, though not all that came over it was handled. */
   #gone = false;
   private readonly link: PacedLink;
@@ -200,6 +201,7 @@ export class Pairing implements Conversation {
 
   closed(): void {
     this.#gone = true;
+    if (this.#agreement?.acquaintance.withheld) this.later = this.options.trust.withheld();
     this.#stopWaiting();
     this.#enough.abort();
     // After what came before it.

@@ -38,6 +38,13 @@ export interface Trust {
    * that is not settled goes. Does nothing with a bond that is not remembered any more.
    */
   settle(node: Uint8Array, bond: Bond): Promise<void>;
+  /** A partner was met: it showed its nonce as we did, and proved itself. */
+  met(): void;
+  /**
+   * A partner saw our nonce and left before it could be met. It may have worked out the code that we
+   * would have shown, and try again until that fits. Whether to come back later.
+   */
+  withheld(): boolean;
   /** The partner's side said no: what is not settled with it goes. */
   declined(node: Uint8Array): Promise<void>;
 }
