@@ -9,6 +9,7 @@ import type { Accept } from "../src/link/link.ts";
 import type { Metrics } from "../src/metrics/metrics.ts";
 import type { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
 import type { EcgSessions } from "../src/session/ecg/ecg_session.ts";
+import { logged } from "./link_log.ts";
 import { metricsRoutes } from "./metrics_routes.ts";
 import { pages } from "./page_routes.ts";
 import { type StreamParts, streamRoutes } from "./stream_routes.ts";
@@ -32,8 +33,8 @@ export interface Parts extends StreamParts {
 export function createApp(parts: Parts): Hono<Env> {
   const { blaze, ecg, limits, metrics } = parts;
   const counted = {
-    blaze: (accept: Accept) => metrics?.blaze.metered(accept) ?? accept,
-    ecg: (accept: Accept) => metrics?.ecg.metered(accept) ?? accept,
+    blaze: (accept: Accept) => logged("blaze", metrics?.blaze.metered(accept) ?? accept),
+    ecg: (accept: Accept) => logged("ecg", metrics?.ecg.metered(accept) ?? accept),
   };
   const app = new Hono<Env>();
   app.use(headed);
@@ -80,7 +81,7 @@ export function createApp(parts: Parts): Hono<Env> {
   const { bmp } = parts;
   if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
 
-  app.get("/echo", (c) => upgrade(c, parts, () => parts.echo));
+  app.get("/echo", (c) => upgrade(c, parts, () => logged("echo", parts.echo)));
 
   app.route("/stream", streamRoutes(parts, (request, env) => app.fetch(request, env)));
   app.route("/", pages());

@@ -28,6 +28,29 @@ export async function logToConsole(level: LogLevel): Promise<void> {
   });
 }
 
+/** Between two lines of one kind of warning. */
+const WARN_EVERY_MS = 1_000;
+
+/**
+ * A warning that strangers can cause: one line a second at most, which says as `{count}` how often it
+ * has been so far.
+ */
+export class RareWarning {
+  #count = 0;
+  #saidAt = -Infinity;
+
+  /** `now` in milliseconds. */
+  constructor(private readonly text: string, private readonly now: () => number) {}
+
+  warn(properties: Readonly<Record<string, unknown>>): void {
+    this.#count++;
+    const now = this.now();
+    if (now - this.#saidAt < WARN_EVERY_MS) return;
+    this.#saidAt = now;
+    log.warning(this.text, { ...properties, count: this.#count });
+  }
+}
+
 /** Text as it is: the runtimes differ in how they would quote it. Never throws. */
 function value(one: unknown): string {
   if (typeof one === "string") return one;
@@ -41,16 +64,20 @@ function value(one: unknown): string {
 
 const text = getTextFormatter({ value });
 
-/** Controls, what ends a line anywhere, and what turns the direction of writing. */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** Controls, what ends a line anywhere, what turns the direction of writing, and what shows nothing. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-const escaped = (character: string): string =>
-  character === "\n" ? "\\n" : `\\u{${character.codePointAt(0)!.toString(16)}}`;
+/** The same text in one line: a terminal does nothing but show it. */
+export const printable = (text: string): string =>
+  text.replace(
+    UNPRINTABLE,
+    (character) => character === "\n" ? "\\n" : `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 
 /**
  * One record as one line. Names of databases and streams come from anybody: whatever is in them, a
  * record stays one line, and a terminal does nothing but show it.
  */
 export function logLine(record: LogRecord): string {
-  return text(record).replace(/\r?\n$/, "").replace(UNPRINTABLE, escaped) + "\n";
+  return printable(text(record).replace(/\r?\n$/, "")) + "\n";
 }

@@ -23,7 +23,7 @@ const arrows: Record<string, readonly string[]> = {
   "client": ["wire", "link", "close", "limits", "host"],
   "metrics": ["link", "log", "wire"],
   "routes": [
-    ...["session", "channel", "runtime", "link", "wire", "limits", "host", "log"],
+    ...["session", "channel", "runtime", "link", "wire", "close", "limits", "host", "log"],
     ...["admission", "metrics", "web"],
   ],
   "web": ["client", "wire", "link", "close", "host"],

@@ -10,7 +10,7 @@ import type { Accept } from "../link/link.ts";
 import { linkCarrier } from "../link/mux/link_carrier.ts";
 import { Mux, type MuxCarrier } from "../link/mux/mux.ts";
 import { MUX, type MuxSettings } from "../link/mux/settings.ts";
-import { log } from "../log.ts";
+import { log, RareWarning } from "../log.ts";
 import type { Handler } from "../runtime/runtime.ts";
 import { APOLOGY, HttpStreams } from "./http_streams.ts";
 
@@ -30,6 +30,10 @@ export class BmpServer {
   readonly #settings: MuxSettings;
   readonly #http: HttpStreams;
   readonly #open = new Map<Mux, string>();
+  readonly #tooMany = new RareWarning(
+    "bmp link from {remote} refused: too many connections ({count} refused so far)",
+    () => (this.options.clock ?? host).now(),
+  );
 
   constructor(private readonly options: BmpServerOptions, handler: Handler) {
     this.#settings = { ...MUX, ...options.settings };
@@ -47,12 +51,12 @@ export class BmpServer {
   }
 
   /** Takes a connection; `undefined` if there are too many, and the carrier is ended. */
-  connect(carrier: MuxCarrier, address: string): Mux | undefined {
+  connect(carrier: MuxCarrier, remote: string): Mux | undefined {
     const { connections, connectionsPerAddress, clock = host } = this.options;
     let same = 0;
-    for (const other of this.#open.values()) if (other === address) same++;
+    for (const other of this.#open.values()) if (other === remote) same++;
     if (this.#open.size >= connections || same >= connectionsPerAddress) {
-      log.warn("BMP: too many connections, one of {address} refused", { address });
+      this.#tooMany.warn({ remote });
       carrier.end();
       return;
     }
@@ -62,13 +66,15 @@ export class BmpServer {
       carrier,
       clock,
       apology: APOLOGY,
-      accept: this.#http.connection(address),
+      accept: this.#http.connection(remote),
       ended: (fault) => {
         this.#open.delete(mux);
-        if (fault) log.info("BMP: {address} ended: {message}", { address, ...fault });
+        const why = fault ? `: ${fault.message}` : "";
+        log.debug("bmp link from {remote} closed{why}", { remote, why });
       },
     });
-    this.#open.set(mux, address);
+    log.debug("bmp link opened from {remote}", { remote });
+    this.#open.set(mux, remote);
     return mux;
   }
 

@@ -8,7 +8,7 @@
  * @module
  */
 import type { Accept, Link, LinkEvents, Message, Topics } from "../link/link.ts";
-import { log } from "../log.ts";
+import { RareWarning } from "../log.ts";
 import { Histogram } from "./histogram.ts";
 
 /** How a meter reads a protocol's messages. */
@@ -57,8 +57,6 @@ const SAMPLED_FIRST = 64;
 const SAMPLED_EVERY = 16;
 /** A message from here on is timed in any case: it is the likeliest to be slow. */
 const TIMED_BYTES = 16_384;
-/** Slow messages are reported once in this time. */
-const SLOW_EVERY_MS = 1_000;
 
 export class Meter {
   readonly received: (Flow | undefined)[] = new Array(256);
@@ -75,15 +73,19 @@ export class Meter {
   /** Messages that were left out for a slow reader. */
   dropped = 0;
   readonly #topics = new Map<string, { links: number }>();
-  #slow = 0;
-  #slowSaidAt = -Infinity;
+  readonly #slow: RareWarning;
 
   /** `slowMs`: time on one message beyond which the log says so. */
   constructor(
     readonly dialect: Dialect,
     private readonly now: () => number,
     private readonly slowMs = Infinity,
-  ) {}
+  ) {
+    this.#slow = new RareWarning(
+      "slow {protocol} message: {type}, {bytes} bytes, {ms} ms ({count} slow so far)",
+      now,
+    );
+  }
 
   /** The same protocol, counted. */
   metered(accept: Accept): Accept {
@@ -91,9 +93,6 @@ export class Meter {
       const counted = meteredLink(link, this);
       this.links++;
       this.linksEver++;
-      const { remote } = link;
-      const protocol = this.dialect.name;
-      log.debug("{protocol} link opened from {remote}", { protocol, remote });
       const events = accept(counted);
       return {
         message: (message) => this.take(events, message),
@@ -102,12 +101,6 @@ export class Meter {
         closed: (code, reason) => {
           this.links--;
           add(this.closes, code);
-          log.debug("{protocol} link from {remote} closed with {code} {reason}", {
-            protocol,
-            remote,
-            code,
-            reason,
-          });
           events.closed(code, reason);
         },
       };
@@ -167,27 +160,19 @@ export class Meter {
     events.message(message);
     const micros = 1000 * (this.now() - since);
     flow.micros.record(micros);
-    if (micros > 1000 * this.slowMs) this.#warn(type, length, micros);
+    if (micros <= 1000 * this.slowMs) return;
+    this.#slow.warn({
+      protocol: this.dialect.name,
+      type: this.dialect.typeName(type),
+      bytes: length,
+      ms: Math.round(micros / 1000),
+    });
   }
 
   /** Counts one message of a batch. */
   #receive(message: Uint8Array): boolean {
     const flow = this.received[this.dialect.typeOf(message)] ??= new Flow();
     return flow.add(message.length, 1);
-  }
-
-  #warn(type: number, bytes: number, micros: number): void {
-    this.#slow++;
-    const now = this.now();
-    if (now - this.#slowSaidAt < SLOW_EVERY_MS) return;
-    this.#slowSaidAt = now;
-    log.warning("slow {protocol} message: {type}, {bytes} bytes, {ms} ms ({count} slow so far)", {
-      protocol: this.dialect.name,
-      type: this.dialect.typeName(type),
-      bytes,
-      ms: Math.round(micros / 1000),
-      count: this.#slow,
-    });
   }
 }
 

@@ -76,8 +76,7 @@ export class Metrics {
     slowMs = Infinity,
   ) {
     this.#began = now();
-    // ECG sessions warn of slow messages themselves.
-    this.ecg = new Meter(ecgDialect, now);
+    this.ecg = new Meter(ecgDialect, now, slowMs);
     this.blaze = new Meter(blazeDialect, now, slowMs);
   }
 

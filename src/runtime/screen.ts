@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { log } from "../log.ts";
 import type { Handler, Peer } from "./runtime.ts";
 
 /** RFC 9110, 7.2: a host as in an address (RFC 3986, 3.2.2), and a port; no more. */
@@ -16,8 +17,39 @@ const VERSION = "13";
 /** The same handler, which gets no request but a good one. Others are answered here, with 4xx. */
 export const screened = (handler: Handler): Handler => (request, peer) => {
   const read = readable(request);
-  return read instanceof Response ? read : handler(read, screenedPeer(read, peer));
+  const answer = read instanceof Response ? read : handler(read, screenedPeer(read, peer));
+  const shown = read instanceof Response ? request : read;
+  return log.isEnabledFor("debug") ? told(shown, peer, answer) : answer;
 };
+
+/** A path or a reason in the log; both may have been made by a stranger. */
+const MOST_SHOWN = 256;
+
+/** The same answer; where it is a refusal, the log says so. A query may hold a token and is left out. */
+async function told(
+  { method, url }: Request,
+  { address }: Peer,
+  answer: Response | Promise<Response>,
+): Promise<Response> {
+  const response = await answer;
+  const { status } = response;
+  if (status < 400) return response;
+  log.debug("{method} {path} from {remote} refused {status}: {reason}", {
+    method,
+    path: (URL.parse(url)?.pathname ?? "?").slice(0, MOST_SHOWN),
+    remote: address,
+    status,
+    reason: (await reasonOf(response)).slice(0, MOST_SHOWN),
+  });
+  return response;
+}
+
+/** What a refusal of the relay's says. */
+async function reasonOf(response: Response): Promise<string> {
+  if (!/^application\/json\b/.test(response.headers.get("content-type") ?? "")) return "-";
+  const { error } = await response.clone().json().catch(() => ({}));
+  return typeof error === "string" ? error : "-";
+}
 
 const screenedPeer = (request: Request, peer: Peer): Peer => ({
   address: peer.address,

@@ -63,8 +63,8 @@ export class TestSocket {
     return this.closedWith!;
   }
 
-  close(): void {
-    this.#socket.close();
+  close(code?: number, reason?: string): void {
+    this.#socket.close(code, reason);
   }
 
   /** Waits with patience that only a test that fails wears out. */

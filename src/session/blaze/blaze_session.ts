@@ -328,14 +328,14 @@ class BlazeSession implements LinkEvents {
   #end(fault: Fault, detail?: string): void {
     this.#leave();
     const payload = encodeFault(faultRecord(fault, detail));
-    this.#outbox.send(encodeFrame({ type: FrameType.error, payload }, { reading: this.#reading }));
-    this.#outbox.close(fault);
     const { remote } = this.#outbox.link;
     log.debug("blaze link from {remote} refused {code}: {detail}", {
       remote,
       code: fault.code,
       detail: detail ?? fault.word,
     });
+    this.#outbox.send(encodeFrame({ type: FrameType.error, payload }, { reading: this.#reading }));
+    this.#outbox.close(fault);
   }
 
   #leave(): void {

@@ -209,6 +209,8 @@ class EcgSession implements LinkEvents {
     if (!watching.has(stream) && watching.size >= most) {
       throw new EcgFault(ErrorCode.PERMISSION_DENIED, `at most ${most} streams on one link`);
     }
+    const { remote } = this.link;
+    log.debug("ecg link from {remote} watches {stream}", { remote, stream });
     let past: readonly Past[] = [];
     watching.subscribe(stream, this.#form, this.#modern, (ecgStream) => {
       past = this.#past(ecgStream, seconds);
@@ -263,6 +265,8 @@ class EcgSession implements LinkEvents {
   }
 
   #unsubscribe(stream: string): void {
+    const { remote } = this.link;
+    log.debug("ecg link from {remote} left {stream}", { remote, stream });
     this.#watching.unsubscribe(stream);
     this.#tell(MessageType.SUBSCRIPTION_ACK, { stream, status: "unsubscribed" });
   }
@@ -291,6 +295,7 @@ class EcgSession implements LinkEvents {
     if (form.version === version && form.packed === packed) return;
     this.#form = form;
     this.#watching.reform(form);
+    if (form.version === version) return;
     log.debug("ecg link from {remote} speaks version {version}", {
       ...form,
       remote: this.link.remote,
@@ -313,8 +318,8 @@ class EcgSession implements LinkEvents {
   #refuse({ code, help, message: detail, fields }: EcgFault): void {
     if (!this.#faults.take()) return this.#watching.outbox.close(Close.tooFast);
     log.debug("ecg link from {remote} refused {code}: {detail}", {
-      code,
-      detail,
+      code: `0x${code.toString(16)}`,
+      detail: detail || help,
       remote: this.link.remote,
     });
     const message = help + (detail && ` (${detail})`);
