@@ -1,5 +1,13 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -161,13 +169,15 @@ test("a closed terminal ends record with its file; closed pipes end watchers", (
     };
     try {
       const path = join(folder, "a.edf");
-      const recorder = start("record", path, "--stream", "a");
+      writeFileSync(path, "x".repeat(1_000_000));
+      const recorder = start("record", path, "--stream", "a", "--overwrite");
       await once(recorder.child.stderr, "data");
       // A terminal takes what is told with it.
       recorder.child.stderr.destroy();
       process.kill(recorder.child.pid!, "SIGHUP");
       assertEquals((await recorder.exit)[0], 0);
       assert(openRecording(path).samples[0]!.length >= 50);
+      assert(statSync(path).size < 1_000_000);
 
       // Nobody there: what came is nothing, and so is what stays.
       const idle = start("record", join(folder, "none.edf"), "--url", "ws://127.0.0.1:1");
@@ -205,18 +215,20 @@ test("play, record and monitor take leave of their relay", () =>
     const start = (tool: string, ...args: string[]) => {
       const tapped = ["--url", `ws://127.0.0.1:${wiretap.port}`, "--stream", "a"];
       const line = [...first, `tools/${tool}.ts`, ...tapped, ...args];
-      const child = spawn(program!, line, { cwd: root, stdio: "ignore" });
+      const child = spawn(program!, line, { cwd: root, stdio: ["ignore", "pipe", "ignore"] });
       return { child, exit: once(child, "exit") };
     };
     try {
       const player = start("play");
       const recorder = start("record", join(folder, "a.edf"), "--seconds", "0.4");
-      const monitor = start("monitor", "--seconds", "1");
-      // By then it plays.
+      const monitor = start("monitor", "--every", "0.1");
       assertEquals((await recorder.exit)[0], 0);
-      assertEquals((await monitor.exit)[0], 0);
-      process.kill(player.child.pid!, "SIGINT");
-      assertEquals((await player.exit)[0], 0);
+      // By now one plays, and the other has measured a round trip.
+      await once(monitor.child.stdout, "data");
+      for (const { child, exit } of [player, monitor]) {
+        process.kill(child.pid!, "SIGINT");
+        assertEquals((await exit)[0], 0);
+      }
       await all.promise;
       assertEquals(codes, [1000, 1000, 1000]);
     } finally {
