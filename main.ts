@@ -82,7 +82,8 @@ export async function startRelay(
       await links.closeAll(code, word, ms);
       const until = host.now() + GRACE_MS;
       const left = () => Math.max(0, until - host.now());
-      await bmp.stop(left());
+      // What carries their streams is still to hear why it ends, too.
+      await bmp.stop(left() / 2);
       await bmpServer?.stop(left());
       await server.stop(left());
       streams.cutAll();

@@ -79,7 +79,7 @@ export function createApp(parts: Parts): Hono<Env> {
   watch.get("/ws", (c) => upgrade(c, parts, (grant) => counted.ecg(ecg.accept({ grant }))));
 
   const { bmp } = parts;
-  if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp));
+  if (bmp) app.get("/bmp", (c) => upgrade(c, parts, () => bmp, true));
 
   app.get("/echo", (c) => upgrade(c, parts, () => logged("echo", parts.echo)));
 

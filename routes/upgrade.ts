@@ -22,8 +22,16 @@ export interface Door {
   ready(): boolean;
 }
 
-/** Upgrades a request and hands its link to what `accept` makes of the grant. */
-export function upgrade(c: Context<Env>, door: Door, accept: (grant: Grant) => Accept): Response {
+/**
+ * Upgrades a request and hands its link to what `accept` makes of the grant. A link that `carries`
+ * others outlives them when the relay goes away.
+ */
+export function upgrade(
+  c: Context<Env>,
+  door: Door,
+  accept: (grant: Grant) => Accept,
+  carries = false,
+): Response {
   const request = c.req.raw;
   // Before anything else, so that a client can ask over plain HTTP why its upgrade failed.
   const grant = door.admission(request);
@@ -43,5 +51,5 @@ export function upgrade(c: Context<Env>, door: Door, accept: (grant: Grant) => A
     return c.json({ error: "The relay is full; try again later. See /limits." }, 503);
   }
   const protocol = offered(request).includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined;
-  return peer.upgrade(door.links.counted(accept(grant)), protocol);
+  return peer.upgrade(door.links.counted(accept(grant), carries), protocol);
 }

@@ -184,11 +184,15 @@ test("LinkRegistry counts links by address and closes them all", async () => {
   const registry = new LinkRegistry();
   const quiet = () => ({ message() {}, text() {}, drained() {}, closed() {} });
   const peers = ["a", "a", "b"].map((address) => new MemoryPeer(registry.counted(quiet), address));
-  assertEquals([registry.size, registry.from("a"), registry.from("b")], [3, 2, 1]);
+  const carrier = new MemoryPeer(registry.counted(quiet, true), "b");
+  assertEquals([registry.size, registry.from("a"), registry.from("b")], [4, 2, 2]);
   peers[0]!.close();
-  assertEquals([registry.size, registry.from("a")], [2, 1]);
+  assertEquals([registry.size, registry.from("a")], [3, 1]);
   await registry.closeAll(1012, "restarting", 100);
   assertEquals(peers.map(({ closedWith }) => closedWith?.code), [1000, 1012, 1012]);
+  // What carries others knows by itself when those are gone.
+  assertEquals([carrier.closedWith, registry.size], [undefined, 1]);
+  carrier.close();
   assertEquals([registry.size, registry.from("a"), registry.from("c")], [0, 0, 0]);
 });
 

@@ -86,6 +86,8 @@ export class BmpServer {
   /** Lets requests and WebSockets in streams end, for `graceMs` milliseconds at most; then ends all. */
   async stop(graceMs: number): Promise<void> {
     await this.#http.underWay.ended(graceMs);
-    for (const mux of [...this.#open.keys()]) mux.close();
+    for (const mux of [...this.#open.keys()]) {
+      mux.close({ code: "RESTARTING", message: "restarting" });
+    }
   }
 }

@@ -8,7 +8,8 @@ import { Close } from "../close.ts";
 import type { Accept, Link, LinkEvents } from "./link.ts";
 
 export class LinkRegistry {
-  readonly #links = new Set<Link>();
+  /** Each link, and whether it carries others. */
+  readonly #links = new Map<Link, boolean>();
   readonly #byAddress = new Map<string, number>();
 
   /**
@@ -29,11 +30,11 @@ export class LinkRegistry {
     return this.#byAddress.get(address) ?? 0;
   }
 
-  /** The same protocol, counted. */
-  counted(accept: Accept): Accept {
+  /** The same protocol, counted. Who `carries` others is not closed before them, so not by `closeAll`. */
+  counted(accept: Accept, carries = false): Accept {
     return (link) => {
       const events = this.#begin(accept, link);
-      this.#links.add(link);
+      this.#links.set(link, carries);
       this.#byAddress.set(link.remote, this.from(link.remote) + 1);
       const attempt = (step: () => void): void => {
         try {
@@ -79,9 +80,9 @@ export class LinkRegistry {
     link.close(Close.internal.code, `${Close.internal.word}: ${Close.internal.help}`);
   }
 
-  /** Closes every link, spread over `ms` milliseconds so that not all come back at once. */
+  /** Closes every link that carries no others, spread over `ms` milliseconds so that not all come back at once. */
   async closeAll(code: number, reason: string, ms: number): Promise<void> {
-    const links = [...this.#links];
+    const links = [...this.#links].flatMap(([link, carries]) => carries ? [] : [link]);
     const waves = Math.max(1, Math.min(links.length, Math.floor(ms / 50)));
     for (let wave = 0; wave < waves; wave++) {
       if (wave > 0) await new Promise((resolve) => setTimeout(resolve, 50));

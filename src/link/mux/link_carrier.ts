@@ -4,12 +4,20 @@
  *
  * @module
  */
-import { Close } from "../../close.ts";
+import { Close, type CloseFault } from "../../close.ts";
 import type { Link, LinkEvents } from "../link.ts";
 import type { Mux, MuxCarrier } from "./mux.ts";
 
 /** How often a link is asked whether it has room: not every runtime says so by itself. */
 const POLL_MS = 5;
+
+/** What a fault of the connection is to its link; the others are faults of frames. */
+const CLOSES: { readonly [code: string]: CloseFault } = {
+  NOT_READING: Close.tooSlow,
+  TOO_MANY_RESETS: Close.tooFast,
+  VACANT: Close.normal,
+  RESTARTING: Close.restarting,
+};
 
 /** Joins a link with the connection that `connect` makes, if it makes one. */
 export function linkCarrier(
@@ -32,15 +40,7 @@ export function linkCarrier(
     },
     end(why) {
       clearTimeout(polling);
-      const { code, word } = why === undefined
-        ? Close.normal
-        : why.code === "NOT_READING"
-        ? Close.tooSlow
-        : why.code === "TOO_MANY_RESETS"
-        ? Close.tooFast
-        : why.code === "VACANT"
-        ? Close.normal
-        : Close.badFrame;
+      const { code, word } = why ? CLOSES[why.code] ?? Close.badFrame : Close.normal;
       link.close(code, why ? why.message : word);
     },
   };

@@ -35,6 +35,7 @@ export interface MuxCarrier {
  * - `TOO_MANY_RESETS`: streams were opened and dropped unanswered, or opened beyond the limit.
  * - `NOT_READING`: the peer sends and reads nothing of what it asked for.
  * - `VACANT`: there was no stream for a long time.
+ * - `RESTARTING`: this side goes away, and will be back.
  * - `UNEXPECTED`: a frame made somebody on this side fail.
  */
 export interface MuxFault {
@@ -187,8 +188,8 @@ export class Mux implements Line {
   }
 
   /** Ends all streams and the connection. */
-  close(): void {
-    this.#end();
+  close(why?: MuxFault): void {
+    this.#end(why);
   }
 
   // --- what streams ask for ---
