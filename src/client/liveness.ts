@@ -31,6 +31,13 @@ const MOST_DOUBLED = 4;
 /** A timer that is so late, in milliseconds, says that nobody was awake to hear an answer. */
 const LATE_MS = 1_000;
 
+/** Bytes that wait to be sent, beyond which nobody's Ping is answered. */
+const MOST_UNSENT = 1024 * 1024;
+
+/** Whether the other end takes what is sent to it. */
+export const readsOn = ({ buffered }: Pick<Watched, "buffered">): boolean =>
+  buffered <= MOST_UNSENT;
+
 export class Liveness {
   readonly #idleMs: number;
   readonly #answerMs: number;

@@ -7,6 +7,7 @@
 import type { Host } from "../host.ts";
 import { LIMITS } from "../limits.ts";
 import type { Link, Message } from "../link/link.ts";
+import { readsOn } from "./liveness.ts";
 
 /** What the relay takes of a link, as its `GET /limits` says. 0 for no limit. */
 export interface RelayPace {
@@ -49,12 +50,6 @@ class Allowance {
     return this.#left >= 0 ? 0 : -this.#left / this.perMs;
   }
 }
-
-/** Bytes that wait to be sent, beyond which nobody's Ping is answered. */
-const MOST_UNSENT = 1024 * 1024;
-
-/** Whether the other end takes what is sent to it. */
-export const readsOn = (link: Link): boolean => link.buffered <= MOST_UNSENT;
 
 /** A link that knows how much it may send. */
 export class PacedLink implements Link {

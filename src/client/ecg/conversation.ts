@@ -27,7 +27,7 @@ import { type Payload, writePayload } from "../../wire/ecg/payload.ts";
 import { readScale, type Scale } from "../../wire/ecg/scale.ts";
 import { readSignal, type Signal, unpackedPayload } from "../../wire/ecg/signal.ts";
 import type { Conversation } from "../connection.ts";
-import { readsOn } from "../pacer.ts";
+import { readsOn } from "../liveness.ts";
 import { faultOf } from "../client_error.ts";
 import { ackKey, Answers, word } from "./answers.ts";
 import {
