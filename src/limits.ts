@@ -18,6 +18,11 @@ export const LIMITS = {
   faultsPerSecond: limit(10, "faults", "Blaze Errors passed on: dropped. Own faults: close 4429."),
   bufferedBytes: limit(8_388_608, "bytes", "Close 4431; an ECG alert may go as far again."),
   membersShown: limit(64, "members", "Newcomers and members get a count, not each Handshake."),
+  apartMs: limit(
+    60_000,
+    "milliseconds",
+    "Blaze: two that parted with 4424 do not meet again before.",
+  ),
   tagsPerMember: limit(256, "tags", "Blaze: Error 4422, the subscription stays as it was."),
   streamsPerLink: limit(64, "streams", "ECG: error 0x203; the oldest scale is forgotten."),
   streamNameBytes: limit(127, "bytes", "ECG: error 0x200."),

@@ -443,8 +443,7 @@ test("a device that walks in when the partner has left gets nothing", () =>
       const { node, known } = await a.device.ready;
       assertEquals([hex(node), known], [hex(first.node), true]);
       for (const { device } of [a, again]) await device.close();
-    })
-  ));
+    }), { limits: { apartMs: 0 } }));
 
 test("a third device that was refused stays out of the way of the two that know each other", () =>
   withRelay(async ({ url }) => {
@@ -631,7 +630,7 @@ test("who is refused is asked about again after a while: anybody may wear a node
     await a.device.ready;
     assertEquals(asked, 2);
     for (const { device } of [a, b]) await device.close();
-  }));
+  }, { limits: { apartMs: 0 } }));
 
 test("a no that the relay made up costs one meeting, and no more", () =>
   withRelay((relay) =>

@@ -584,7 +584,6 @@ test("a waiting literal client is introduced to the first member that comes and 
 });
 
 test("who was told no by its partner is closed so that it comes back later", () => {
-  const lab = new Lab();
   for (
     const [says, code] of [
       [{ code: Close.notConfirmed.code, message: "no" }, Close.notConfirmed.code],
@@ -592,6 +591,7 @@ test("who was told no by its partner is closed so that it comes back later", () 
       [undefined, Close.partnerLeft.code],
     ] as const
   ) {
+    const lab = new Lab();
     const [a, b] = [lab.join(1, PAIRED), lab.join(2, LITERAL)];
     b.forget();
     if (says) {
@@ -605,6 +605,65 @@ test("who was told no by its partner is closed so that it comes back later", () 
     a.close();
     assertEquals([b.next().type, b.closedWith?.code], [FrameType.disconnect, code]);
   }
+});
+
+test("two of whom one said no to the other meet others first, and each other after a minute", () => {
+  const no = encodeFault({ code: Close.notConfirmed.code, message: "no" });
+  const partner = (device: Device) => {
+    const message = device.received.shift();
+    return message && decodeHandshakeAck(decodeFrame(message).payload).node[0];
+  };
+  for (const leaves of ["who said it", "who was told"]) {
+    const lab = new Lab();
+    const [stranger, a] = [lab.join(9, PAIRED), lab.join(1, PAIRED)];
+    a.forget().frame(FrameType.error, no);
+    (leaves === "who said it" ? a : stranger).close();
+    // The room was empty for a moment. Both come back, and wait.
+    const again = lab.join(9, PAIRED);
+    const back = lab.join(1, PAIRED);
+    assertEquals([again.received, back.received], [[], []], leaves);
+    // Whoever comes meets the longest-waiting one, and the next one the other.
+    const b = lab.join(2, PAIRED);
+    assertEquals([partner(b), partner(again)], [9, 2]);
+    b.frame(FrameType.error, no);
+    b.close();
+    assertEquals(again.closedWith?.code, Close.notConfirmed.code);
+    const more = lab.join(9, PAIRED);
+    assertEquals(more.received, []);
+    const knows = lab.join(2, PAIRED);
+    assertEquals([partner(knows), partner(back)], [1, 2]);
+    // Other rooms are none of this.
+    const [x, y] = [9, 1].map((node) => lab.join(node, PAIRED, { database: "notes" }));
+    assertEquals([partner(x!), partner(y!)], [1, 9]);
+    knows.close();
+    const late = lab.join(1, PAIRED);
+    lab.host.pass(59_999);
+    assertEquals(late.received, []);
+    lab.host.pass(1);
+    assertEquals([partner(late), partner(more)], [9, 1]);
+    for (const device of [late, more, x!, y!]) device.close();
+    assertEquals([lab.host.waiting, lab.sessions.rooms], [0, 0]);
+  }
+});
+
+test("who waits for one it has to be kept apart from waits for nothing once it has left", () => {
+  const lab = new Lab();
+  const [a, b] = [lab.join(1, PAIRED), lab.join(2, PAIRED)];
+  a.frame(FrameType.error, encodeFault({ code: Close.notConfirmed.code, message: "no" }));
+  a.close();
+  b.close();
+  const [first, second] = [lab.join(1, PAIRED), lab.join(2, PAIRED)];
+  assertEquals(lab.host.waiting, 1);
+  second.close();
+  assertEquals(lab.host.waiting, 0);
+  const third = lab.join(2, PAIRED).forget();
+  // A sponsor serves both.
+  lab.join(3, PROFILE, SPONSORS);
+  assertEquals([first.next().type, third.next().type], [
+    FrameType.handshakeAck,
+    FrameType.handshakeAck,
+  ]);
+  assertEquals(lab.host.waiting, 0);
 });
 
 test("a client is never introduced to a profile member that does not sponsor", () => {

@@ -34,6 +34,7 @@ import type { Host } from "../../host.ts";
 import { Outbox } from "../outbox.ts";
 import { Bucket } from "../rate.ts";
 import { BlazeMember, faultRecord } from "./member.ts";
+import { Refusals } from "./refusals.ts";
 import { Room } from "./room.ts";
 
 /** What a request to `/sync` settled before the upgrade. */
@@ -47,8 +48,12 @@ export interface BlazeTerms {
 /** Everything that Blaze sessions share. */
 export class BlazeSessions {
   readonly #rooms = new Map<string, Room>();
+  /** Not of a room: the two that part may be the last ones in it. */
+  readonly #refusals: Refusals;
 
-  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {}
+  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {
+    this.#refusals = new Refusals(host, limits.apartMs);
+  }
 
   /** Rooms that somebody is in. */
   get rooms(): number {
@@ -65,7 +70,8 @@ export class BlazeSessions {
     const name = `blaze:${tenant}/${database}`;
     let room = this.#rooms.get(name);
     if (!room) {
-      room = new Room(name, this.channels, this.host, this.limits.membersShown);
+      const { membersShown } = this.limits;
+      room = new Room(name, this.channels, this.host, membersShown, this.#refusals);
       this.#rooms.set(name, room);
     }
     return room;
@@ -225,7 +231,7 @@ class BlazeSession implements LinkEvents {
         return this.#subscribe(type, message.subarray(header), member);
       case FrameType.error:
         if (!this.#faults.take()) return;
-        if (saysNo(message, header)) member.saidNo = true;
+        if (member.partner && saysNo(message, header)) member.saidNo = true;
     }
     if (!member.mayWrite && writes(message, header)) return this.#refuse(member, Refused.readOnly);
     if (!member.profile) this.#toPartner(message, type, header, member);

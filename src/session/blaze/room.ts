@@ -3,7 +3,7 @@
  *
  * Profile members hear each other in a channel. Paired members (the seed's protocol as it stands)
  * know one partner only: the longest-connected profile member that sponsors and has not declined them,
- * else the longest-waiting other paired one. The relay owns no key: each of the two gets a HandshakeAck made of the other's Handshake.
+ * else the longest-waiting other paired one, unless one of the two said no to the other a moment ago. The relay owns no key: each of the two gets a HandshakeAck made of the other's Handshake.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { Capability, CHALLENGE_LENGTH, encodeHandshakeAck } from "../../wire/blaze/handshake.ts";
 import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";
+import type { Refusals } from "./refusals.ts";
 
 export class Room {
   /** Everybody here, in the order they came. */
@@ -28,6 +29,7 @@ export class Room {
     private readonly channels: Channels,
     private readonly host: Host,
     private readonly membersShown: number,
+    private readonly refusals: Refusals,
   ) {}
 
   get size(): number {
@@ -95,10 +97,20 @@ export class Room {
   }
 
   #joinPaired(member: BlazeMember): void {
-    const waiting = [...this.#paired].find((other) => !other.partner);
     this.#paired.add(member);
-    const partner = this.#sponsorOf(member) ?? waiting;
+    const sponsor = this.#sponsorOf(member);
+    if (sponsor) this.#pair(member, sponsor);
+    else this.#seek(member);
+  }
+
+  /** Introduces the longest-waiting other one; where only such wait that it has to be kept apart from, later. */
+  #seek(member: BlazeMember): void {
+    const waiting = [...this.#paired].filter((other) => other !== member && !other.partner);
+    const partner = waiting.find((other) => !this.refusals.between(this.name, member, other));
     if (partner) this.#pair(member, partner);
+    else if (waiting.length > 0) {
+      member.stopSeeking = this.host.after(this.refusals.apartMs, () => this.#seek(member));
+    }
   }
 
   /** Who serves a client. Once all have declined it, they may all be asked again when it comes back. */
@@ -117,6 +129,7 @@ export class Room {
   }
 
   #pair(client: BlazeMember, sponsor: BlazeMember): void {
+    for (const member of [client, sponsor]) member.stopSeeking();
     client.partner = sponsor;
     if (sponsor.profile) sponsor.sponsored.add(client);
     else sponsor.partner = client;
@@ -143,9 +156,11 @@ export class Room {
   #leavePaired(member: BlazeMember): void {
     if (!this.#paired.delete(member)) return;
     this.#forget(member);
+    member.stopSeeking();
     const { partner } = member;
     if (!partner) return;
     if (!partner.profile) {
+      if (member.saidNo || partner.saidNo) this.refusals.note(this.name, member, partner);
       return this.#dismiss(partner, member.saidNo ? Close.notConfirmed : Close.partnerLeft);
     }
     partner.sponsored.delete(member);
