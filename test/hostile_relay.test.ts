@@ -5,11 +5,13 @@ import { assert, assertEquals } from "@std/assert";
 import { BlazeGroup, BlazePair, EcgClient } from "../src/client/mod.ts";
 import { Compression } from "../src/client/blaze/compression.ts";
 import { whyRefused } from "../src/client/refusal.ts";
+import { framedTransport, type PipeEvents } from "../src/client/transport/framed_transport.ts";
 import type { Message } from "../src/link/link.ts";
 import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
 import { MessageType, Version } from "../src/wire/ecg/codes.ts";
 import { decode, encode } from "../src/wire/ecg/ecg_message.ts";
+import { FakeHost } from "./kit/fake_host.ts";
 import { pair, until } from "./kit/pair.ts";
 import { puppet } from "./kit/puppet.ts";
 import { eventually } from "./kit/group.ts";
@@ -65,6 +67,31 @@ test("a device answers no Ping while a megabyte waits to be sent", async () => {
       assertEquals(pongs(), expected);
     }
     await client.close();
+  }
+});
+
+test("over an HTTP stream no ping is answered either while a megabyte waits", () => {
+  const written: Bytes[] = [];
+  let pipe: PipeEvents | undefined;
+  const state = { buffered: 0 };
+  const transport = framedTransport((_target, events) => {
+    pipe = events;
+    return {
+      get buffered() {
+        return state.buffered;
+      },
+      write: (bytes) => written.push(bytes),
+      end() {},
+      abort() {},
+    };
+  }, new FakeHost());
+  const events = { opened() {}, message() {}, closed() {} };
+  transport({ url: new URL("ws://127.0.0.1/"), protocols: [] }, events);
+  pipe!.opened({ protocol: "", idleSeconds: 0, maxMessage: 100 });
+  for (const [buffered, expected] of [[MIB, 1], [MIB + 1, 1], [0, 2]] as const) {
+    state.buffered = buffered;
+    pipe!.bytes(Uint8Array.of(0x89, 0)); // a ping without a payload
+    assertEquals(written.length, expected);
   }
 });
 

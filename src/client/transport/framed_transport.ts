@@ -7,6 +7,8 @@ import type { Bytes } from "../../wire/bytes.ts";
 import { host as systemHost } from "../../host.ts";
 import type { Clock } from "../../link/clock.ts";
 import { Endpoint, LOST } from "../../link/endpoint.ts";
+import { Opcode } from "../../wire/websocket/opcode.ts";
+import { readsOn } from "../liveness.ts";
 import type { Carrier, CarrierEvents, CarrierTarget, Transport } from "./carrier.ts";
 
 /** A pair of byte streams, in order and without losses. */
@@ -49,6 +51,8 @@ const CLOSE_MS = 5_000;
 /** Frames of one message. */
 const MAX_FRAGMENTS = 65_536;
 
+const isPong = (frame: Bytes): boolean => (frame[0]! & 0x0f) === Opcode.pong;
+
 /** A transport over any pipe. */
 export const framedTransport =
   (openPipe: OpenPipe, clock: Clock = systemHost): Transport =>
@@ -65,7 +69,11 @@ export const framedTransport =
           closeMs: CLOSE_MS,
           clock,
         }, {
-          write: (frame) => pipe.write(frame),
+          write(frame) {
+            // Whoever reads nothing misses no pong; one stands for all pings before it (RFC 6455, 5.5.3).
+            if (isPong(frame) && !readsOn(pipe)) return;
+            pipe.write(frame);
+          },
           message: (data) => events.message(data),
           pong: () => pipe.probed?.(),
           closed(code, reason, clean) {
