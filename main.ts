@@ -9,7 +9,7 @@ import { Close } from "./src/close.ts";
 import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
 import type { Accept } from "./src/link/link.ts";
-import { log, logToConsole } from "./src/log.ts";
+import { log, logToConsole, printable } from "./src/log.ts";
 import { listenBmp } from "./src/bmp/listen.ts";
 import { BmpServer, type BmpServerOptions } from "./src/bmp/bmp_server.ts";
 import { bun } from "./src/runtime/bun.ts";
@@ -135,8 +135,7 @@ async function run(): Promise<void> {
   const relay = await startRelay({ ...config, token }, {
     limits: config.bmpChunkBytes === undefined ? {} : { bmpChunkBytes: config.bmpChunkBytes },
   });
-  log.info("Blaze Relay on {runtime} listens at {url}", { runtime: relay.runtime, url: relay.url });
-  console.log(welcome(relay, token, token !== config.token));
+  console.log(welcome(relay, token, token !== config.token, config.bmp?.tls !== undefined));
 
   let leaving = false;
   const leave = async (signal: string) => {
@@ -149,11 +148,12 @@ async function run(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void leave(signal));
 }
 
-function welcome(relay: Relay, token: string, made: boolean): string {
+function welcome(relay: Relay, token: string, made: boolean, tls: boolean): string {
   const ws = relay.url.replace("http", "ws");
   // All addresses is none that a browser could open.
   const clickable = relay.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, "//127.0.0.1");
   const lines = [
+    `Blaze Relay on ${relay.runtime} listens at ${relay.url}`,
     `  devices connect to   ${ws}/sync/<database>`,
     `  monitors and viewers ${ws}/ecg/<stream>`,
     `  look at a heart      ${clickable}/viewer#stream=demo${made ? `&token=${token}` : ""}`,
@@ -161,7 +161,8 @@ function welcome(relay: Relay, token: string, made: boolean): string {
   ];
   if (relay.bmpPort !== undefined) {
     const at = relay.hostname.includes(":") ? `[${relay.hostname}]` : relay.hostname;
-    lines.splice(2, 0, `  many in one          BMP at ${at}:${relay.bmpPort}`);
+    const how = tls ? "over TLS" : "without TLS";
+    lines.splice(3, 0, `  many in one          BMP at ${at}:${relay.bmpPort}, ${how}`);
   }
   if (made) {
     lines.push(`  token                ${token}   (made for this run; set TOKEN to keep one)`);
@@ -171,12 +172,15 @@ function welcome(relay: Relay, token: string, made: boolean): string {
   return lines.join("\n");
 }
 
-if (import.meta.main) {
+/** Runs a program that starts a relay; what whoever started it can mend is said in one line. */
+export async function started(run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof ListenError)) throw error;
-    console.error(error.message);
+    console.error(printable(error.message));
     process.exit(2);
   }
 }
+
+if (import.meta.main) await started(run);

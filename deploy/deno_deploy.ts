@@ -6,12 +6,14 @@
 import process from "node:process";
 import { ConfigError, readConfig } from "../src/config.ts";
 import { logToConsole } from "../src/log.ts";
-import { startRelay } from "../main.ts";
+import { started, startRelay } from "../main.ts";
 
-const config = readConfig([], { HOST: "0.0.0.0", PORT: "8000", ...process.env });
-if (!config.token) {
-  // Instances do not know each other, so each would make a token of its own.
-  throw new ConfigError("Set the environment variable TOKEN: all instances need the same one.");
-}
-await logToConsole(config.logLevel);
-await startRelay(config);
+await started(async () => {
+  const config = readConfig([], { HOST: "0.0.0.0", PORT: "8000", ...process.env });
+  if (!config.token) {
+    // Instances do not know each other, so each would make a token of its own.
+    throw new ConfigError("Set the environment variable TOKEN: all instances need the same one.");
+  }
+  await logToConsole(config.logLevel);
+  await startRelay(config);
+});

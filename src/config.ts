@@ -29,7 +29,11 @@ export const SETTINGS = [
   },
   { name: "BMP_TLS_CERT", fallback: "", help: "PEM file: BMP over TLS, with BMP_TLS_KEY" },
   { name: "BMP_TLS_KEY", fallback: "", help: "PEM file of the key" },
-  { name: "BMP_CHUNK", fallback: "", help: "payload bytes of a BMP frame: 8192, or 16384 (jumbo)" },
+  {
+    name: "BMP_CHUNK",
+    fallback: "",
+    help: "payload bytes of a BMP frame, also at /bmp: 8192, or 16384 (jumbo)",
+  },
   { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
 ] as const satisfies readonly Setting[];
 
@@ -83,21 +87,32 @@ export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
 ): Config {
   const given = flags(args);
+  // Empty in the environment is not set: files of settings leave out what they do not want so.
   const raw = Object.fromEntries(
-    SETTINGS.map(({ name, fallback }) => [name, given.get(name) ?? environment[name] ?? fallback]),
+    SETTINGS.map((
+      { name, fallback },
+    ) => [name, given.get(name) ?? (environment[name] || fallback)]),
   );
+  /** A setting by the name that it was given by. */
+  const shown = (name: string) => given.has(name) ? `--${flagOf(name)}` : name;
   const parsed = v.safeParse(schema, raw);
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const name = String(issue.path?.[0]?.key);
     // A token is never shown, not even a wrong one.
     const value = name === "TOKEN" ? "" : ` "${raw[name]}"`;
-    throw new ConfigError(`${name}${value}: ${issue.message}`);
+    throw new ConfigError(`${shown(name)}${value}: ${issue.message}`);
   }
   const { PORT, HOST, TOKEN, LOG_LEVEL, BMP_PORT, BMP_CHUNK } = parsed.output;
   const { BMP_TLS_CERT: cert, BMP_TLS_KEY: key } = parsed.output;
   if ((cert === "") !== (key === "")) {
-    throw new ConfigError("BMP_TLS_CERT and BMP_TLS_KEY: want both, or neither");
+    const names = [shown("BMP_TLS_CERT"), shown("BMP_TLS_KEY")];
+    throw new ConfigError(`${names.join(" and ")}: want both, or neither`);
+  }
+  if (cert !== "" && BMP_PORT === "") {
+    throw new ConfigError(
+      `${shown("BMP_TLS_CERT")}: TLS is for BMP over TCP, which needs --bmp-port or BMP_PORT`,
+    );
   }
   const bmp = { port: Number(BMP_PORT), ...(cert === "" ? {} : { tls: { cert, key } }) };
   return {
@@ -133,12 +148,16 @@ const flagOf = (name: string): string => name.toLowerCase().replaceAll("_", "-")
 
 function flags(args: readonly string[]): Map<string, string> {
   const given = new Map<string, string>();
-  for (let i = 0; i < args.length; i++) {
+  // Some runtimes hand on the `--` that may stand before a program's own arguments.
+  for (let i = args[0] === "--" ? 1 : 0; i < args.length; i++) {
     const [flag, inline] = args[i]!.split(/=(.*)/s);
     const setting = SETTINGS.find(({ name }) => `--${flagOf(name)}` === flag);
     if (!setting) throw new ConfigError(`${flag}: no such flag; --help lists them`);
     const value = inline ?? args[++i];
-    if (value === undefined) throw new ConfigError(`${flag}: want a value after it`);
+    // A flag behind it was meant as one, and an empty value comes from a variable that is not set.
+    if (!value || (inline === undefined && value.startsWith("--"))) {
+      throw new ConfigError(`${flag}: want a value after it`);
+    }
     given.set(setting.name, value);
   }
   return given;

@@ -80,7 +80,21 @@ test("readConfig says what is wrong, and never shows a token", () => {
   const cases: [string[], Record<string, string>, string][] = [
     [["--prot", "1"], {}, "--prot: no such flag"],
     [["--port"], {}, "--port: want a value"],
-    [["--port", "x"], {}, 'PORT "x": want a number from 0 to 65535'],
+    [["--port", "x"], {}, '--port "x": want a number from 0 to 65535'],
+    [[], { PORT: "x" }, 'PORT "x": want a number from 0 to 65535'],
+    ...["", "="].flatMap((sign) =>
+      ["port", "host", "token", "log-level", "bmp-port", "bmp-tls-cert", "bmp-chunk"].map((
+        name,
+      ): [string[], Record<string, string>, string] => [
+        sign === "=" ? [`--${name}=`] : [`--${name}`, ""],
+        {},
+        `--${name}: want a value`,
+      ])
+    ),
+    [["--token", "--port", "0"], {}, "--token: want a value after it"],
+    [["--bmp-tls-cert", "a", "--bmp-tls-key", "b"], {}, "--bmp-tls-cert: TLS is for BMP over TCP"],
+    [[], { BMP_TLS_CERT: "a", BMP_TLS_KEY: "b" }, "BMP_TLS_CERT: TLS is for BMP over TCP"],
+    [["--bmp-tls-cert", "a"], { BMP_PORT: "1" }, "--bmp-tls-cert and BMP_TLS_KEY: want both"],
     [[], { PORT: "65536" }, "want a number from 0 to 65535"],
     [[], { LOG_LEVEL: "loud" }, "want one of debug, info, warning, error"],
     [[], { TOKEN: "hunter2" }, "TOKEN: want 16 or more"],
@@ -90,6 +104,14 @@ test("readConfig says what is wrong, and never shows a token", () => {
     assertStringIncludes(error.message, text);
     assert(!error.message.includes("hunter2"));
   }
+});
+
+test("an empty variable of the environment is one that is not set, and -- may stand in front", () => {
+  const empty = Object.fromEntries(SETTINGS.map(({ name }) => [name, ""]));
+  assertEquals(readConfig([], empty), readConfig([], {}));
+  assertEquals(readConfig(["--", "--port", "82"], empty).port, 82);
+  assertEquals(readConfig(["--token=--0123456789abcdef"], {}).token, "--0123456789abcdef");
+  assertThrows(() => readConfig(["--port", "82", "--"], {}), ConfigError);
 });
 
 test("usage names every setting", () => {

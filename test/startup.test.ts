@@ -46,6 +46,37 @@ test("a relay that cannot listen says in one line what to change", async () => {
   assertMatch(pem("deno.json"), /^deno.json and deno.json are no PEM certificate and its key/);
 });
 
+test("what was typed is shown without its controls", () => {
+  assertEquals(
+    refused("--po\x1b[31mrt", "1"),
+    "--po\\u{1b}[31mrt: no such flag; --help lists them",
+  );
+  assertMatch(refused("--port", "\x1b]0;x\x07"), /^--port "\\u\{1b\}\]0;x\\u\{7\}": want a number/);
+  assertMatch(
+    refused("--port", "0", "--host", "no\u202ex.invalid"),
+    /^no\\u\{202e\}x.invalid is no/,
+  );
+});
+
+test("the entry point of Deno Deploy says in one line that it needs a token", () => {
+  const { status, stderr } = spawnSync(program!, [...first, "deploy/deno_deploy.ts"], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, TOKEN: "" },
+    timeout: 30_000,
+  });
+  assertEquals([status, stderr.trim().split("\n").length], [2, 1], stderr);
+  assertMatch(stderr, /^Set the environment variable TOKEN: /);
+});
+
+test("the words of the start are the same at every level of the log", () =>
+  withRelayProcess(here, (relay) => {
+    const [first] = relay.output().split("\n");
+    assertMatch(first!, /^Blaze Relay on (bun|deno) .* listens at http:\/\/127\.0\.0\.1:\d+$/);
+    assertMatch(relay.output(), /BMP at 127\.0\.0\.1:\d+, without TLS\n/);
+    return Promise.resolve();
+  }, ["--log-level", "error", "--bmp-port", "0"]));
+
 test("--help leaves a gap between its columns", () => {
   for (const file of ["main.ts", "tools/play.ts"]) {
     const { stdout } = spawnSync(program!, [...first, file, "--help"], {
