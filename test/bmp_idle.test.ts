@@ -205,6 +205,52 @@ test("an expectation that nobody knows is left out", async () => {
   peer.close();
 });
 
+const upgrading = ["GET / HTTP/1.1", "host: x", "connection: upgrade", "upgrade: websocket", "", ""]
+  .join("\r\n");
+
+test("an answer that comes too late is cancelled, also one to an upgrade", async () => {
+  for (const request of ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", upgrading]) {
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<Response>();
+    const peer = new Bench(() => {
+      asked.resolve();
+      return answer.promise;
+    }).connect();
+    peer.send("create", "a", request);
+    await asked.promise;
+    peer.close();
+    await turns();
+    await new Promise<void>((resolve) =>
+      answer.resolve(
+        new Response(
+          new ReadableStream({
+            start: (controller) => controller.enqueue(bytes("first")),
+            cancel: () => resolve(),
+          }),
+        ),
+      )
+    );
+  }
+});
+
+test("an upgrade behind a request that is not answered ends the stream", async () => {
+  for (const greeting of ["0", GREETING]) {
+    const asked: string[] = [];
+    const peer = new Bench((request, peer) => {
+      asked.push(request.url);
+      if (request.headers.has("upgrade")) {
+        return peer.upgrade(() => ({ message() {}, text() {}, drained() {}, closed() {} }));
+      }
+      return new Promise(() => {});
+    }).connect();
+    peer.send("create", "a", `GET /slow HTTP/1.1\r\nhost: x\r\n\r\n${upgrading}`, greeting);
+    await peer.until(closeOf("a"));
+    assertEquals(asked, ["http://x/slow"]);
+    assert(!peer.got.includes(" 101 "), peer.got);
+    peer.close();
+  }
+});
+
 test("an upgrade that is answered as a request ends with its connection, as others do", async () => {
   const cancelled = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<void>();
@@ -217,8 +263,7 @@ test("an upgrade that is answered as a request ends with its connection, as othe
       }),
     );
   }).connect();
-  const head = ["GET / HTTP/1.1", "host: x", "connection: upgrade", "upgrade: websocket", "", ""];
-  peer.send("create", "a", head.join("\r\n"));
+  peer.send("create", "a", upgrading);
   await peer.until("first");
   peer.close();
   await cancelled.promise;
@@ -227,8 +272,7 @@ test("an upgrade that is answered as a request ends with its connection, as othe
 
 test("an upgrade that is refused is answered to its end", async () => {
   const peer = new Bench(() => Response.json({ error: "no" }, { status: 403 })).connect();
-  const head = ["GET / HTTP/1.1", "host: x", "connection: upgrade", "upgrade: websocket", "", ""];
-  peer.send("create", "a", head.join("\r\n"));
+  peer.send("create", "a", upgrading);
   await peer.until(closeOf("a"));
   assertStringIncludes(peer.got, "HTTP/1.1 403");
   assertStringIncludes(peer.got.toLowerCase(), "connection: close");

@@ -118,6 +118,7 @@ export async function respond(
     if (name !== "connection") headers.push(name, value);
   }
   const { body, status } = response;
+  if (outgoing.destroyed) return body?.cancel();
   if (body === null) {
     begin();
     return void outgoing.writeHead(status, headers).end();

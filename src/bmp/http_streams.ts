@@ -136,10 +136,12 @@ export class HttpStreams {
 
   async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Uint8Array): Promise<void> {
     const duplex = socket as StreamDuplex;
-    duplex.stream.busy = true;
+    // It would speak in the middle of the answers before it.
+    if (duplex.requests.size > 0) return duplex.cut();
+    const outgoing = new ServerResponse(incoming);
+    duplex.begin(incoming, outgoing);
     duplex.on("close", this.underWay.begin());
     const upgrade = new Upgrade(incoming, duplex, head, this.options.idleSeconds);
-    const outgoing = new ServerResponse(incoming);
     let response: Response;
     try {
       response = await this.#handler(toRequest(incoming, outgoing, false).request, upgrade);
@@ -149,7 +151,8 @@ export class HttpStreams {
     if (upgrade.done) return;
     // The parser has let go of the stream, so this answer is the last.
     outgoing.shouldKeepAlive = false;
-    outgoing.assignSocket(socket as Socket);
+    if (duplex.destroyed) outgoing.destroy();
+    else outgoing.assignSocket(socket as Socket);
     outgoing.on("finish", () => duplex.end());
     await respond(response, outgoing).catch(() => duplex.cut());
   }
