@@ -143,6 +143,31 @@ test("a publisher whose scale the relay does not know sends it with its very nex
   }, { wrap });
 });
 
+test("a publisher whose samples with the scale were refused sends it again with its very next ones", () =>
+  withRelay(async ({ url }) => {
+    const whole = recording("mitdb208_20s");
+    const watcher = EcgClient.open({ url, stream: "bed-3" });
+    const loop = await watcher.watch();
+    // Who named no capability wants floats, and with these bytes beside them they are too long.
+    const plain = await TestSocket.connect({ url }, "/ecg/bed-3");
+    await plain.next();
+    plain.send(peerEncode(1, MessageType.SUBSCRIBE, null));
+    await plain.next();
+    const monitor = EcgClient.open({ url, stream: "bed-3", scale: whole.scale });
+    const faults: number[] = [];
+    monitor.onStatus((status) => {
+      if (status.kind === "fault") faults.push(status.code);
+    });
+    await monitor.publishSamples(chunkOf(whole, 0, 360), { more: new Uint8Array(3_000) });
+    await monitor.ping().catch(() => {});
+    assertEquals(faults, [0x102]);
+    await monitor.publishSamples(chunkOf(whole, 360, 360));
+    const [message] = await take(loop, 1);
+    assertEquals(message!.signal!.position, 360);
+    assertEquals(faults, [0x102]);
+    for (const client of [monitor, watcher]) client.close();
+  }, { limits: { payloadBytes: 6_000 } }));
+
 test("clock finds the relay's clock within its error", () =>
   withRelay(async ({ url }) => {
     const client = EcgClient.open({ url, stream: "bed-3" });
