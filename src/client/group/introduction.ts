@@ -99,7 +99,9 @@ class Encounter {
       paired: () => void this.#try(() => this.#give()),
       refused: () => this.#fail("CODE_REFUSED", "somebody said that the codes are not the same"),
       frame: (type, plaintext) => void this.#try(() => this.#take(type, plaintext)),
-      fault: () => {},
+      fault: ({ code }) => {
+        if (code === "COMMITMENT_MISSING") this.#uncommitted();
+      },
       ended: () => this.#left(),
     });
   }
@@ -127,8 +129,12 @@ class Encounter {
   #judge(partner: Partner): boolean | Promise<boolean> {
     const { code, verified, remembers } = partner;
     if (verified && remembers) return this.confirm(code, partner);
-    this.#fail("NOT_COMMITTED", "the other side cannot show six digits");
+    this.#uncommitted();
     return false;
+  }
+
+  #uncommitted(): void {
+    this.#fail("NOT_COMMITTED", "the other side cannot show six digits");
   }
 
   /** Both sides said yes. */

@@ -113,6 +113,10 @@ export class Acquaintance {
     return this.#exposed && this.partner === undefined;
   }
 
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** Nothing comes of this one any more. */
   end(): void {
     this.#over = true;

@@ -88,7 +88,8 @@ export interface Sent {
  *   done meanwhile waits, too.
  * - `met`: there is a key, and a code to compare unless the partner is known. Nothing passes yet.
  * - `paired`: both sides said yes; from now on operations pass.
- * - `refused`: one of the sides said no. That device is not asked about again; see `forget`.
+ * - `refused`: one of the sides said no. Where it was ours, that device is not asked about again for ten
+ *   minutes; see `forget`. Without a partner: it is a copy of this device, or nobody had been met yet.
  * - `offline`: the link is gone; another attempt follows by itself.
  * - `fault`: something came that is not as it should be, and was left out. `NO_ZSTD`: zstd cannot be
  *   loaded; what goes out is not compressed, and what came so waits half a minute for it.

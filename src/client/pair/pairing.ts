@@ -340,6 +340,8 @@ export class Pairing implements Conversation {
   /** The partner's side said no. The relay ends the link, so that we come back later. */
   async #declined(): Promise<void> {
     const acquaintance = this.#agreement?.acquaintance;
+    // Said again and again it would keep us here.
+    if (acquaintance?.over) return;
     this.events.refused(acquaintance?.partner, "them");
     if (!acquaintance) return;
     this.#patience(MEET_MS, "the partner said no and stays");
@@ -377,6 +379,8 @@ export class Pairing implements Conversation {
     const { code, word, help } = Close.notConfirmed;
     this.#send(FrameType.error, encodeFault({ code, message: `${word}: ${help}` }));
     this.events.refused(partner, "us");
+    // A copy of this device: it would only keep both from their partner.
+    this.later ||= partner === undefined;
     this.part("not confirmed");
   }
 
