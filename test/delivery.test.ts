@@ -9,7 +9,7 @@ import { Bucket } from "../src/session/rate.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 import { Refused } from "../src/close.ts";
 import { encodeFault } from "../src/wire/blaze/control.ts";
-import { encodeFrame, FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeOperation, encodeOperation } from "../src/wire/blaze/operation.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { scissors } from "./kit/cut.ts";
@@ -273,6 +273,21 @@ test("what a token may not write is refused, and waits for nothing", () =>
     assertEquals(await refusal(() => b.collection("x").insert({})), "READ_ONLY");
     await Promise.all([a.close(), b.close()]);
   }));
+
+test("a receipt is never compressed: it opens where nothing can be decompressed", () => {
+  const way = scissors();
+  const compressed: boolean[] = [];
+  way.passes = (message, up) => {
+    if (up && frameType(message) === FrameType.operationAck) {
+      compressed.push(decodeFrame(message).compressed);
+    }
+    return true;
+  };
+  return twoDevices(async (a) => {
+    for (let n = 0; n < 3; n++) await a.collection("x").insert({ n });
+    assertEquals(compressed, [false, false, false]);
+  }, { b: { transport: way.transport, compress: "always" } });
+});
 
 // -- What is on the way
 

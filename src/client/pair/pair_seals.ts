@@ -7,7 +7,7 @@ import { type Bytes, WireError } from "../../wire/bytes.ts";
 import {
   type BlazeFrame,
   encodeFrame,
-  type FrameType,
+  FrameType,
   MAX_PAYLOAD,
 } from "../../wire/blaze/blaze_frame.ts";
 import { Capability, type HandshakeAck } from "../../wire/blaze/handshake.ts";
@@ -45,7 +45,9 @@ export class PairSeals {
       throw new ClientError("KEY_WORN_OUT", "connect again for a new key");
     }
     const { capabilities } = this.ack;
-    const readable = this.wanted && (capabilities & Capability.compression) !== 0;
+    // A receipt is some bytes, and shall open where nothing can be decompressed.
+    const readable = type !== FrameType.operationAck && this.wanted &&
+      (capabilities & Capability.compression) !== 0;
     const { bytes, compressed } = await this.compression.shrink(plaintext, readable);
     const payload = await this.keys.seal(bytes);
     if (payload.length > MAX_PAYLOAD) throw new ClientError("TOO_LARGE", "at most 1 MiB sealed");
