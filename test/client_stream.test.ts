@@ -178,6 +178,20 @@ for (const status of [400, 403, 404, 410, 421]) {
   }
 }
 
+test("a stream goes nowhere else: a redirect ends it", async () => {
+  await withStranger({ opening }, async (_, elsewhere) => {
+    const get = (response: ServerResponse) => {
+      response.writeHead(302, { location: `${elsewhere.url}/page` });
+      response.end();
+    };
+
+    await withStranger({ opening, get }, async (socket, relay) => {
+      assertEquals((await closed(socket)).reason, "HTTP 302");
+      assertEquals(relay.gets, 1);
+    });
+  });
+});
+
 test("413 without a body ends the stream at once, too", async () => {
   const post = (response: ServerResponse) => {
     response.statusCode = 413;

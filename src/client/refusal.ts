@@ -3,12 +3,10 @@
  *
  * @module
  */
+import { fieldsOf } from "./answer.ts";
 
 /** From here on close codes are the relay's own, and no network's. */
 export const OWN_CODES = 4000;
-
-/** Most that is read of an answer, in bytes: a relay's has some hundreds. */
-const MOST_BYTES = 8_192;
 
 /**
  * A WebSocket does not say why its upgrade failed; the same address over plain HTTP does. Answers the code
@@ -31,7 +29,7 @@ export async function whyRefused(
       redirect: "manual",
       signal: AbortSignal.timeout(5_000),
     });
-    const { error } = JSON.parse(await beginning(answer)) as { error?: unknown };
+    const { error } = await fieldsOf(answer);
     // Whatever else answers in this form, a portal or a firewall, is there for a moment.
     if (typeof error !== "string") return { code, reason };
     if (answer.status !== 426) reason = error;
@@ -40,21 +38,4 @@ export async function whyRefused(
     // Nobody there, or a page that may not ask: what the socket said is all there is.
   }
   return { code, reason };
-}
-
-/** An answer as text. Throws where it has more than a relay would say. */
-async function beginning({ body }: Response): Promise<string> {
-  const reader = body?.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let length = 0;
-  for (let part; (part = await reader?.read())?.value;) {
-    length += part.value.length;
-    if (length > MOST_BYTES) {
-      void reader!.cancel();
-      throw new Error("this is no relay");
-    }
-    text += decoder.decode(part.value, { stream: true });
-  }
-  return text + decoder.decode();
 }

@@ -167,6 +167,8 @@ class HttpPipe implements Pipe {
           ...(this.#poll ? { "stream-poll": "1" } : {}),
         },
         cache: "no-store",
+        // A relay sends nobody elsewhere; another's page must not be read as frames.
+        redirect: "manual",
         signal: response.signal,
       });
       if (answer.status !== 200) return await this.#judge(answer);
@@ -213,6 +215,7 @@ class HttpPipe implements Pipe {
         "content-type": "application/octet-stream",
       },
       ...(body && { body }),
+      redirect: "manual",
       signal: AbortSignal.any([
         this.#abort.signal,
         AbortSignal.timeout(this.#opening!.httpGraceMs),

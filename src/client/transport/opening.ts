@@ -4,6 +4,7 @@
  * @module
  */
 import { LOST } from "../../link/endpoint.ts";
+import { fieldsOf } from "../answer.ts";
 
 /** What `POST /stream` answers; docs/protocol/stream.md has the units. */
 export interface Opening {
@@ -29,33 +30,11 @@ const RANGES = {
   httpMessageBytes: [1, 67_108_864],
 } as const;
 
-/** Bytes that are read of an answer: a relay's are far shorter. */
-const MOST_ANSWER = 16_384;
-
 /** A stream is over, or was never had. `code` is that of the close. */
 export class Lost extends Error {
   constructor(readonly code: number, message: string) {
     super(message);
   }
-}
-
-/** The fields of an answer in JSON. None for a proxy's own page, whose status says enough. */
-async function fieldsOf(answer: Response): Promise<Readonly<Record<string, unknown>>> {
-  const reader = answer.body?.getReader();
-  const utf8 = new TextDecoder();
-  let text = "";
-  try {
-    for (let bytes = 0; bytes <= MOST_ANSWER;) {
-      const { value, done } = await reader?.read() ?? { done: true };
-      if (done) return { ...JSON.parse(text) };
-      bytes += value.length;
-      text += utf8.decode(value, { stream: true });
-    }
-    await reader?.cancel();
-  } catch {
-    // Cut short, or no JSON.
-  }
-  return {};
 }
 
 /**
@@ -82,6 +61,7 @@ export async function openStream(
     method: "POST",
     headers: { ...headers, "content-type": "application/json" },
     body: JSON.stringify(asked),
+    redirect: "manual",
     signal,
   });
   const said = await fieldsOf(answer);
