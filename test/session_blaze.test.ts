@@ -646,6 +646,38 @@ test("two of whom one said no to the other meet others first, and each other aft
   }
 });
 
+test("a stranger that comes under ever new node ids keeps two apart that say no to it for seconds only", () => {
+  const lab = new Lab();
+  const no = encodeFault({ code: Close.notConfirmed.code, message: "no" });
+  const partner = (device: Device) => {
+    const message = device.received.shift();
+    return message && decodeHandshakeAck(decodeFrame(message).payload).node[0];
+  };
+  const refuse = (device: Device, stranger: number) => {
+    assertEquals(partner(device), stranger);
+    device.frame(FrameType.error, no);
+    device.close();
+  };
+  lab.join(100, PAIRED);
+  refuse(lab.join(1, PAIRED), 100);
+  lab.join(101, PAIRED);
+  const a = lab.join(1, PAIRED);
+  // Its partner knows it, and has met nobody yet.
+  refuse(lab.join(2, PAIRED), 101);
+  const stranger = lab.join(102, PAIRED);
+  assertEquals([a.received, stranger.received], [[], []]);
+  lab.host.pass(4_999);
+  const b = lab.join(2, PAIRED);
+  assertEquals([partner(a), partner(b)], [2, 1]);
+  // Who has nobody to wait for meets whoever is there.
+  b.close();
+  const alone = lab.join(1, PAIRED);
+  assertEquals(alone.received, []);
+  lab.host.pass(5_000);
+  assertEquals([partner(alone), partner(stranger)], [102, 1]);
+  assertEquals(lab.host.waiting, 0);
+});
+
 test("who waits for one it has to be kept apart from waits for nothing once it has left", () => {
   const lab = new Lab();
   const [a, b] = [lab.join(1, PAIRED), lab.join(2, PAIRED)];

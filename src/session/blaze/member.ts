@@ -41,6 +41,8 @@ export class BlazeMember implements Member {
   readonly mayWrite: boolean;
   /** The other half of a pair, or the sponsor. Paired members only. */
   partner: BlazeMember | undefined;
+  /** When it came, in milliseconds. Paired members only. */
+  since = 0;
   /** Calls off what waits to introduce it. Paired members only. */
   stopSeeking: () => void = () => {};
   /** It told its partner that nobody here said yes to it. Paired members only. */

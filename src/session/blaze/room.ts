@@ -15,7 +15,7 @@ import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { Capability, CHALLENGE_LENGTH, encodeHandshakeAck } from "../../wire/blaze/handshake.ts";
 import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";
-import type { Refusals } from "./refusals.ts";
+import { HOLD_MS, type Refusals } from "./refusals.ts";
 
 export class Room {
   /** Everybody here, in the order they came. */
@@ -98,6 +98,7 @@ export class Room {
 
   #joinPaired(member: BlazeMember): void {
     this.#paired.add(member);
+    member.since = this.host.now();
     const sponsor = this.#sponsorOf(member);
     if (sponsor) this.#pair(member, sponsor);
     else this.#seek(member);
@@ -109,7 +110,7 @@ export class Room {
     const partner = waiting.find((other) => !this.refusals.between(this.name, member, other));
     if (partner) this.#pair(member, partner);
     else if (waiting.length > 0) {
-      member.stopSeeking = this.host.after(this.refusals.apartMs, () => this.#seek(member));
+      member.stopSeeking = this.host.after(HOLD_MS, () => this.#seek(member));
     }
   }
 
