@@ -6,7 +6,7 @@
  */
 import type { Delivery, Extent } from "../../channel/channels.ts";
 import type { Message } from "../../link/link.ts";
-import { type Bytes, concat } from "../../wire/bytes.ts";
+import type { Bytes } from "../../wire/bytes.ts";
 import { ErrorCode, isAlert, MessageType, type Version } from "../../wire/ecg/codes.ts";
 import { type OpenMessage, refill, reframe } from "../../wire/ecg/ecg_message.ts";
 import { mapOf } from "../../wire/ecg/msgpack_encode.ts";
@@ -121,10 +121,12 @@ function unpack(msgpack: Uint8Array, scale: Scale): Bytes {
   const signal = fields.find(({ name }) => name === "signal")!;
   const chunk = unpackSamples(chunkData(readPayload(msgpack.subarray(signal.value, signal.end)))!);
   const told = unpackedFields(chunk, scale);
-  const gone = new Set<string | undefined>(["scale", ...Object.keys(told)]);
-  return mapOf([
-    ...fields.filter(({ name }) => !gone.has(name))
-      .map(({ start, end }) => msgpack.subarray(start, end)),
-    ...Object.entries(told).map(([name, value]) => concat(writePayload(name), writePayload(value))),
-  ]);
+  const stays = fields.filter(({ name }) =>
+    name === undefined || name !== "scale" && !Object.hasOwn(told, name)
+  );
+  return mapOf(
+    stays.length + Object.keys(told).length,
+    stays.map(({ start, end }) => msgpack.subarray(start, end)),
+    writePayload(told),
+  );
 }

@@ -35,9 +35,12 @@ export type Replace = (value: object) => unknown;
 export const encode = (value: unknown, replace?: Replace): Bytes =>
   new Preparer(replace).bytes(value, 0);
 
-/** A map of entries that are written already, each a key and its value. */
-export const mapOf = (entries: readonly Uint8Array[]): Bytes =>
-  concatAll([room(0x80, entries.length, 0).bytes, ...entries]);
+/**
+ * A map of `size` entries: those in `written`, each a key and its value as they are, and behind them those
+ * of `map`, itself written and of 15 at most.
+ */
+export const mapOf = (size: number, written: readonly Uint8Array[], map: Uint8Array): Bytes =>
+  concatAll([room(0x80, size, 0).bytes, ...written, map.subarray(1)]);
 
 /** MessagePack that is written already. */
 class Raw {
