@@ -14,14 +14,19 @@ import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/ext
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import {
   decodeHandshake,
+  decodeHandshakeAck,
   encodeHandshake,
   encodeHandshakeAck,
   type Handshake,
   TlvType,
 } from "../src/wire/blaze/handshake.ts";
 import { PairKeys } from "../src/client/pair/pair_keys.ts";
+import { introduce } from "../src/client/group/introduction.ts";
 import { trusting } from "./kit/pair.ts";
 import { eventually } from "./kit/group.ts";
+import { isType, withHostile } from "./kit/hostile.ts";
+import { refusal } from "./kit/refusal.ts";
+import { withRelay } from "./kit/relay.ts";
 
 /** One honest device, with somebody in the middle at the other end of its link. */
 class Victim {
@@ -162,3 +167,26 @@ test("somebody in the middle who keeps to its commitments shows two different co
   }));
   assert(codes.some(([left, right]) => left !== right), JSON.stringify(codes));
 });
+
+test("a relay that takes out the commitments lets nobody join, and nobody is asked", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, async (hostile) => {
+      hostile.down = (message) => {
+        if (!isType(message, FrameType.handshakeAck)) return;
+        const { payload } = decodeFrame(message);
+        if (payload.length === 32) return;
+        const ack = decodeHandshakeAck(payload.slice());
+        const tlvs = ack.tlvs.filter(({ type }) => type !== TlvType.commitment);
+        const changed = encodeHandshakeAck({ ...ack, tlvs });
+        return [encodeFrame({ type: FrameType.handshakeAck, payload: changed })];
+      };
+      let asked = 0;
+      const options = { url: hostile.url, confirm: () => ++asked > 0 };
+      const codes = await Promise.all([
+        refusal(() => introduce(options, () => Promise.resolve("an invitation"))),
+        refusal(() => introduce(options)),
+      ]);
+      assert(codes.includes("NOT_COMMITTED"), `${codes}`);
+      assertEquals([codes.includes(undefined as never), asked], [false, 0]);
+    })
+  ));
