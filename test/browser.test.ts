@@ -76,6 +76,40 @@ test(
 );
 
 test(
+  "a page that is opened twice is one device: the second waits until the first is closed",
+  needsBrowser,
+  () =>
+    withRelay(({ url }) =>
+      withPage((address) =>
+        withBrowser(async (browser) => {
+          const context = await browser.newContext();
+          const open = async () => {
+            const page = await context.newPage();
+            await page.goto(address);
+            await page.evaluate(async (url) => {
+              const { BlazePair, indexedDbStorage } = await import("/blaze.js" as string);
+              const storage = indexedDbStorage("bugs");
+              const device = BlazePair.open({ url, database: "bugs", trust: "first", storage });
+              const shown = (globalThis as unknown as { document: { title: string } }).document;
+              device.onStatus((status: { kind: string; fault?: { code: string } }) => {
+                shown.title = status.fault?.code ?? status.kind;
+              });
+            }, url);
+            return page;
+          };
+          const first = await open();
+          await first.waitForFunction("document.title === 'waiting'");
+          const second = await open();
+          await second.waitForFunction("document.title === 'STORAGE_HELD'");
+          await first.close();
+          await second.waitForFunction("document.title === 'waiting'");
+          await context.close();
+        })
+      )
+    ),
+);
+
+test(
   "the SDK in a browser watches an ECG, compressed on the way",
   needsBrowser,
   () =>

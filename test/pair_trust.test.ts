@@ -686,6 +686,31 @@ test("a copy of this device does not pass for the partner of both", () =>
     assert(again.every(({ told }) => told.some((s) => s.kind === "paired" && s.partner.known)));
   }));
 
+test("a device whose storage is held elsewhere waits for it, and can be closed meanwhile", () =>
+  withRelay(async ({ url }) => {
+    const free = Promise.withResolvers<void>();
+    const storage = {
+      ...memoryStorage(),
+      hold(busy: () => void, signal: AbortSignal) {
+        queueMicrotask(busy);
+        signal.addEventListener("abort", () => free.reject(signal.reason));
+        return free.promise;
+      },
+    };
+    const a = open({ url, database: "bugs", trust: "first", storage });
+    await until(() => a.kinds().length > 0);
+    const [fault] = a.told;
+    assertEquals(fault?.kind === "fault" && fault.fault.code, "STORAGE_HELD");
+    free.resolve();
+    await until(() => a.kinds().includes("waiting"));
+    await a.device.close();
+    const hold = (_: () => void, signal: AbortSignal) =>
+      new Promise<void>((_, reject) => signal.addEventListener("abort", reject));
+    const b = open({ url, database: "bugs", trust: "first", storage: { ...storage, hold } });
+    await b.device.close();
+    assertEquals(b.kinds(), []);
+  }));
+
 test("a pair cannot be opened without a word about whom to trust", () => {
   const error = assertThrows(() => BlazePair.open({ url: "ws://127.0.0.1:9", database: "bugs" }));
   assertEquals((error as { code?: string }).code, "NO_CONFIRM");

@@ -57,6 +57,7 @@ export const CLIENT_ERRORS = {
   REMOVED: "Ask for an invitation, if that was a mistake.",
   SECOND_ACK: "It was left out; connect again to meet another device.",
   STORAGE_FAILED: "Make room, or mend the storage; it is tried again with the next change.",
+  STORAGE_HELD: "Close it there; this one goes on by itself then.",
   TOO_LARGE: "Split it.",
   TOO_MANY: "Wait until one was used or has expired.",
   UNKNOWN_EPOCH: "It was left out; it opens once this device has caught up.",

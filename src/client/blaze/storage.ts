@@ -17,6 +17,11 @@ export interface DeviceStorage {
   load(): Promise<Map<string, Bytes>>;
   /** All of the changes or none of them. One call at a time. */
   save(changes: Changes): Promise<void>;
+  /**
+   * For a device that must not run twice: waits until nobody else holds this, and holds it until `close`
+   * or the end of the program. `busy` is called once where it has to wait. Rejects when `signal` aborts.
+   */
+  hold?(busy: () => void, signal: AbortSignal): Promise<void>;
   /** Lets go of files and connections. */
   close?(): void | Promise<void>;
 }

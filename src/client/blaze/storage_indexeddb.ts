@@ -46,12 +46,22 @@ interface Idb {
   };
 }
 
+/** Web Locks: of one origin, over all its pages and workers. */
+interface Locks {
+  request(
+    name: string,
+    options: { ifAvailable: true } | { signal: AbortSignal },
+    run: (lock: object | null) => Promise<void> | undefined,
+  ): Promise<void>;
+}
+
 const STORE = "device";
 
 /** `name`: of the database in this browser; each device and group needs its own. */
 export function indexedDbStorage(name: string): DeviceStorage {
   let opening: Promise<IdbDatabase> | undefined;
   const opened = () => opening ??= openDatabase(name);
+  let release = () => {};
   return {
     async load() {
       const store = (await opened()).transaction(STORE).objectStore(STORE);
@@ -71,8 +81,26 @@ export function indexedDbStorage(name: string): DeviceStorage {
         transaction.onabort = () => reject(transaction.error);
       });
     },
+    hold(busy, signal) {
+      const { locks } = (globalThis as { navigator?: { locks?: Locks } }).navigator ?? {};
+      // Pages that were not loaded over TLS have none.
+      if (!locks) return Promise.resolve();
+      const held = Promise.withResolvers<void>();
+      const wait = () => locks.request(`blaze/${name}`, { signal }, keep).catch(held.reject);
+      const keep = () => {
+        held.resolve();
+        return new Promise<void>((free) => release = free);
+      };
+      locks.request(`blaze/${name}`, { ifAvailable: true }, (lock) => {
+        if (lock) return keep();
+        busy();
+        void wait();
+      }).catch(held.reject);
+      return held.promise;
+    },
     async close() {
       (await opened()).close();
+      release();
     },
   };
 }

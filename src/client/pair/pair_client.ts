@@ -51,7 +51,7 @@ export interface PairOptions extends ConnectOptions, TrustOptions, PaceOptions {
   readonly database: string;
   /**
    * Who this device is and whom it knows, to outlive the program. In memory when not given. Of one
-   * device only.
+   * device only: while another page holds it, this one waits, with the fault `STORAGE_HELD`.
    */
   readonly storage?: DeviceStorage;
   /** Who this device is, the same over reconnects. Of the storage, or drawn, when not given. */
@@ -130,6 +130,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   #partner: Partner | undefined;
   #ready!: PromiseWithResolvers<Partner>;
   #ended: Error | undefined;
+  readonly #ending = new AbortController();
   /** The node id on the wire, when somebody has taken ours. */
   #alias: Bytes | undefined;
   /** Operations go out in the order of their counters, although storing a counter takes time. */
@@ -226,8 +227,11 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
 
   async #start(): Promise<PairTrust> {
     const { storage = memoryStorage(), node, host = systemHost } = this.#options;
-    const memory = await PairMemory.load(storage, node?.bytes());
     const fault = (fault: ClientFault) => this.#tell({ kind: "fault", fault });
+    const busy = () =>
+      fault(faultOf(new ClientError("STORAGE_HELD", "another page or program is this device")));
+    await storage.hold?.(busy, this.#ending.signal);
+    const memory = await PairMemory.load(storage, node?.bytes());
     const trust = new PairTrust(memory, this.#options, host, fault);
     if (this.#ended) return trust;
     this.#connection = new Connection(
@@ -368,6 +372,7 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
   #end(why: Error): void {
     if (this.#ended) return;
     this.#ended = why;
+    this.#ending.abort();
     this.#lose();
     this.#ready.reject(why);
     this.#deliveries.fail(why);
