@@ -16,6 +16,7 @@ import { scissors } from "./kit/cut.ts";
 import { FakeHost } from "./kit/fake_host.ts";
 import { eventually, group, withDevices } from "./kit/group.ts";
 import { LiteralClient } from "./kit/literal.ts";
+import { pair, trusting } from "./kit/pair.ts";
 import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
@@ -287,6 +288,26 @@ test("a receipt is never compressed: it opens where nothing can be decompressed"
     for (let n = 0; n < 3; n++) await a.collection("x").insert({ n });
     assertEquals(compressed, [false, false, false]);
   }, { b: { transport: way.transport, compress: "always" } });
+});
+
+test("operations are told apart by the bond, too: a partner cannot wear the run of another one", async () => {
+  const program = new Uint8Array(16).fill(7);
+  const trusts = { a: trusting(), b: trusting() };
+  const seen: (string | undefined)[] = [];
+  const meet = (trust: typeof trusts) =>
+    pair(
+      (a, b) => {
+        assertEquals(a.pairing.receipts, b.pairing.receipts);
+        seen.push(a.pairing.receipts);
+        return Promise.resolve();
+      },
+      undefined,
+      { program, trust },
+    );
+  for (const trust of [trusts, trusts, { a: trusting(), b: trusting() }]) await meet(trust);
+  assert(seen.every((one) => one !== undefined));
+  assertEquals(seen[1], seen[0], "the same partner");
+  assert(seen[2] !== seen[0], "another one");
 });
 
 // -- What is on the way

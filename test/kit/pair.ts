@@ -80,6 +80,8 @@ export interface PairLab {
   /** Where each of them has zstd from, and by whose clock it waits for it. */
   readonly zstd?: { readonly a?: Zstds; readonly b?: Zstds };
   readonly host?: Host;
+  /** What both name their run of the program. */
+  readonly program?: Message;
   /** Whether to wait until both are paired. */
   readonly paired?: boolean;
   /** How each of them decides, and what it remembers. */
@@ -90,7 +92,7 @@ export interface PairLab {
 export async function pair(
   run: (a: Party, b: Party) => Promise<void>,
   meddle: Meddle = (message) => message,
-  { compress = "auto", paired = true, trust = {}, zstd = {}, host }: PairLab = {},
+  { compress = "auto", paired = true, trust = {}, zstd = {}, host, program }: PairLab = {},
 ): Promise<void> {
   const lab = new Lab();
   const join = (name: "a" | "b", node: number): Party => {
@@ -140,6 +142,7 @@ export async function pair(
       ...options,
       trust: trust[name] ?? trusting(),
       ...host && { host },
+      ...program && { run: program },
     }, {
       waiting: () => {},
       met: (partner) => party.met = partner,

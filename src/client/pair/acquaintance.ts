@@ -89,6 +89,11 @@ export class Acquaintance {
     return new Acquaintance(own, ack, meeting, nonce, trust, events);
   }
 
+  /** What both sides will know each other by, once they are paired. */
+  get bond(): Bytes | undefined {
+    return this.#paired ? this.#bond?.secret : undefined;
+  }
+
   /** Whether the partner says yes, too, and sends nothing before it heard ours. */
   get mutual(): boolean {
     return this.#promised !== undefined;

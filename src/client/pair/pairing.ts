@@ -158,10 +158,17 @@ export class Pairing implements Conversation {
     return this.#open && !this.#closed && !this.#gone;
   }
 
-  /** What the partner names its run of the program, where it answers operations with receipts. */
+  /**
+   * Where the partner answers operations with receipts: the bond with it and what it names its run of the
+   * program. Without the bond a partner could speak as another one, whose run everybody sees.
+   */
   get receipts(): string | undefined {
-    const run = this.#agreement && tlv(this.#agreement.ack, TlvType.receipts);
-    return this.options.run && run?.length === RUN_LENGTH ? hex(run) : undefined;
+    const { ack, acquaintance } = this.#agreement ?? {};
+    const run = ack && tlv(ack, TlvType.receipts);
+    const bond = acquaintance?.bond;
+    return this.options.run && bond && run?.length === RUN_LENGTH
+      ? hex(run) + hex(bond)
+      : undefined;
   }
 
   /** Asks the relay for a Pong with this number: it answers behind all that was sent before. */
