@@ -2,6 +2,7 @@
  * When a stream with HTTP ends: behind its answer, when its request never becomes whole, and with its
  * connection. Time stands still until a test moves it, and bytes need no socket.
  */
+import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BmpServer, type BmpServerOptions } from "../src/bmp/bmp_server.ts";
@@ -160,6 +161,24 @@ test("what is broken in the middle is answered once, and ended as soon as that i
     assertStringIncludes(peer.got, path === "/read" ? "HTTP/1.1 400" : "HTTP/1.1 404");
     peer.close();
   }
+});
+
+test("what follows what is broken is acked and not parsed again and again", async () => {
+  const warnings: string[] = [];
+  const hear = (warning: Error) => warnings.push(warning.name);
+  process.on("warning", hear);
+  const peer = new Bench(reading).connect(false);
+  peer.send("create", "a", post("/read", "transfer-encoding: chunked"));
+  for (let n = 1; n <= 20; n++) {
+    peer.send("data", "a", "zz\r\n", `${n}`);
+    await turns();
+  }
+  process.off("warning", hear);
+  assertEquals(warnings, []);
+  for (let n = 0; n <= 20; n++) {
+    assertStringIncludes(peer.got, `\x05\x01\0\x01\0${`${n}`.length}\x01${n}`);
+  }
+  peer.close();
 });
 
 test("half an answer is cut by what breaks its request, and not continued with another", async () => {

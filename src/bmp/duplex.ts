@@ -22,6 +22,7 @@ export class StreamDuplex extends Duplex {
   #end: (() => void) | undefined;
   #wanted = false;
   #held = false;
+  #deaf = false;
   #slice = SLICE;
   #rest: Uint8Array | undefined;
   #written: Done | undefined;
@@ -57,12 +58,18 @@ export class StreamDuplex extends Duplex {
     this.#partial = request;
     this.#weigh();
     void arrived.then(() => {
-      if (this.#partial === request) this.whole();
+      if (this.#partial === request) this.#whole();
     });
   }
 
-  /** No more of a request will come. */
-  whole(): void {
+  /** Nothing that comes is part of a request any more. It is dropped: who still writes gets acks. */
+  broken(): void {
+    this.#deaf = true;
+    this.#whole();
+    this.hold(false);
+  }
+
+  #whole(): void {
     this.#partial = undefined;
     this.#weigh();
     this.#end?.();
@@ -92,7 +99,7 @@ export class StreamDuplex extends Duplex {
     while (!this.#held) {
       const piece = this.#next();
       if (piece) {
-        if (!this.push(piece)) return;
+        if (!this.#deaf && !this.push(piece)) return;
       } else {
         if (this.stream.ended) this.push(null);
         else this.#wanted = true;

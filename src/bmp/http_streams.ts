@@ -166,8 +166,7 @@ function refuse(duplex: StreamDuplex): void {
   else if (duplex.writable) {
     duplex.end(plain("400 Bad Request", "This is not HTTP/1.1.\n"));
   }
-  duplex.whole();
-  duplex.hold(false);
+  duplex.broken();
 }
 
 function failure(error: unknown): Response {
