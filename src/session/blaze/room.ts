@@ -3,7 +3,8 @@
  *
  * Profile members hear each other in a channel. Paired members (the seed's protocol as it stands)
  * know one partner only: the longest-connected profile member that sponsors and has not declined them,
- * else the longest-waiting other paired one, unless one of the two said no to the other a moment ago. The relay owns no key: each of the two gets a HandshakeAck made of the other's Handshake.
+ * else the longest-waiting other paired one that `Refusals` lets it meet. The relay owns no key: each of
+ * the two gets a HandshakeAck made of the other's Handshake.
  *
  * @module
  */
@@ -104,7 +105,7 @@ export class Room {
     else this.#seek(member);
   }
 
-  /** Introduces the longest-waiting other one; where only such wait that it has to be kept apart from, later. */
+  /** Introduces the longest-waiting other one that it may meet. Where none is, it looks again later. */
   #seek(member: BlazeMember): void {
     const waiting = [...this.#paired].filter((other) => other !== member && !other.partner);
     const partner = waiting.find((other) => !this.refusals.between(this.name, member, other));
