@@ -7,7 +7,7 @@
  * @module
  */
 import { type Bytes } from "../../wire/bytes.ts";
-import { ClientError } from "../client_error.ts";
+import { ClientError, faultOf } from "../client_error.ts";
 
 /** Changes to make together; `undefined` removes. */
 export type Changes = ReadonlyMap<string, Bytes | undefined>;
@@ -70,7 +70,7 @@ export class Saver {
       await this.storage.save(changes);
     } catch (error) {
       this.#dirty = new Map([...changes, ...this.#dirty]);
-      throw new ClientError("STORAGE_FAILED", String(error));
+      throw new ClientError("STORAGE_FAILED", faultOf(error).message);
     }
   }
 
