@@ -154,8 +154,9 @@ export class StreamDuplex extends Duplex {
    * takes milliseconds: a peer that drops thousands of streams would stop everybody else.
    */
   cut(): void {
-    for (const request of this.requests.keys()) request.destroy();
     this.destroy();
+    // Behind it: a request whose stream is not destroyed yet makes an error of its own of that.
+    for (const request of this.requests.keys()) request.destroy();
   }
 
   override _destroy(error: Error | null, done: Done): void {
