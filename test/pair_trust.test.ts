@@ -497,9 +497,11 @@ test("a partner that sees our half of the code and leaves cannot go on guessing 
       const a = open({ url, database: "bugs", confirm: () => true, backoffLater });
       await until(() => a.kinds().includes("waiting"));
       let cuts = 1;
+      const reveals = (message: Message, { node }: { node: string }) =>
+        cuts > 0 && node === hostile.victims[0]!.node && isSubtype(message, Subtype.reveal);
+      hostile.down = (message, victim) => reveals(message, victim) ? [] : undefined;
       hostile.up = (message, victim) => {
-        const ofA = victim.node === hostile.victims[0]!.node;
-        if (cuts === 0 || !ofA || !isSubtype(message, Subtype.reveal)) return;
+        if (!reveals(message, victim)) return;
         cuts--;
         victim.close(4410);
         return [];
@@ -547,6 +549,12 @@ test("who took our yes and kept its own is nobody once another one is the partne
       await until(() => a.kinds().includes("waiting"));
       const planted = stranger();
       await planted.device.ready;
+      // Its yes is out, and taken away, before anything else may pass.
+      await until(() =>
+        hostile.seen.some(({ up, message, victim }) =>
+          !up && victim === hostile.victims[0] && isSubtype(message, Subtype.agreed)
+        )
+      );
       await planted.device.close();
       hostile.down = () => {};
       const b = open({ url, database: "bugs", trust: "first", storage: ofB });
