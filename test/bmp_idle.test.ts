@@ -168,11 +168,16 @@ test("what follows what is broken is acked and not parsed again and again", asyn
   const hear = (warning: Error) => warnings.push(warning.name);
   process.on("warning", hear);
   const peer = new Bench(reading).connect(false);
-  peer.send("create", "a", post("/read", "transfer-encoding: chunked"));
-  for (let n = 1; n <= 20; n++) {
-    peer.send("data", "a", "zz\r\n", `${n}`);
-    await turns();
+  for (const id of ["a", "b"]) {
+    peer.send("create", id, post("/read", "transfer-encoding: chunked"));
+    for (let n = 1; n <= 20; n++) {
+      peer.send("data", id, "zz\r\n", `${n}`);
+      // One after the other, and all in a heap.
+      if (id === "a") await turns();
+    }
   }
+  await peer.until("\0b\x01\0\x01");
+  await turns();
   process.off("warning", hear);
   assertEquals(warnings, []);
   for (let n = 0; n <= 20; n++) {

@@ -22,7 +22,6 @@ export class StreamDuplex extends Duplex {
   #end: (() => void) | undefined;
   #wanted = false;
   #held = false;
-  #deaf = false;
   #slice = SLICE;
   #rest: Uint8Array | undefined;
   #written: Done | undefined;
@@ -64,7 +63,8 @@ export class StreamDuplex extends Duplex {
 
   /** Nothing that comes is part of a request any more. It is dropped: who still writes gets acks. */
   broken(): void {
-    this.#deaf = true;
+    this.removeAllListeners("data");
+    this.resume();
     this.#whole();
     this.hold(false);
   }
@@ -99,7 +99,7 @@ export class StreamDuplex extends Duplex {
     while (!this.#held) {
       const piece = this.#next();
       if (piece) {
-        if (!this.#deaf && !this.push(piece)) return;
+        if (!this.push(piece)) return;
       } else {
         if (this.stream.ended) this.push(null);
         else this.#wanted = true;
