@@ -126,7 +126,7 @@ for (const { name, command } of runtimes) {
     const bad = await run([...start, "--port", "none"]);
     assertEquals([bad.status, bad.output.trim()], [
       2,
-      'PORT "none": want a number from 0 to 65535',
+      '--port "none": want a number from 0 to 65535',
     ]);
   });
 
