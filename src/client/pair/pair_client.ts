@@ -274,7 +274,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
       refused: (partner, by) => {
         // Anybody may say that the partner said no: only our own word counts.
         if (partner && by === "us") trust.refuse(partner);
-        current(() => this.#tell({ kind: "refused", partner, by }));
+        // Also of a link that is gone by now: who says no leaves at once, and people want to know why.
+        if (!this.#ended) this.#tell({ kind: "refused", partner, by });
       },
       // Also from a link that is gone: the partner was told that it was sent.
       frame: (type, plaintext, wireLength) => {
