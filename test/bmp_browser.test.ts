@@ -39,9 +39,9 @@ test("a page fetches and pairs through one BMP connection over /bmp", needsBrows
           const { value } = await loop.next();
           const title = value.operation.changes.title as string;
           const extended = bmp.extended as boolean;
+          await device.close();
           bmp.close();
           await bmp.closed;
-          device.close();
           return { status, lengths: new Set(lengths).size, code, title, extended };
         }, url);
         const { code } = await device.ready;

@@ -338,6 +338,21 @@ test("BlazePair hands on all that was sent, although its partner leaves right af
     }
   }));
 
+test("BlazePair answers what it was given before it leaves: its partner waits for nothing", () =>
+  withRelay(async ({ url }) => {
+    for (let round = 0; round < 10; round++) {
+      const options = { url, database: `bugs-${round}`, trust: "first" } as const;
+      const [a, b] = [BlazePair.open(options), BlazePair.open(options)];
+      const arrivals = b[Symbol.asyncIterator]();
+      await Promise.all([a.ready, b.ready]);
+      const inserted = a.collection("bugs").insert({ round });
+      await arrivals.next();
+      await b.close();
+      assert((await inserted).wireLength > 0);
+      await a.close();
+    }
+  }));
+
 test("BlazePair comes back by itself when its partner does, and asks nobody again", () =>
   withRelay(async ({ url }) => {
     const storage = memoryStorage();

@@ -87,13 +87,19 @@ export class Deliveries {
     this.#again();
   }
 
-  /** The partner has these operations. */
+  /** A partner has these operations. It may have said so just before its link went. */
   taken(counters: Iterable<bigint>): void {
     for (const counter of counters) {
-      const parcel = this.#onWay.get(counter);
+      const parcel = this.#onWay.get(counter) ?? this.#sentBefore(counter);
       if (parcel) this.#done(parcel);
     }
     this.#answered();
+  }
+
+  /** Takes out of what waits an operation that has gone out once. */
+  #sentBefore(counter: bigint): Parcel | undefined {
+    const at = this.#waiting.findIndex((one) => one.counter === counter && one.wireLength > 0);
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0];
   }
 
   /** The relay has handed on everything up to this place. */

@@ -115,6 +115,8 @@ export interface PairCollection {
 }
 
 const DEFAULT_QUEUE = 10_000;
+/** What the last receipts may take before a device leaves all the same. */
+const GOODBYE_MS = 1_000;
 /** Ours go on after the highest that was seen: there must be some left. */
 const MAX_COUNTER = 2n ** 63n;
 
@@ -215,14 +217,28 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
     return loop;
   }
 
-  /** Says goodbye and ends. Resolves once everything is stored. Safe to call again. */
+  /** Says goodbye and ends. Resolves once everything is said and stored. Safe to call again. */
   close(): Promise<void> {
-    this.#connection?.close();
     this.#end(new ConnectionClosed(1000, ""));
+    const said = this.#sayGoodbye();
     const stored = this.#started.then(({ memory }) => memory.saver.close(), () => {});
+    const closed = Promise.all([said, stored]).then(() => {});
     // Whoever waits hears that the storage failed; when nobody does, it is no crash.
-    stored.catch(() => {});
-    return stored;
+    closed.catch(() => {});
+    return closed;
+  }
+
+  /** What the application was given is answered first: whoever sent it waits for that. */
+  async #sayGoodbye(): Promise<void> {
+    const { host = systemHost } = this.#options;
+    const { settled } = this.#receipts;
+    if (settled) {
+      await new Promise<void>((resolve) => {
+        const stop = host.after(GOODBYE_MS, resolve);
+        void settled.then(stop).then(resolve);
+      });
+    }
+    this.#connection?.close();
   }
 
   async #start(): Promise<PairTrust> {
@@ -281,8 +297,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
       frame: (type, plaintext, wireLength) => {
         if (type === FrameType.operation && sender) {
           this.#take(plaintext, { sender, wireLength, pairing, memory });
-        } else if (type === FrameType.operationAck) {
-          current(() => this.#deliveries.taken(decodeReceipt(plaintext)));
+        } else if (type === FrameType.operationAck && sender) {
+          this.#deliveries.taken(decodeReceipt(plaintext));
         }
       },
       passed: (number) => current(() => this.#deliveries.passed(number)),
@@ -346,6 +362,8 @@ export class BlazePair implements AsyncIterable<PairIncoming> {
       memory: PairMemory;
     },
   ): void {
+    // Nobody gets it any more, so nobody answers it.
+    if (this.#ended) return;
     const operation = decodeOperation(plaintext);
     if (operation.counter > MAX_COUNTER) {
       throw new ClientError("BAD_COUNTER", `${operation.counter} leaves none for what comes after`);

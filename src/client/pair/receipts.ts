@@ -38,7 +38,7 @@ class Taken {
 export class Receipts {
   readonly #senders = new Map<string, Taken>();
   #due: bigint[] = [];
-  #sending = false;
+  #sending: Promise<void> | undefined;
   #way: Way | undefined;
 
   constructor(private readonly host: Host) {}
@@ -51,7 +51,7 @@ export class Receipts {
     if (this.#way !== way) this.#due = [];
     this.#way = way;
     this.#due.push(counter);
-    if (!this.#sending) void this.#send();
+    this.#sending ??= this.#send();
     return this.#of(receipts).add(counter);
   }
 
@@ -66,8 +66,12 @@ export class Receipts {
     return taken;
   }
 
+  /** Resolves once all that is due was said; undefined where nothing is. */
+  get settled(): Promise<void> | undefined {
+    return this.#sending;
+  }
+
   async #send(): Promise<void> {
-    this.#sending = true;
     while (this.#due.length > 0) {
       // One receipt for all that this turn brings.
       await new Promise<void>((resolve) => this.host.afterTurn(resolve));
@@ -76,6 +80,6 @@ export class Receipts {
       // Without a link the operations come again, and are answered then.
       await way.send(FrameType.operationAck, encodeReceipt(some)).catch(() => {});
     }
-    this.#sending = false;
+    this.#sending = undefined;
   }
 }
