@@ -7,7 +7,7 @@
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import type { Grant } from "../src/admission.ts";
-import type { Limits } from "../src/limits.ts";
+import type { LimitName, Limits } from "../src/limits.ts";
 import type { HttpLink } from "../src/link/http/http_link.ts";
 import type { HttpLinks } from "../src/link/http/http_links.ts";
 import { acceptAt, type Dispatch } from "./accept.ts";
@@ -179,25 +179,18 @@ const gone = (c: Context<Env>): Response =>
   c.json({ error: "No such stream here; open a new one." }, 410);
 
 /** The numbers that a client of any stream has to keep to, whatever address it goes to. */
-const saidOf = ({
-  idleSeconds,
-  httpGraceMs,
-  httpPostBytes,
-  httpPostsAhead,
-  httpPostsAtOnce,
-  httpMessageBytes,
-  httpFragments,
-  httpKeptBytes,
-}: Limits) => ({
-  idleSeconds,
-  httpGraceMs,
-  httpPostBytes,
-  httpPostsAhead,
-  httpPostsAtOnce,
-  httpMessageBytes,
-  httpFragments,
-  httpKeptBytes,
-});
+const SAID = [
+  "idleSeconds",
+  "httpGraceMs",
+  "httpPostBytes",
+  "httpPostsAhead",
+  "httpPostsAtOnce",
+  "httpMessageBytes",
+  "httpFragments",
+  "httpKeptBytes",
+] as const satisfies readonly LimitName[];
+
+const saidOf = (limits: Limits) => Object.fromEntries(SAID.map((name) => [name, limits[name]]));
 
 /** A tenant holds no slash. */
 const owner = ({ tenant, subject }: Grant): string => `${tenant}/${subject}`;

@@ -80,7 +80,10 @@ export class LinkRegistry {
     link.close(Close.internal.code, `${Close.internal.word}: ${Close.internal.help}`);
   }
 
-  /** Closes every link that carries no others, spread over `ms` milliseconds so that not all come back at once. */
+  /**
+   * Closes every link that carries no others, spread over `ms` milliseconds so that not all come back
+   * at once.
+   */
   async closeAll(code: number, reason: string, ms: number): Promise<void> {
     const links = [...this.#links].flatMap(([link, carries]) => carries ? [] : [link]);
     const waves = Math.max(1, Math.min(links.length, Math.floor(ms / 50)));

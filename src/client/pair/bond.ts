@@ -17,6 +17,8 @@
  *
  * @module
  */
+// `@std/crypto` by the name that every bundler resolves.
+import { timingSafeEqual } from "deno-std/crypto/timing_safe_equal.js";
 import { type Bytes, compareBytes, concat, utf8Bytes } from "../../wire/bytes.ts";
 import { encodeHandshake, type Handshake } from "../../wire/blaze/handshake.ts";
 import type { PairKeys } from "./pair_keys.ts";
@@ -82,9 +84,6 @@ async function hash(handshake: Handshake): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", encodeHandshake(handshake)));
 }
 
-/** In constant time for one length. */
-function sameSecret(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = a.length ^ b.length;
-  for (let i = 0; i < b.length; i++) difference |= (a[i] ?? 0) ^ b[i]!;
-  return difference === 0;
-}
+/** In constant time for one length; the length is no secret. */
+const sameSecret = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && timingSafeEqual(a, b);

@@ -104,9 +104,10 @@ export type PairStatus =
 
 /**
  * Records of one kind. Each call resolves once the partner has its operation; without a partner it waits
- * for one, and where a link ends too soon it goes out again over the next. A partner that gives no
- * receipts, as a literal client: once the relay has handed it on, and such a partner may see it twice. Rejects with `QUEUE_FULL` where too many wait, with what the record format refuses, and
- * with the reason when the client ends.
+ * for one, and where a link ends too soon it goes out again over the next. Towards a partner that gives
+ * no receipts, such as a literal client, it resolves once the relay has handed it on, and that partner
+ * may see it twice. Rejects with `QUEUE_FULL` where too many wait, with what the record format refuses,
+ * and with the reason when the client ends.
  */
 export interface PairCollection {
   insert(fields: FieldsInput, id?: Uuid): Promise<Sent>;

@@ -194,7 +194,7 @@ export class Pairing implements Conversation {
   message(message: Message): void {
     this.#unhandledBytes += message.length;
     if (this.#unhandledBytes > MAX_UNHANDLED) this.#enough.abort();
-    this.#later(() => this.#receive(message));
+    this.#inTurn(() => this.#receive(message));
     this.#inbound = this.#inbound.then(() => {
       this.#unhandledBytes -= message.length;
     });
@@ -218,7 +218,7 @@ export class Pairing implements Conversation {
     });
   }
 
-  #later(step: () => Promise<void>): void {
+  #inTurn(step: () => Promise<void>): void {
     this.#inbound = this.#inbound.then(() => this.#guard(step));
   }
 
@@ -319,7 +319,7 @@ export class Pairing implements Conversation {
     const seals = new PairSeals(keys, ack, compression, ask, this.#enough.signal);
     const acquaintance = await Acquaintance.of(keys, handshake, ack, this.#nonce, trust, {
       extend: (code, body) => this.#extend(code, body),
-      later: (step) => this.#later(step),
+      later: (step) => this.#inTurn(step),
       met: (partner) => {
         this.#stopWaiting();
         this.events.met(partner);

@@ -22,7 +22,7 @@ const ROUND_MS = 250;
 const ASKED_PER_SECOND = 5_000;
 
 export class EcgStreams {
-  readonly #rooms = new Map<string, EcgStream>();
+  readonly #byKey = new Map<string, EcgStream>();
   readonly #trusted = new Set<Trusted>();
   readonly history: History<Publication>;
   #publishedSinceRound = false;
@@ -39,36 +39,36 @@ export class EcgStreams {
     );
   }
 
-  /** EcgStreams that somebody watches or explains. */
+  /** Streams that somebody watches or explains. */
   get size(): number {
-    return this.#rooms.size;
+    return this.#byKey.size;
   }
 
   /** A stream for one more user, who must release it. */
   enter(tenant: string, stream: string): EcgStream {
     const key = streamKey(tenant, stream);
-    let ecgStream = this.#rooms.get(key);
+    let ecgStream = this.#byKey.get(key);
     if (!ecgStream) {
       ecgStream = new EcgStream(key, stream, this.channels, this.limits.payloadBytes);
-      this.#rooms.set(key, ecgStream);
+      this.#byKey.set(key, ecgStream);
     }
     ecgStream.users++;
     return ecgStream;
   }
 
   release(ecgStream: EcgStream): void {
-    if (--ecgStream.users === 0) this.#rooms.delete(ecgStream.key);
+    if (--ecgStream.users === 0) this.#byKey.delete(ecgStream.key);
   }
 
   /** A stream, if anybody needs it. */
   find(tenant: string, stream: string): EcgStream | undefined {
-    return this.#rooms.get(streamKey(tenant, stream));
+    return this.#byKey.get(streamKey(tenant, stream));
   }
 
   /** Makes ready for the watchers of a stream, and for its history. Throws `WireError`. */
   ready(tenant: string, stream: string, publication: Publication, from: Member): Send {
     const key = streamKey(tenant, stream);
-    const send = this.#rooms.get(key)?.ready(publication, from);
+    const send = this.#byKey.get(key)?.ready(publication, from);
     return () => {
       this.history.push(tenant, key, publication, publication.bytes);
       send?.();
