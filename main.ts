@@ -16,6 +16,8 @@ import { bun } from "./src/runtime/bun.ts";
 import { ListenError, listening } from "./src/runtime/listening.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { host } from "./src/host.ts";
+import { sweeping } from "./src/store/sweeping.ts";
+import type { LogStore } from "./src/store/store.ts";
 import { assemble } from "./routes/assemble.ts";
 
 /** A relay that serves. */
@@ -39,6 +41,8 @@ export interface RelayOptions {
   readonly limits?: Partial<Limits>;
   /** Stands between every link and its session, and so sees what the relay sees. */
   readonly wrap?: (accept: Accept) => Accept;
+  /** What keeps the logs of groups, closed with the relay: in memory unless given; null keeps none. */
+  readonly store?: LogStore | null;
 }
 
 /** Puts the parts together and serves. Throws {@linkcode ListenError}; then nothing listens. */
@@ -50,11 +54,12 @@ export async function startRelay(
   const chosen = limits(options.limits);
   let stopping = false;
   const bmp = new BmpServer(bmpOptions(chosen), (request, peer) => app.fetch(request, { peer }));
-  const { app, links, streams } = assemble({
+  const { app, links, streams, store } = assemble({
     runtime: `${runtime.name} ${runtime.version}`,
     admission: config.token ? tokenAdmission(config.token) : openAdmission(),
     limits: chosen,
     wrap: options.wrap,
+    ...(options.store !== undefined && { store: options.store }),
     bmp: bmp.accept(),
     ready: () => !stopping,
     memory,
@@ -63,12 +68,17 @@ export async function startRelay(
     runtime.serve(
       { hostname: config.host, port: config.port, idleSeconds: chosen.idleSeconds },
       (request, peer) => app.fetch(request, { peer }),
-    ));
+    )).catch(async (error) => {
+      await store?.close();
+      throw error;
+    });
   const bmpServer = config.bmp &&
     await listenBmp({ hostname: config.host, ...config.bmp }, bmp).catch(async (error) => {
       await server.stop(0);
+      await store?.close();
       throw error;
     });
+  const stopSweeping = store ? sweeping(store, host) : () => {};
   const shown = config.host.includes(":") ? `[${config.host}]` : config.host;
   return {
     runtime: `${runtime.name} ${runtime.version}`,
@@ -87,6 +97,8 @@ export async function startRelay(
       await bmpServer?.stop(left());
       await server.stop(left());
       streams.cutAll();
+      stopSweeping();
+      await store?.close();
     },
   };
 }

@@ -9,7 +9,13 @@ import { logToConsole } from "../src/log.ts";
 import { started, startRelay } from "../main.ts";
 
 await started(async () => {
-  const config = readConfig([], { HOST: "0.0.0.0", PORT: "8000", ...process.env });
+  const config = readConfig([], {
+    HOST: "0.0.0.0",
+    PORT: "8000",
+    // There is no disk of its own there.
+    STORE: "memory",
+    ...process.env,
+  });
   if (!config.token) {
     // Instances do not know each other, so each would make a token of its own.
     throw new ConfigError("Set the environment variable TOKEN: all instances need the same one.");

@@ -17,6 +17,8 @@ import { Metrics } from "../src/metrics/metrics.ts";
 import { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
 import { echo } from "../src/session/echo.ts";
 import { EcgSessions } from "../src/session/ecg/ecg_session.ts";
+import { MemoryStore } from "../src/store/memory_store.ts";
+import type { LogStore } from "../src/store/store.ts";
 import { createApp } from "./app.ts";
 import type { Env } from "./upgrade.ts";
 
@@ -31,6 +33,8 @@ export interface AssemblyOptions {
   readonly bmp?: Accept;
   /** False once the relay is going away. */
   readonly ready?: () => boolean;
+  /** What keeps the logs of groups: in memory unless given; null keeps none. */
+  readonly store?: LogStore | null;
   /** Bytes that the process holds, where that can be told. */
   readonly memory?: () => number | undefined;
 }
@@ -40,10 +44,13 @@ export interface Assembly {
   readonly app: Hono<Env>;
   readonly links: LinkRegistry;
   readonly streams: HttpLinks;
+  /** Of the caller's from here on, who sweeps and closes it. */
+  readonly store: LogStore | null;
 }
 
 export function assemble(options: AssemblyOptions): Assembly {
   const { limits, wrap, memory = () => undefined, ready = () => true } = options;
+  const { store = new MemoryStore(host, limits) } = options;
   const channels = new Channels();
   const streams = new HttpLinks(limits, host);
   const metrics = new Metrics(
@@ -57,18 +64,20 @@ export function assemble(options: AssemblyOptions): Assembly {
   });
   const ecg = new EcgSessions(channels, limits, host);
   ecg.meter = metrics.ecg;
+  const blaze = new BlazeSessions(channels, limits, host, store ?? undefined);
+  if (blaze.logs) blaze.logs.meter = metrics;
   const app = createApp({
     runtime: options.runtime,
     admission: options.admission,
     limits,
     links,
     streams,
-    blaze: new BlazeSessions(channels, limits, host),
+    blaze,
     ecg,
     ...(options.bmp && { bmp: options.bmp }),
     echo: echo(limits, host),
     metrics,
     ready,
   });
-  return { app, links, streams };
+  return { app, links, streams, store };
 }

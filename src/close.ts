@@ -62,8 +62,11 @@ export const Close = {
 export const Refused = {
   noPartner: fault(4404, "no_partner", "Nobody to pass this to yet; wait for the Ack."),
   notAllowed: fault(4405, "not_allowed", "This frame is not allowed here."),
+  noLog: fault(4406, "no_log", "No log of this id and key."),
   badPayload: fault(4422, "bad_payload", "The payload does not follow its format."),
   readOnly: fault(4423, "read_only", "The token allows reading only."),
+  logFailed: fault(4503, "log_failed", "The relay's store failed; open the log again."),
+  mailboxFull: fault(4507, "mailbox_full", "The log is full; upload a checkpoint, and truncate."),
 } as const;
 
 /** What a client does that was closed with this code. Unknown codes, and 1006: soon. */

@@ -34,6 +34,12 @@ export const SETTINGS = [
     fallback: "",
     help: "payload bytes of a BMP frame, also at /bmp: 8192, or 16384 (jumbo)",
   },
+  {
+    name: "STORE",
+    fallback: "",
+    help:
+      "file that keeps groups' logs, memory, or off (relay.db in $STATE_DIRECTORY, or in ./state)",
+  },
   { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
 ] as const satisfies readonly Setting[];
 
@@ -56,6 +62,7 @@ const schema = v.object({
   BMP_TLS_CERT: v.string(),
   BMP_TLS_KEY: v.string(),
   BMP_CHUNK: v.picklist(["", "8192", "16384"], "want 8192 or 16384"),
+  STORE: v.string(),
   LOG_LEVEL: v.picklist(LOG_LEVELS, `want one of ${LOG_LEVELS.join(", ")}`),
 });
 
@@ -67,8 +74,15 @@ export interface Config {
   readonly bmp?: BmpConfig;
   /** Payload bytes of a BMP frame, if not the usual ones. */
   readonly bmpChunkBytes?: number;
+  /** What keeps the logs of groups. */
+  readonly store: StoreConfig;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
+
+export type StoreConfig =
+  | { readonly kind: "memory" | "off" }
+  /** `usual`: nobody asked for this file, so that another way will do where it cannot be had. */
+  | { readonly kind: "file"; readonly path: string; readonly usual: boolean };
 
 export interface BmpConfig {
   readonly port: number;
@@ -103,7 +117,7 @@ export function readConfig(
     const value = name === "TOKEN" ? "" : ` "${raw[name]}"`;
     throw new ConfigError(`${shown(name)}${value}: ${issue.message}`);
   }
-  const { PORT, HOST, TOKEN, LOG_LEVEL, BMP_PORT, BMP_CHUNK } = parsed.output;
+  const { PORT, HOST, TOKEN, STORE, LOG_LEVEL, BMP_PORT, BMP_CHUNK } = parsed.output;
   const { BMP_TLS_CERT: cert, BMP_TLS_KEY: key } = parsed.output;
   if ((cert === "") !== (key === "")) {
     const names = [shown("BMP_TLS_CERT"), shown("BMP_TLS_KEY")];
@@ -121,8 +135,16 @@ export function readConfig(
     token: TOKEN,
     ...(BMP_PORT === "" ? {} : { bmp }),
     ...(BMP_CHUNK === "" ? {} : { bmpChunkBytes: Number(BMP_CHUNK) }),
+    store: storeOf(STORE, environment.STATE_DIRECTORY),
     logLevel: LOG_LEVEL,
   };
+}
+
+/** `folder` is systemd's: its folders for state, with `:` between them. */
+function storeOf(store: string, folder = ""): StoreConfig {
+  if (store === "memory" || store === "off") return { kind: store };
+  if (store !== "") return { kind: "file", path: store, usual: false };
+  return { kind: "file", path: `${folder.split(":")[0] || "./state"}/relay.db`, usual: true };
 }
 
 /** The text of `--help`. */

@@ -96,6 +96,14 @@ export class Channel {
     }
   }
 
+  /** To every member, its author too. */
+  broadcast(message: Message): void {
+    // Somebody's topics carry it to the others there.
+    const [via] = this.#inTopic;
+    this.publish(message, via);
+    via?.deliver(message, "operation");
+  }
+
   #serve(member: Member): void {
     if (member.link.topics) {
       this.#inTopic.add(member);

@@ -65,6 +65,8 @@ export class Metrics {
   readonly blaze: Meter;
   readonly #began: number;
   #sessionFaults = 0;
+  /** What happened to logs: opened, entries appended, appends refused since there was no room. */
+  readonly #logs = { opened: 0, appended: 0, full: 0 };
 
   /**
    * `now` in milliseconds, on a clock that never runs back. `slowMs`: time on one message beyond
@@ -83,6 +85,18 @@ export class Metrics {
   /** A session failed, which is a fault of this relay's. */
   sessionFailed(): void {
     this.#sessionFaults++;
+  }
+
+  logOpened(): void {
+    this.#logs.opened++;
+  }
+
+  logAppended(): void {
+    this.#logs.appended++;
+  }
+
+  logFull(): void {
+    this.#logs.full++;
   }
 
   snapshot(): Snapshot {
@@ -161,6 +175,10 @@ export class Metrics {
     each((meter, label) => out.value("dropped_total", label, meter.dropped));
     out.family("session_faults_total", "counter", "Sessions that failed: faults of this relay.");
     out.value("session_faults_total", "", this.#sessionFaults);
+    out.family("logs_total", "counter", "Logs opened, entries appended, appends without room.");
+    for (const [event, count] of Object.entries(this.#logs)) {
+      out.value("logs_total", `event="${event}"`, count);
+    }
     const { channels, memoryBytes, uptimeSeconds } = this.snapshot();
     out.family("channels", "gauge", "Channels that somebody is in.");
     out.value("channels", "", channels);

@@ -28,11 +28,16 @@ import {
   type AckLayout,
   Capability,
   decodeHandshake,
+  type Tlv,
+  TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import type { Host } from "../../host.ts";
+import type { LogStore } from "../../store/store.ts";
 import { Outbox } from "../outbox.ts";
 import { Bucket } from "../rate.ts";
+import { LogSession } from "./log_session.ts";
+import { Logs } from "./logs.ts";
 import { BlazeMember, faultRecord } from "./member.ts";
 import { Refusals } from "./refusals.ts";
 import { Room } from "./room.ts";
@@ -50,9 +55,20 @@ export class BlazeSessions {
   readonly #rooms = new Map<string, Room>();
   /** Not of a room: the two that part may be the last ones in it. */
   readonly #refusals: Refusals;
+  /** Logs that somebody has open; without a store there are none. */
+  readonly logs: Logs | undefined;
+  /** What a newcomer of the profile is told of this relay. */
+  readonly #greeting: readonly Tlv[];
 
-  constructor(readonly channels: Channels, readonly limits: Limits, readonly host: Host) {
+  constructor(
+    readonly channels: Channels,
+    readonly limits: Limits,
+    readonly host: Host,
+    store?: LogStore,
+  ) {
     this.#refusals = new Refusals(host, limits.apartMs);
+    this.logs = store && new Logs(store, channels, limits, host);
+    this.#greeting = store ? [{ type: TlvType.log, value: Uint8Array.of(store.durability) }] : [];
   }
 
   /** Rooms that somebody is in. */
@@ -71,7 +87,8 @@ export class BlazeSessions {
     let room = this.#rooms.get(name);
     if (!room) {
       const { membersShown } = this.limits;
-      room = new Room(name, this.channels, this.host, membersShown, this.#refusals);
+      const { channels, host } = this;
+      room = new Room(name, channels, host, membersShown, this.#refusals, this.#greeting);
       this.#rooms.set(name, room);
     }
     return room;
@@ -87,7 +104,14 @@ export class BlazeSessions {
 const WRITES: ReadonlySet<FrameType> = new Set([FrameType.operation, FrameType.queryResult]);
 const writes = (frame: Uint8Array, header: 5 | 7): boolean =>
   WRITES.has(frameType(frame)) ||
-  (frameType(frame) === FrameType.extension && frame[header] === Subtype.snapshot);
+  (frameType(frame) === FrameType.extension && frame[header] === Subtype.checkpoint);
+
+/** What devices say to the relay's store. */
+const ABOUT_LOGS: ReadonlySet<number | undefined> = new Set([
+  Subtype.open,
+  Subtype.sequenced,
+  Subtype.truncate,
+]);
 
 const RELAY_ACKS = "the relay sends the Acks";
 
@@ -118,6 +142,7 @@ class BlazeSession implements LinkEvents {
   #reading: Reading = "legend";
   #member: BlazeMember | undefined;
   #room: Room | undefined;
+  #log: LogSession | undefined;
 
   constructor(
     link: Link,
@@ -156,6 +181,7 @@ class BlazeSession implements LinkEvents {
 
   drained(): void {
     if (this.#member) this.#room?.drained(this.#member);
+    this.#log?.drained();
   }
 
   closed(): void {
@@ -274,6 +300,7 @@ class BlazeSession implements LinkEvents {
 
   #extension(message: Message, header: 5 | 7, member: BlazeMember): void {
     const room = this.#room!;
+    if (ABOUT_LOGS.has(message[header])) return this.#aboutLogs(message, header, member);
     const extension = decodeExtension(message.subarray(header));
     if (extension.subtype === "device") return room.publish(message, member);
     if (extension.subtype !== "tagged" && extension.subtype !== "direct") {
@@ -295,6 +322,24 @@ class BlazeSession implements LinkEvents {
       this.#toPaired(extension.frame.slice(), inner, member, target);
     } else {
       this.#refuse(member, Refused.noPartner, "no such node here");
+    }
+  }
+
+  #aboutLogs(message: Message, header: 5 | 7, member: BlazeMember): void {
+    const { logs } = this.shared;
+    if (!logs) return this.#refuse(member, Refused.notAllowed, "this relay keeps no logs");
+    const log = this.#log ??= new LogSession(logs, member, {
+      refuse: (fault, detail) => this.#refuse(member, fault, detail),
+      end: (fault, detail) => this.#end(fault, detail),
+    });
+    try {
+      const word = decodeExtension(message.subarray(header));
+      if (word.subtype === "open" || word.subtype === "sequenced" || word.subtype === "truncate") {
+        log.take(word, message.length);
+      }
+    } catch (error) {
+      if (!(error instanceof WireError) || message[header] !== Subtype.open) throw error;
+      log.refuse(Refused.badPayload, error.message, message.length);
     }
   }
 
@@ -346,6 +391,8 @@ class BlazeSession implements LinkEvents {
 
   #leave(): void {
     this.#giveUpWaiting();
+    this.#log?.end();
+    this.#log = undefined;
     if (!this.#room || !this.#member) return;
     this.#room.leave(this.#member);
     this.shared.release(this.#room);

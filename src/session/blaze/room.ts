@@ -13,7 +13,12 @@ import type { Channels, Membership } from "../../channel/channels.ts";
 import { hex } from "../../wire/bytes.ts";
 import { encodeExtension, type Extension } from "../../wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { Capability, CHALLENGE_LENGTH, encodeHandshakeAck } from "../../wire/blaze/handshake.ts";
+import {
+  Capability,
+  CHALLENGE_LENGTH,
+  encodeHandshakeAck,
+  type Tlv,
+} from "../../wire/blaze/handshake.ts";
 import type { Host } from "../../host.ts";
 import type { BlazeMember } from "./member.ts";
 import { HOLD_MS, type Refusals } from "./refusals.ts";
@@ -31,6 +36,7 @@ export class Room {
     private readonly host: Host,
     private readonly membersShown: number,
     private readonly refusals: Refusals,
+    private readonly greeting: readonly Tlv[] = [],
   ) {}
 
   get size(): number {
@@ -90,7 +96,7 @@ export class Room {
     } else {
       this.#announce(joined, member);
     }
-    member.extend(joined);
+    member.extend(this.greeting.length > 0 ? { ...joined, tlvs: this.greeting } : joined);
     if (!member.sponsors) return;
     for (const client of this.#paired) {
       if (!client.partner && this.#profiles.has(member)) this.#pair(client, member);

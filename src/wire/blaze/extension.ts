@@ -10,7 +10,7 @@
  */
 import { type Bytes, Reader, WireError, Writer } from "../bytes.ts";
 import { FrameType, frameType, headerSize } from "./blaze_frame.ts";
-import { NODE_ID_LENGTH } from "./handshake.ts";
+import { NODE_ID_LENGTH, readTlvs, type Tlv, writeTlvs } from "./handshake.ts";
 
 export const Subtype = {
   joined: 0x01,
@@ -18,53 +18,98 @@ export const Subtype = {
   tagged: 0x03,
   batch: 0x04,
   sequenced: 0x05,
+  open: 0x06,
   recovered: 0x07,
   left: 0x08,
   accepted: 0x09,
+  live: 0x0a,
+  truncate: 0x0b,
   announce: 0x10,
-  epochPackage: 0x11,
-  roster: 0x12,
+  commit: 0x11,
+  hold: 0x12,
   reveal: 0x13,
-  snapshot: 0x14,
-  snapshotRequest: 0x15,
-  joinRequest: 0x16,
+  checkpoint: 0x14,
+  endorsement: 0x15,
+  knock: 0x16,
   known: 0x17,
   agreed: 0x18,
+  welcome: 0x19,
 } as const;
 
 export const TAG_LENGTH = 8;
 export const RING_ID_LENGTH = 8;
+export const LOG_ID_LENGTH = 16;
+export const LOG_KEY_LENGTH = 32;
+/** Bytes of a chain hash that a cursor names. */
+export const CHECK_LENGTH = 8;
+export const CHAIN_HASH_LENGTH = 32;
 
 /** Subtypes from here to 0x1f are between devices. */
 export const FIRST_DEVICE_SUBTYPE = 0x10;
 
 /** What an Extension payload says. `frame` is a whole frame, header included. */
 export type Extension =
-  /** `01`, node id 16, members u32: who came, and how many profile members there are now. */
-  | { readonly subtype: "joined"; readonly node: Uint8Array; readonly members: number }
+  /**
+   * `01`, node id 16, members u32: who came, and how many profile members there are now. To who came
+   * itself, trailing values may follow: what this relay does.
+   */
+  | {
+    readonly subtype: "joined";
+    readonly node: Uint8Array;
+    readonly members: number;
+    /** Left out where there are none. */
+    readonly tlvs?: readonly Tlv[];
+  }
   /** `02`, node id 16, frame. To the relay: the target. From the relay: the source. */
   | { readonly subtype: "direct"; readonly node: Uint8Array; readonly frame: Uint8Array }
   /** `03`, tag 8, frame: for the members that subscribed to the tag. */
   | { readonly subtype: "tagged"; readonly tag: Uint8Array; readonly frame: Uint8Array }
   /** `04`, then u32 length and frame, repeated: at least one. */
   | { readonly subtype: "batch"; readonly frames: readonly Uint8Array[] }
-  /** `05`, sequence u64, frame. */
+  /**
+   * `05`, sequence u64, frame. From the relay: an entry of a log, under its number. From a device: what
+   * to append; the number that it must get, or 0 for whichever comes.
+   */
   | { readonly subtype: "sequenced"; readonly sequence: bigint; readonly frame: Uint8Array }
   /**
-   * `07`, u8 (0 gap, 1 recovered), ring id 8, first u64, last u64: these sequence numbers follow, or
-   * are lost. The last one is below the first where nothing was missed.
+   * `06`, log id 16, key 32, ring 8, sequence u64, check 8: opens a log from a cursor: the last entry
+   * that was read, and the first bytes of the chain hash after it. All zeros: from the start.
+   */
+  | {
+    readonly subtype: "open";
+    readonly log: Uint8Array;
+    readonly key: Uint8Array;
+    readonly ring: Uint8Array;
+    readonly sequence: bigint;
+    readonly check: Uint8Array;
+  }
+  /**
+   * `07`, flags u8, ring 8, first u64, last u64, hash 32: the log is open, and these entries follow. The
+   * last one is below the first where there are none. Flags: bit 0 complete, from the cursor on (else a
+   * gap: all that is kept follows); bits 1 and 2 how safe entries are, 0 to 3.
    */
   | {
     readonly subtype: "recovered";
     readonly complete: boolean;
+    /** 0 as long as the relay runs, 1 survives it, 2 on disk, 3 on more than one machine. */
+    readonly durability: number;
     readonly ring: Uint8Array;
     readonly first: bigint;
     readonly last: bigint;
+    /** Chain hash before `first`. */
+    readonly hash: Uint8Array;
   }
   /** `08`, node id 16, members u32: who left, and how many profile members remain. */
   | { readonly subtype: "left"; readonly node: Uint8Array; readonly members: number }
-  /** `09`, count u32, sequence u64: so many frames of yours are safe, the last under this number. */
+  /**
+   * `09`, count u32, sequence u64: so many frames of yours are in the log, the last under this number.
+   * Count 0: one is not, since the log is at another place than it wanted; `sequence` is its last entry.
+   */
   | { readonly subtype: "accepted"; readonly count: number; readonly sequence: bigint }
+  /** `0a`, sequence u64: everything up to it went out; what comes from here on is live. */
+  | { readonly subtype: "live"; readonly sequence: bigint }
+  /** `0b`, sequence u64: entries below it may go. */
+  | { readonly subtype: "truncate"; readonly sequence: bigint }
   /** `10` to `1f`: between devices, unread. */
   | { readonly subtype: "device"; readonly code: number; readonly body: Uint8Array };
 
@@ -76,6 +121,7 @@ export type ExtensionErrorCode =
   | "EMPTY_FRAME"
   | "BAD_FLAG"
   | "NESTING"
+  | "DUPLICATE_TLV"
   | "TOO_LARGE";
 
 /**
@@ -93,8 +139,14 @@ export function decodeExtension(payload: Uint8Array): Extension {
 
 function readBody(r: Reader, code: number): Extension {
   switch (code) {
-    case Subtype.joined:
-      return { subtype: "joined", node: r.bytes(NODE_ID_LENGTH), members: r.u32() };
+    case Subtype.joined: {
+      const joined = {
+        subtype: "joined",
+        node: r.bytes(NODE_ID_LENGTH),
+        members: r.u32(),
+      } as const;
+      return r.left === 0 ? joined : { ...joined, tlvs: readTlvs(r) };
+    }
     case Subtype.direct:
       return { subtype: "direct", node: r.bytes(NODE_ID_LENGTH), frame: readFrame(r, code) };
     case Subtype.tagged:
@@ -103,22 +155,37 @@ function readBody(r: Reader, code: number): Extension {
       return { subtype: "batch", frames: readBatch(r) };
     case Subtype.sequenced:
       return { subtype: "sequenced", sequence: r.u64(), frame: readFrame(r, code) };
+    case Subtype.open:
+      return {
+        subtype: "open",
+        log: r.bytes(LOG_ID_LENGTH),
+        key: r.bytes(LOG_KEY_LENGTH),
+        ring: r.bytes(RING_ID_LENGTH),
+        sequence: r.u64(),
+        check: r.bytes(CHECK_LENGTH),
+      };
     case Subtype.recovered: {
       const at = r.offset;
-      const flag = r.u8();
-      if (flag > 1) throw new WireError("BAD_FLAG", at);
+      const flags = r.u8();
+      if (flags > 7) throw new WireError("BAD_FLAG", at);
       return {
         subtype: "recovered",
-        complete: flag === 1,
+        complete: (flags & 1) !== 0,
+        durability: flags >> 1,
         ring: r.bytes(RING_ID_LENGTH),
         first: r.u64(),
         last: r.u64(),
+        hash: r.bytes(CHAIN_HASH_LENGTH),
       };
     }
     case Subtype.left:
       return { subtype: "left", node: r.bytes(NODE_ID_LENGTH), members: r.u32() };
     case Subtype.accepted:
       return { subtype: "accepted", count: r.u32(), sequence: r.u64() };
+    case Subtype.live:
+      return { subtype: "live", sequence: r.u64() };
+    case Subtype.truncate:
+      return { subtype: "truncate", sequence: r.u64() };
   }
   if (!isDevice(code)) throw new WireError("UNKNOWN_SUBTYPE", 0);
   return { subtype: "device", code, body: r.rest() };
@@ -229,6 +296,7 @@ export function encodeExtension(extension: Extension): Bytes {
     case "left":
       w.u8(Subtype[extension.subtype]).bytes(sized(extension.node, NODE_ID_LENGTH));
       w.u32(extension.members);
+      if (extension.subtype === "joined") writeTlvs(w, extension.tlvs ?? []);
       break;
     case "direct":
       w.u8(Subtype.direct).bytes(sized(extension.node, NODE_ID_LENGTH));
@@ -245,12 +313,25 @@ export function encodeExtension(extension: Extension): Bytes {
     case "sequenced":
       w.u8(Subtype.sequenced).u64(extension.sequence).bytes(filled(extension.frame));
       break;
-    case "recovered":
-      w.u8(Subtype.recovered).u8(extension.complete ? 1 : 0);
-      w.bytes(sized(extension.ring, RING_ID_LENGTH)).u64(extension.first).u64(extension.last);
+    case "open":
+      w.u8(Subtype.open).bytes(sized(extension.log, LOG_ID_LENGTH));
+      w.bytes(sized(extension.key, LOG_KEY_LENGTH)).bytes(sized(extension.ring, RING_ID_LENGTH));
+      w.u64(extension.sequence).bytes(sized(extension.check, CHECK_LENGTH));
       break;
+    case "recovered": {
+      const { durability } = extension;
+      if (![0, 1, 2, 3].includes(durability)) throw new RangeError("durability is 0 to 3");
+      w.u8(Subtype.recovered).u8((extension.complete ? 1 : 0) | durability << 1);
+      w.bytes(sized(extension.ring, RING_ID_LENGTH)).u64(extension.first).u64(extension.last);
+      w.bytes(sized(extension.hash, CHAIN_HASH_LENGTH));
+      break;
+    }
     case "accepted":
       w.u8(Subtype.accepted).u32(extension.count).u64(extension.sequence);
+      break;
+    case "live":
+    case "truncate":
+      w.u8(Subtype[extension.subtype]).u64(extension.sequence);
       break;
     case "device":
       if (!isDevice(extension.code)) throw new RangeError("subtypes of devices are 0x10 to 0x1f");

@@ -60,6 +60,8 @@ export const TlvType = {
   sponsor: 5,
   /** 16 bytes: names this run of the program; it answers operations with receipts. */
   receipts: 6,
+  /** 1 byte, in `joined`: this relay keeps logs, so safely (durability 0 to 3). */
+  log: 7,
 } as const;
 
 /** One trailing value: type u8, length u16, value. Unknown types are kept and passed on. */
@@ -105,7 +107,7 @@ export function decodeHandshake(payload: Uint8Array): Handshake {
   const r = new Reader(payload);
   readProtocol(r);
   const fields = readFields(r);
-  return { ...fields, tlvs: readTlvs(r, fields.capabilities) };
+  return { ...fields, tlvs: readTrailing(r, fields.capabilities) };
 }
 
 /** Writes a Handshake payload. Throws as {@linkcode decodeHandshake} would on the result. */
@@ -113,7 +115,7 @@ export function encodeHandshake(handshake: Handshake): Bytes {
   const w = new Writer(192);
   writeName(w, PROTOCOL);
   writeFields(w, handshake);
-  writeTlvs(w, handshake);
+  writeTrailing(w, handshake);
   return w.finish();
 }
 
@@ -129,7 +131,7 @@ export function decodeHandshakeAck(
   if (layout === "sample") readProtocol(r);
   const fields = readFields(r);
   const challenge = r.bytes(CHALLENGE_LENGTH);
-  return { ...fields, challenge, tlvs: readTlvs(r, fields.capabilities) };
+  return { ...fields, challenge, tlvs: readTrailing(r, fields.capabilities) };
 }
 
 /** Writes a HandshakeAck payload. */
@@ -141,7 +143,7 @@ export function encodeHandshakeAck(ack: HandshakeAck, layout: AckLayout = "drawi
   if (layout === "sample") writeName(w, PROTOCOL);
   writeFields(w, ack);
   w.bytes(ack.challenge);
-  writeTlvs(w, ack);
+  writeTrailing(w, ack);
   return w.finish();
 }
 
@@ -188,15 +190,21 @@ function readFields(r: Reader): Omit<Handshake, "tlvs"> {
   return { node, database, publicKey, capabilities: r.u8(), timestamp: r.u64() };
 }
 
-/** To the end of the payload. Without the capability there may be none. */
-function readTlvs(r: Reader, capabilities: number): Tlv[] {
+/** To the end of the payload. Throws `DUPLICATE_TLV` and `TRUNCATED`. */
+export function readTlvs(r: Reader): Tlv[] {
   const tlvs: Tlv[] = [];
-  while (capabilities & Capability.tlvs && r.left > 0) {
+  while (r.left > 0) {
     const at = r.offset;
     const type = r.u8();
     if (tlvs.some((one) => one.type === type)) throw new WireError("DUPLICATE_TLV", at);
     tlvs.push({ type, value: r.bytes(r.u16()) });
   }
+  return tlvs;
+}
+
+/** To the end of the payload. Without the capability there may be none. */
+function readTrailing(r: Reader, capabilities: number): Tlv[] {
+  const tlvs = capabilities & Capability.tlvs ? readTlvs(r) : [];
   r.end();
   return tlvs;
 }
@@ -217,12 +225,17 @@ function writeFields(w: Writer, h: Handshake): void {
   w.bytes(h.publicKey).u8(h.capabilities).u64(h.timestamp);
 }
 
-function writeTlvs(w: Writer, h: Handshake): void {
+function writeTrailing(w: Writer, h: Handshake): void {
   if (h.tlvs.length > 0 && !(h.capabilities & Capability.tlvs)) {
     throw new RangeError("trailing values need capability bit 7");
   }
+  writeTlvs(w, h.tlvs);
+}
+
+/** Throws `DUPLICATE_TLV`, and `RangeError` for a value above 65,535 bytes. */
+export function writeTlvs(w: Writer, tlvs: readonly Tlv[]): void {
   const types = new Set<number>();
-  for (const { type, value } of h.tlvs) {
+  for (const { type, value } of tlvs) {
     if (types.has(type)) throw new WireError("DUPLICATE_TLV", w.length);
     if (value.length > 0xffff) throw new RangeError("a trailing value has at most 65,535 bytes");
     types.add(type);

@@ -1,0 +1,295 @@
+/**
+ * What one link does with logs: it opens one, appends to it, truncates it. Everything is answered in the
+ * order in which it came; {@linkcode LogReader} sends what is in the log.
+ *
+ * @module
+ */
+import { Close, type CloseFault, type Fault, Refused } from "../../close.ts";
+import { log as logger } from "../../log.ts";
+import { sha256 } from "../../store/chain.ts";
+import type { LogName, LogState } from "../../store/store.ts";
+import { flagsFit, FrameType, frameType, headerSize } from "../../wire/blaze/blaze_frame.ts";
+import {
+  CHECK_LENGTH,
+  type Extension,
+  FIRST_DEVICE_SUBTYPE,
+  Subtype,
+} from "../../wire/blaze/extension.ts";
+import { type Bytes, hex, sameBytes, WireError } from "../../wire/bytes.ts";
+import { LogReader } from "./log_reader.ts";
+import type { Logs } from "./logs.ts";
+import type { BlazeMember } from "./member.ts";
+
+type OpenWord = Extract<Extension, { subtype: "open" }>;
+/** What a device says to the store. */
+export type LogWord = Extract<Extension, { subtype: "open" | "sequenced" | "truncate" }>;
+
+/** What an answer that waits costs beside the message that it is for, in bytes. */
+const OVERHEAD = 256;
+
+type Answer =
+  | { readonly kind: "nothing" }
+  | { readonly kind: "fault"; readonly fault: Fault; readonly detail?: string | undefined }
+  | { readonly kind: "moved"; readonly last: bigint }
+  | { readonly kind: "appended"; readonly sequence: bigint; readonly reader: LogReader }
+  | { readonly kind: "opened"; readonly recovered: Extension; readonly reader: LogReader };
+
+/** An answer that is owed. */
+interface Slot {
+  readonly bytes: number;
+  answer?: Answer;
+}
+
+/** What the session of the link does for its logs. */
+export interface LogSessionOwner {
+  /** Answers a fault of the device's, unless there have been too many. */
+  refuse(fault: Fault, detail?: string): void;
+  end(fault: CloseFault, detail: string): void;
+}
+
+export class LogSession {
+  #reader: LogReader | undefined;
+  /** A log is being opened: what comes meanwhile waits in the queue. */
+  #opening = false;
+  readonly #queue: (() => void)[] = [];
+  /** Answers that are owed, in their order. */
+  readonly #slots: Slot[] = [];
+  #ahead = 0;
+  #flushing = false;
+  #over = false;
+
+  constructor(
+    private readonly logs: Logs,
+    private readonly member: BlazeMember,
+    private readonly owner: LogSessionOwner,
+  ) {}
+
+  /** `bytes`: those of the message. Throws `WireError` for a frame in it that is none. */
+  take(word: LogWord, bytes: number): void {
+    if (word.subtype === "sequenced" && !mayKeep(word.frame)) {
+      return this.refuse(Refused.notAllowed, "a log keeps what devices say", bytes);
+    }
+    const slot = this.#owe(bytes);
+    if (!slot) return;
+    this.#later(() => {
+      if (word.subtype === "open") void this.#open(word, slot);
+      else if (!this.#reader) this.#settle(slot, refusal(Refused.notAllowed, "no log is open"));
+      else if (!this.member.mayWrite) this.#settle(slot, refusal(Refused.readOnly));
+      else if (word.subtype === "truncate") void this.#truncate(word.sequence, slot, this.#reader);
+      else void this.#append(word.frame, word.sequence, slot, this.#reader);
+    });
+  }
+
+  /** Refuses what came, in its order. */
+  refuse(fault: Fault, detail: string, bytes: number): void {
+    const slot = this.#owe(bytes);
+    if (slot) this.#later(() => this.#settle(slot, refusal(fault, detail)));
+  }
+
+  drained(): void {
+    this.#reader?.drained();
+  }
+
+  /** The link is gone. What is on its way to the store arrives there. */
+  end(): void {
+    this.#over = true;
+    this.#queue.length = 0;
+    this.#slots.length = 0;
+    this.#reader?.stop();
+    this.#reader = undefined;
+  }
+
+  #owe(bytes: number): Slot | undefined {
+    const cost = bytes + OVERHEAD;
+    const most = this.logs.limits.logAheadBytes;
+    if (this.#ahead > 0 && this.#ahead + cost > most) {
+      this.owner.end(Close.tooFast, "too much without an answer");
+      return undefined;
+    }
+    this.#ahead += cost;
+    const slot = { bytes: cost };
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  #later(run: () => void): void {
+    if (this.#opening) this.#queue.push(run);
+    else run();
+  }
+
+  async #open(word: OpenWord, slot: Slot): Promise<void> {
+    this.#opening = true;
+    this.#reader?.stop();
+    this.#reader = undefined;
+    const answer = await this.#opened(word).catch(failure);
+    if (answer.kind === "opened") this.#reader = answer.reader;
+    if (this.#over) return this.end();
+    this.#opening = false;
+    this.#settle(slot, answer);
+    while (!this.#opening && this.#queue.length > 0) this.#queue.shift()!();
+  }
+
+  async #opened(word: OpenWord): Promise<Answer> {
+    const { logs, member } = this;
+    const { store } = logs;
+    const name: LogName = { tenant: member.grant.tenant, id: hex(word.log) };
+    const log = logs.enter(name);
+    let reader: LogReader | undefined;
+    try {
+      const state = await store.open(name, sha256(word.key), member.mayWrite);
+      if (!state) return refusal(Refused.noLog);
+      log.known(state.last);
+      const from = await this.#cursor(word, name, state);
+      const complete = from !== undefined;
+      const sent = complete ? word.sequence : state.first - 1n;
+      const events = { progress: () => this.#flush(), failed: (e: unknown) => this.#failed(e) };
+      reader = new LogReader(logs, log, member, events, sent, state.last);
+      logs.meter?.logOpened();
+      const recovered = {
+        subtype: "recovered",
+        complete,
+        durability: store.durability,
+        ring: state.ring,
+        first: sent + 1n,
+        last: state.last,
+        hash: from ?? state.before,
+      } as const;
+      return { kind: "opened", recovered, reader };
+    } finally {
+      if (!reader) logs.release(log);
+    }
+  }
+
+  /** Chain hash at a cursor from which nothing is missing; nothing where something is, or may be. */
+  async #cursor(
+    { ring, sequence, check }: OpenWord,
+    name: LogName,
+    state: LogState,
+  ): Promise<Bytes | undefined> {
+    if (sequence === 0n) return state.first === 1n ? state.before : undefined;
+    if (!sameBytes(ring, state.ring)) return undefined;
+    if (sequence > state.last || sequence + 1n < state.first) return undefined;
+    const hash = await this.logs.store.hashAt(name, sequence);
+    return hash && sameBytes(hash.subarray(0, CHECK_LENGTH), check) ? hash : undefined;
+  }
+
+  async #append(frame: Uint8Array, at: bigint, slot: Slot, reader: LogReader): Promise<void> {
+    const { store, meter } = this.logs;
+    const closing = at !== 0n && isCommit(frame);
+    try {
+      const append = { frame: frame as Bytes, at, closing };
+      const appended = await store.append(reader.log.name, append);
+      if (appended.kind === "full") {
+        meter?.logFull();
+        this.#settle(slot, refusal(Refused.mailboxFull));
+      } else if (appended.kind === "moved") {
+        this.#settle(slot, appended);
+      } else {
+        meter?.logAppended();
+        this.#settle(slot, { ...appended, reader });
+      }
+    } catch (error) {
+      this.#settle(slot, failure(error));
+    }
+  }
+
+  async #truncate(before: bigint, slot: Slot, reader: LogReader): Promise<void> {
+    try {
+      await this.logs.store.truncate(reader.log.name, before);
+      this.#settle(slot, { kind: "nothing" });
+    } catch (error) {
+      this.#settle(slot, failure(error));
+    }
+  }
+
+  /** Reading failed: the device opens the log again. */
+  #failed(error: unknown): void {
+    this.#reader?.stop();
+    this.#reader = undefined;
+    this.#answer(failure(error));
+    this.#flush();
+  }
+
+  #settle(slot: Slot, answer: Answer): void {
+    slot.answer = answer;
+    if (this.#flushing || this.#over) return;
+    this.#flushing = true;
+    // What comes in one turn is one answer.
+    this.logs.host.afterTurn(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  /** Gives the answers whose turn it is. */
+  #flush(): void {
+    let count = 0;
+    let sequence = 0n;
+    const accept = () => {
+      if (count > 0) this.member.extend({ subtype: "accepted", count, sequence });
+      count = 0;
+    };
+    for (let answer = this.#next(); answer; answer = this.#next()) {
+      if (answer.kind === "appended") {
+        count++;
+        sequence = answer.sequence;
+        continue;
+      }
+      accept();
+      this.#answer(answer);
+    }
+    accept();
+  }
+
+  /** Takes the oldest answer, if it is there and may go. */
+  #next(): Answer | undefined {
+    const [slot] = this.#slots;
+    const answer = slot?.answer;
+    if (!slot || !answer) return undefined;
+    if (answer.kind === "appended") {
+      // Its author sees an entry before it hears that it is there, if it has the log open still.
+      const { reader, sequence } = answer;
+      if (reader === this.#reader && !reader.has(sequence)) return undefined;
+    }
+    this.#slots.shift();
+    this.#ahead -= slot.bytes;
+    return answer;
+  }
+
+  #answer(answer: Answer): void {
+    if (answer.kind === "moved") {
+      this.member.extend({ subtype: "accepted", count: 0, sequence: answer.last });
+    } else if (answer.kind === "opened") {
+      this.member.extend(answer.recovered);
+      if (answer.reader === this.#reader) answer.reader.begin();
+    } else if (answer.kind === "fault") {
+      const { fault, detail } = answer;
+      if (OURS.has(fault)) this.member.refuse(fault, detail);
+      else this.owner.refuse(fault, detail);
+    }
+  }
+}
+
+/** Faults that are none of the device's. */
+const OURS: ReadonlySet<Fault> = new Set([Refused.logFailed, Refused.mailboxFull]);
+
+const refusal = (fault: Fault, detail?: string): Answer => ({ kind: "fault", fault, detail });
+
+function failure(error: unknown): Answer {
+  logger.warn("the store of logs failed: {error}", { error });
+  return refusal(Refused.logFailed);
+}
+
+/** Whether a log may keep a frame: an Operation, or an Extension between devices. Throws `WireError`. */
+function mayKeep(frame: Uint8Array): boolean {
+  const header = headerSize(frame);
+  if (!flagsFit(frame[2]!, "legend")) throw new WireError("RESERVED_BITS", 2);
+  const type = frameType(frame);
+  if (type !== FrameType.extension) return type === FrameType.operation;
+  const subtype = frame[header];
+  return subtype !== undefined && subtype >= FIRST_DEVICE_SUBTYPE && subtype <= 0x1f;
+}
+
+/** An attempt to end what the log is of. */
+const isCommit = (frame: Uint8Array): boolean =>
+  frameType(frame) === FrameType.extension && frame[headerSize(frame)] === Subtype.commit;

@@ -1,0 +1,197 @@
+/**
+ * The file of logs: how it is opened, whose it is, and what is in it. What it holds of a person's data
+ * is ids, hashes of keys, and frames that nobody here can read.
+ *
+ * @module
+ */
+import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/** A file of logs that cannot be used, in words for whoever starts the relay. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+
+  /** `unwritable`: the place may not be written, or is none. */
+  constructor(readonly kind: "unwritable" | "taken" | "foreign" | "failed", message: string) {
+    super(message);
+  }
+}
+
+/** `BX2L`: tells our files from other programs'. */
+const APPLICATION = 0x4258324c;
+
+/** How long another process may take to let go of the file. */
+const PATIENCE_MS = 1_000;
+
+/**
+ * What brings a file from each version to the next one; the first makes it. `user_version` counts them.
+ * Steps are added at the end and never changed.
+ *
+ * - `log`: `id` in hexadecimal, `key` SHA-256 of what the owners show, `hash` after `last`, `before` before
+ *   `first`; `used` and `closed_at` in milliseconds since 1970; `closing`: its first closing entry.
+ * - `entry`: `hash` is the chain's after it.
+ * - `truncation`: entries below `before` may go since `at`, plus the grace time.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE log (
+     number INTEGER PRIMARY KEY,
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     key BLOB NOT NULL,
+     ring BLOB NOT NULL,
+     first INTEGER NOT NULL,
+     before BLOB NOT NULL,
+     last INTEGER NOT NULL,
+     hash BLOB NOT NULL,
+     bytes INTEGER NOT NULL,
+     used INTEGER NOT NULL,
+     closing INTEGER,
+     closed_at INTEGER,
+     UNIQUE (tenant, id)
+   ) STRICT;
+   CREATE INDEX idle ON log (used) WHERE closing IS NULL;
+   CREATE INDEX closed ON log (closed_at) WHERE first < closing;
+   CREATE TABLE entry (
+     log INTEGER NOT NULL,
+     sequence INTEGER NOT NULL,
+     frame BLOB NOT NULL,
+     hash BLOB NOT NULL,
+     PRIMARY KEY (log, sequence)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE truncation (
+     log INTEGER NOT NULL,
+     before INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     PRIMARY KEY (log, before)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX due ON truncation (at);`,
+];
+
+/** SQLite's primary result code of an error, or 0 where it is none of SQLite's. */
+export function resultCode(error: unknown): number {
+  const { errcode } = (error ?? {}) as { errcode?: unknown };
+  return typeof errcode === "number" ? errcode & 0xff : 0;
+}
+
+export const BUSY = 5;
+export const CORRUPT = 11;
+export const FULL = 13;
+const NOT_A_DATABASE = 26;
+
+/** Whether the file itself is broken, and not just something that was asked of it. */
+export const isCorrupt = (error: unknown): boolean =>
+  [CORRUPT, NOT_A_DATABASE].includes(resultCode(error));
+
+/**
+ * Opens a file of logs for this process alone, makes it where there is none, and brings it to the newest
+ * version. The lock ends with the process, however that ends. Throws {@linkcode StoreError}, and what
+ * SQLite throws of a file that is broken ({@linkcode isCorrupt}).
+ */
+export function openFile(path: string, create = true): DatabaseSync {
+  if (create) touch(path);
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path);
+    prepare(db, path);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw isCorrupt(error) ? error : inWords(error, path);
+  }
+}
+
+function prepare(db: DatabaseSync, path: string): void {
+  // The order matters: the first write fixes `auto_vacuum`, and WAL without shared memory wants the lock.
+  for (
+    const pragma of [
+      `busy_timeout = ${PATIENCE_MS}`,
+      "auto_vacuum = INCREMENTAL",
+      "locking_mode = EXCLUSIVE",
+      "journal_mode = WAL",
+      "synchronous = FULL",
+      "trusted_schema = OFF",
+      "temp_store = MEMORY",
+      "cache_size = -16384",
+      "journal_size_limit = 16777216",
+    ]
+  ) pragmaOf(db, pragma);
+  const application = Number(pragmaOf(db, "application_id"));
+  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
+  if (application !== APPLICATION && (application !== 0 || tables.n > 0)) {
+    throw new StoreError("foreign", `${path} is another program's file: name another with --store`);
+  }
+  migrate(db, MIGRATIONS, path);
+}
+
+/** What a pragma answers, if anything. `exec` runs some of them only in part on one of the runtimes. */
+export function pragmaOf(db: DatabaseSync, pragma: string): unknown {
+  const [row] = db.prepare(`PRAGMA ${pragma}`).all() as Record<string, unknown>[];
+  return row && Object.values(row)[0];
+}
+
+/** Takes the steps that a file has not taken yet, all or none. Throws {@linkcode StoreError}. */
+export function migrate(db: DatabaseSync, steps: readonly string[], path: string): void {
+  const version = Number(pragmaOf(db, "user_version"));
+  if (version > steps.length) {
+    throw new StoreError(
+      "foreign",
+      `${path} was written by a newer version of the relay: start that one, or name another file with --store`,
+    );
+  }
+  // Taken even where there is nothing to do: it takes the lock, too.
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    for (const step of steps.slice(version)) db.exec(step);
+    db.exec(`PRAGMA application_id = ${APPLICATION}`);
+    db.exec(`PRAGMA user_version = ${steps.length}`);
+    db.exec("COMMIT");
+  } catch (error) {
+    db.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+/** Makes folder and file for their owner alone. An existing file is not opened: that would end its lock. */
+function touch(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EEXIST") throw inWords(error, path);
+  }
+}
+
+/** Puts a broken file out of the way, with what belongs to it. Answers its new name. */
+export function moveAside(path: string, time: Date): string {
+  const to = `${path}.corrupt-${time.toISOString().replaceAll(/[-:]|\.\d+/g, "")}`;
+  for (const part of ["", "-wal", "-shm"]) {
+    try {
+      renameSync(path + part, to + part);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOENT") throw inWords(error, path);
+    }
+  }
+  return to;
+}
+
+/** CANTOPEN, PERM, READONLY: the place is the matter. */
+const UNWRITABLE = [3, 8, 14];
+
+function inWords(error: unknown, path: string): StoreError {
+  if (error instanceof StoreError) return error;
+  if (resultCode(error) === BUSY) {
+    return new StoreError(
+      "taken",
+      `${path} belongs to another process that runs: stop that one, or name another file with --store`,
+    );
+  }
+  const { code = "", name = "", message } = error as Error & { code?: string };
+  if (
+    UNWRITABLE.includes(resultCode(error)) || /^(E[A-Z]+|ERR_INVALID_STATE)$/.test(code) ||
+    /NotCapable|PermissionDenied/.test(name) || /^unable to open/.test(message)
+  ) {
+    return new StoreError("unwritable", `${path} cannot be written: ${message}`);
+  }
+  return new StoreError("failed", `${path} cannot be opened: ${message}`);
+}

@@ -1,0 +1,61 @@
+/**
+ * What the two halves of the SQLite engine say to each other: batches of requests to the worker, one
+ * answer to each batch. Frames travel beside them, joined in one buffer that changes hands.
+ *
+ * @module
+ */
+import type { Bytes } from "../wire/bytes.ts";
+import type { LogName, LogState, StoreLimits } from "./store.ts";
+
+/** How a worker begins. */
+export interface SqliteSetup {
+  readonly path: string;
+  readonly limits: StoreLimits;
+  /** Most pages that the file may have; as many as the disk takes unless given. */
+  readonly maxPages?: number;
+  /** Milliseconds that each batch takes more: a slow disk, for tests. */
+  readonly delayMs?: number;
+}
+
+/** Sequences are numbers here: what lies beyond 2^53 is cut to that, and is never reached. */
+export type SqliteRequest =
+  | { kind: "open"; log: LogName; key: Uint8Array; create: boolean }
+  | { kind: "append"; log: LogName; length: number; at: number; closing: boolean }
+  | { kind: "read"; log: LogName; after: number; most: number }
+  | { kind: "hashAt"; log: LogName; sequence: number }
+  | { kind: "truncate"; log: LogName; before: number }
+  | { kind: "sweep"; watched: readonly LogName[] };
+
+export type SqliteReply =
+  | { kind: "state"; state: LogState | undefined }
+  | { kind: "appended"; sequence: number }
+  | { kind: "moved"; last: number }
+  | { kind: "full" }
+  | { kind: "entries"; sequences: readonly number[]; lengths: readonly number[] }
+  | { kind: "hash"; hash: Bytes | undefined }
+  /** `more`: there is more of the same to do. */
+  | { kind: "done"; more: boolean }
+  | { kind: "failed"; message: string };
+
+export interface SqliteBatch {
+  readonly requests: readonly SqliteRequest[];
+  /** The frames of all appends, joined. */
+  readonly frames: Bytes;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
+export interface SqliteAnswer {
+  readonly replies: readonly SqliteReply[];
+  /** The frames of all reads, joined. */
+  readonly frames: Bytes;
+  /** Something that whoever runs the relay has to know. */
+  readonly notice?: string;
+}
+
+/** What comes from the worker. */
+export type SqliteMessage =
+  | { kind: "ready"; notice?: string }
+  | { kind: "refused"; why: "unwritable" | "taken" | "foreign" | "failed"; message: string }
+  | ({ kind: "answer" } & SqliteAnswer)
+  | { kind: "closed" };

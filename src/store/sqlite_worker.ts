@@ -1,0 +1,93 @@
+/**
+ * The worker of the SQLite engine: an entry point of its own. It owns the file; a disk that takes its
+ * time keeps nobody waiting but this thread.
+ *
+ * @module
+ */
+import { concatAll } from "../wire/bytes.ts";
+import { SqliteEngine } from "./sqlite_engine.ts";
+import { isCorrupt, moveAside, openFile, pragmaOf, StoreError } from "./sqlite_file.ts";
+import type { SqliteAnswer, SqliteBatch, SqliteMessage, SqliteSetup } from "./sqlite_talk.ts";
+
+/** The other half, as a worker sees it. */
+const other = globalThis as unknown as {
+  onmessage: (event: { readonly data: SqliteSetup | SqliteBatch | "close" }) => void;
+  postMessage(message: SqliteMessage, transfer: readonly ArrayBuffer[]): void;
+};
+
+const say = (message: SqliteMessage, buffer?: ArrayBuffer) =>
+  other.postMessage(message, buffer ? [buffer] : []);
+
+let setup: SqliteSetup;
+let engine: SqliteEngine;
+
+function open(): SqliteEngine {
+  const { path, limits, maxPages = 0 } = setup;
+  const db = openFile(path);
+  if (maxPages > 0) pragmaOf(db, `max_page_count = ${maxPages}`);
+  return new SqliteEngine(db, limits);
+}
+
+/** Puts the broken file aside and begins a new one. Answers how to say so. */
+function anew(why: unknown): string {
+  const { path } = setup;
+  const to = moveAside(path, new Date());
+  engine = open();
+  return `the file of logs ${path} is broken (${messageOf(why)}): it is ${to} now, and a new one ` +
+    "begins. Devices bring what they have again; what only the file had is gone";
+}
+
+const messageOf = (error: unknown) => error instanceof Error ? error.message : String(error);
+
+function begin(): SqliteMessage {
+  try {
+    engine = open();
+    return { kind: "ready" };
+  } catch (error) {
+    try {
+      if (isCorrupt(error)) return { kind: "ready", notice: anew(error) };
+      throw error;
+    } catch (error) {
+      const why = error instanceof StoreError ? error.kind : "failed";
+      return { kind: "refused", why, message: messageOf(error) };
+    }
+  }
+}
+
+function run(batch: SqliteBatch): SqliteAnswer {
+  try {
+    const answer = engine.run(batch);
+    const swept = batch.requests.some(({ kind }) => kind === "sweep") && engine.vacuum();
+    if (!swept) return answer;
+    const replies = answer.replies.map((reply) =>
+      reply.kind === "done" ? { ...reply, more: true } : reply
+    );
+    return { ...answer, replies };
+  } catch (error) {
+    const failed = { kind: "failed" as const, message: messageOf(error) };
+    const answer = { replies: batch.requests.map(() => failed), frames: concatAll([]) };
+    if (!isCorrupt(error)) return answer;
+    try {
+      engine.close();
+    } catch {
+      // There is nothing in it that closing could save.
+    }
+    return { ...answer, notice: anew(error) };
+  }
+}
+
+const asleep = new Int32Array(new SharedArrayBuffer(4));
+
+other.onmessage = ({ data }) => {
+  if (data === "close") {
+    engine.close();
+    return say({ kind: "closed" });
+  }
+  if ("path" in data) {
+    setup = data;
+    return say(begin());
+  }
+  if (setup.delayMs) Atomics.wait(asleep, 0, 0, setup.delayMs);
+  const answer = run(data);
+  say({ kind: "answer", ...answer }, answer.frames.buffer);
+};

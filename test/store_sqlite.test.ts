@@ -1,0 +1,319 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { chainNext, chainStart } from "../src/store/chain.ts";
+import { openSqlite } from "../src/store/sqlite.ts";
+import { migrate, MIGRATIONS, openFile, pragmaOf, StoreError } from "../src/store/sqlite_file.ts";
+import type { Appended } from "../src/store/store.ts";
+import { sameBytes } from "../src/wire/bytes.ts";
+import {
+  frameOf,
+  logNamed,
+  OWNERS_KEY,
+  plain,
+  STORE_LIMITS,
+  withSqlite,
+  withStorePath,
+} from "./kit/store_file.ts";
+
+const log = logNamed(1);
+const open = (path: string) => openSqlite({ path, limits: STORE_LIMITS });
+
+test("what was appended is there when the file is opened again, with its ring and its chain", () =>
+  withStorePath(async (path) => {
+    const frames = Array.from({ length: 50 }, (_, n) => frameOf(n, 10 * n));
+    const ring = await withSqlite(path, async (store) => {
+      const state = await store.open(log, OWNERS_KEY, true);
+      const appended = await Promise.all(frames.map((frame) => store.append(log, plain(frame))));
+      assertEquals(appended.at(-1), { kind: "appended", sequence: 50n });
+      return state!.ring;
+    });
+    await withSqlite(path, async (store) => {
+      const state = await store.open(log, OWNERS_KEY, false);
+      assertEquals([state!.ring, state!.first, state!.last], [ring, 1n, 50n]);
+      assertEquals(state!.hash, frames.reduce(chainNext, chainStart(log.id)));
+      const entries = await store.read(log, 0n, 1_000_000);
+      assertEquals(entries, frames.map((frame, i) => ({ sequence: BigInt(i + 1), frame })));
+    });
+  }));
+
+test("file and folder are their owner's alone, and the file holds what a blind relay may hold", () =>
+  withStorePath(async (path) => {
+    const inner = join(dirname(path), "state", "relay.db");
+    const store = await open(inner);
+    await store.open(log, OWNERS_KEY, true);
+    const mode = (path: string) => statSync(path).mode & 0o777;
+    assertEquals([mode(dirname(inner)), mode(inner), mode(`${inner}-wal`)], [
+      0o700,
+      0o600,
+      0o600,
+    ]);
+    await store.close();
+    assertEquals(readdirSync(dirname(inner)), ["relay.db"]);
+  }));
+
+test("watchers hear entries in order, before whoever appended them hears that they are safe", () =>
+  withStorePath((path) =>
+    withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      const said: string[] = [];
+      const stop = store.watch(log, (entries) => {
+        for (const { sequence } of entries) said.push(`heard ${sequence}`);
+      });
+      store.watch(log, () => {
+        throw new Error("a watcher that fails");
+      });
+      store.watch(logNamed(2), () => said.push("another log"));
+      const append = async (n: number) => {
+        await store.append(log, plain(frameOf(n)));
+        said.push(`safe ${n}`);
+      };
+      await append(1);
+      await Promise.all([append(2), append(3)]);
+      assertEquals(said, ["heard 1", "safe 1", "heard 2", "heard 3", "safe 2", "safe 3"]);
+      stop();
+      await append(4);
+      assertEquals(said.length, 7);
+    })
+  ));
+
+test("a disk that takes its time keeps nobody waiting but those who append", () =>
+  withStorePath((path) =>
+    withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      let safe = false;
+      const appended = store.append(log, plain(frameOf(1))).then(() => safe = true);
+      // Turns of this thread go by meanwhile, as many as there is time for.
+      for (let turns = 0; turns < 100; turns++) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        assert(!safe);
+      }
+      await appended;
+    }, { delayMs: 1_000 })
+  ));
+
+test("what comes while a transaction runs goes into the next one, all of it", () =>
+  withStorePath((path) =>
+    withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      const heard: number[] = [];
+      store.watch(log, (entries) => heard.push(entries.length));
+      const one = store.append(log, plain(frameOf(0)));
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      const rest = Array.from({ length: 99 }, (_, n) => store.append(log, plain(frameOf(n + 1))));
+      await Promise.all([one, ...rest]);
+      assertEquals(heard, [1, 99]);
+    }, { delayMs: 50 })
+  ));
+
+test("a full disk takes back what one transaction wrote, and nothing else", () =>
+  withStorePath(async (path) => {
+    let now = 1_000_000;
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      const other = logNamed(2);
+      await store.open(other, OWNERS_KEY, true);
+      const heard: bigint[] = [];
+      store.watch(log, (entries) => heard.push(...entries.map(({ sequence }) => sequence)));
+      let taken = 0n;
+      for (let full = false; !full;) {
+        const [appended] = await Promise.allSettled([
+          store.append(log, plain(frameOf(1, 10_000))),
+        ]);
+        full = appended.status === "rejected";
+        if (full) assertMatch(String((appended as PromiseRejectedResult).reason), /full/);
+        else taken++;
+      }
+      assert(taken > 5n);
+      // In the transaction that fails: reading works, and sees nothing of what was not taken.
+      const [lost, entries, state, begun] = await Promise.allSettled([
+        store.append(log, plain(frameOf(2, 100_000))),
+        store.read(log, 0n, 10_000_000),
+        store.open(log, OWNERS_KEY, true),
+        store.open(logNamed(3), OWNERS_KEY, true),
+      ]);
+      assertEquals([lost.status, begun.status], ["rejected", "rejected"]);
+      assert(entries.status === "fulfilled" && state.status === "fulfilled");
+      assertEquals(BigInt(entries.value.length), taken);
+      assertEquals([state.value!.last, state.value!.bytes], [taken, Number(taken) * 10_000]);
+      // The next one tries again: what is small still finds room, or finds it once something went.
+      await store.truncate(log, taken);
+      now += STORE_LIMITS.logGraceMs;
+      await store.sweep();
+      assertEquals(await store.append(log, plain(frameOf(3, 10_000))), {
+        kind: "appended",
+        sequence: taken + 1n,
+      });
+      assertEquals(await store.append(other, plain(frameOf(4))), {
+        kind: "appended",
+        sequence: 1n,
+      });
+      assertEquals(BigInt(heard.length), taken + 1n);
+      assertEquals(heard.at(-1), taken + 1n);
+    }, { maxPages: 60, now: () => now });
+  }));
+
+test("what a sweep lets go of, the disk gets back", () =>
+  withStorePath(async (path) => {
+    let now = 1_000_000;
+    const many = 5_000;
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      await Promise.all(
+        Array.from({ length: many }, (_, n) => store.append(log, plain(frameOf(n, 1_000)))),
+      );
+      await store.truncate(log, BigInt(many));
+      now += STORE_LIMITS.logGraceMs;
+      await store.sweep();
+      const state = await store.open(log, OWNERS_KEY, false);
+      assertEquals([state!.first, state!.last, state!.bytes], [BigInt(many), BigInt(many), 1_000]);
+      assertEquals(state!.hash, chainNext(state!.before, frameOf(many - 1, 1_000)));
+    }, { now: () => now });
+    assert(statSync(path).size < 200_000, `${statSync(path).size}`);
+  }));
+
+test("a second owner is refused with what to do, and the first one goes on", () =>
+  withStorePath((path) =>
+    withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      const error = await assertRejects(() => open(path), StoreError);
+      assertEquals(error.kind, "taken");
+      assertMatch(error.message, /^\S+relay.db belongs to another process.*name another/);
+      assertEquals(await store.append(log, plain(frameOf(1))), { kind: "appended", sequence: 1n });
+    })
+  ));
+
+test("a place that cannot be written is told from a file that somebody else made", () =>
+  withStorePath(async (path) => {
+    writeFileSync(path, "");
+    const below = await assertRejects(() => open(join(path, "relay.db")), StoreError);
+    assertEquals(below.kind, "unwritable");
+    const folder = await assertRejects(() => open(dirname(path)), StoreError);
+    assertEquals(folder.kind, "unwritable");
+
+    const foreign = new DatabaseSync(path);
+    foreign.exec("CREATE TABLE notes (text TEXT)");
+    foreign.close();
+    const error = await assertRejects(() => open(path), StoreError);
+    assertEquals(error.kind, "foreign");
+    assertMatch(error.message, /is another program's file/);
+  }));
+
+/** Writes nonsense over a part of a file. */
+function spoil(path: string, at: number, length: number): void {
+  const bytes = readFileSync(path);
+  bytes.fill(0x5a, at, at + length);
+  writeFileSync(path, bytes);
+}
+
+for (const [what, at] of [["head", 0], ["schema", 100]] as const) {
+  test(`a file whose ${what} is broken is moved aside, and a new one begins`, () =>
+    withStorePath(async (path) => {
+      const ring = await withSqlite(path, async (store) => {
+        return (await store.open(log, OWNERS_KEY, true))!.ring;
+      });
+      spoil(path, at, 400);
+      await withSqlite(path, async (store) => {
+        assertEquals(await store.open(log, OWNERS_KEY, false), undefined);
+        const state = await store.open(log, OWNERS_KEY, true);
+        assert(!sameBytes(state!.ring, ring));
+      });
+      const aside = readdirSync(dirname(path)).filter((name) => name.includes(".corrupt-"));
+      assertEquals(aside.length, 1);
+      assertMatch(aside[0]!, /^relay\.db\.corrupt-\d{8}T\d{6}Z$/);
+    }));
+}
+
+test("pages that turn out to be broken later: the same, and what was asked for fails", () =>
+  withStorePath(async (path) => {
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      await Promise.all(
+        Array.from({ length: 100 }, (_, n) => store.append(log, plain(frameOf(n, 3_000)))),
+      );
+    });
+    const { size } = statSync(path);
+    spoil(path, 8 * 4096, size - 8 * 4096);
+    await withSqlite(path, async (store) => {
+      assertEquals((await store.open(log, OWNERS_KEY, false))?.last, 100n);
+      await assertRejects(() => store.read(log, 0n, 10_000_000));
+      await assertRejects(() => store.append(log, plain(frameOf(1))), Error, "no such log");
+      assertEquals((await store.open(log, OWNERS_KEY, true))?.last, 0n);
+      assertEquals((await store.append(log, plain(frameOf(1)))).kind, "appended");
+    });
+  }));
+
+test("a file of an older version becomes one of this version, whole or not at all", () =>
+  withStorePath((path) => {
+    const older = openFile(path);
+    const newer = [...MIGRATIONS, "ALTER TABLE log ADD COLUMN name TEXT NOT NULL DEFAULT 'none'"];
+    older.prepare(
+      `INSERT INTO log (tenant, id, key, ring, first, before, last, hash, bytes, used)
+       VALUES ('t', 'i', x'', x'', 1, x'', 0, x'', 0, 0)`,
+    ).run();
+    assertThrows(() => migrate(older, [...newer, "CREATE TABLE log (id TEXT)"], path));
+    assertEquals(pragmaOf(older, "user_version"), MIGRATIONS.length);
+    assertThrows(() => older.prepare("SELECT name FROM log"));
+
+    migrate(older, newer, path);
+    assertEquals(pragmaOf(older, "user_version"), newer.length);
+    assertEquals((older.prepare("SELECT name FROM log").get() as { name: string }).name, "none");
+    older.close();
+
+    const error = assertThrows(() => openFile(path), StoreError);
+    assertMatch(error.message, /written by a newer version of the relay/);
+  }));
+
+test("what was asked for before the store closes is done, and nothing after", () =>
+  withStorePath(async (path) => {
+    const store = await open(path);
+    await store.open(log, OWNERS_KEY, true);
+    const appended: Promise<Appended>[] = [];
+    for (let n = 0; n < 10; n++) appended.push(store.append(log, plain(frameOf(n))));
+    await Promise.all([store.close(), store.close()]);
+    assertEquals((await Promise.all(appended)).at(-1), { kind: "appended", sequence: 10n });
+    await assertRejects(() => store.append(log, plain(frameOf(1))), Error, "closed");
+  }));
+
+test("an id that is none is refused, and so is more than the disk can follow", () =>
+  withStorePath((path) =>
+    withSqlite(path, async (store) => {
+      await assertRejects(() => store.open({ ...log, id: "x" }, OWNERS_KEY, true), RangeError);
+      await store.open(log, OWNERS_KEY, true);
+      const frame = frameOf(1, 16_777_216);
+      const all = await Promise.allSettled(
+        Array.from({ length: 5 }, () => store.append(log, plain(frame))),
+      );
+      assertEquals(all.map((one) => one.status === "fulfilled" ? one.value.kind : "rejected"), [
+        ...["appended", "appended", "appended", "appended"],
+        "rejected",
+      ]);
+    }, { limits: { ...STORE_LIMITS, logBytes: 100_000_000 } })
+  ));
+
+test("what a sweep finds undone it does in slices, and what is open stays", () =>
+  withStorePath(async (path) => {
+    let now = 0;
+    const many = 5_000;
+    await withSqlite(path, async (store) => {
+      const logs = [logNamed(1), logNamed(2), logNamed(3)];
+      for (const log of logs) {
+        await store.open(log, OWNERS_KEY, true);
+        const frames = Array.from({ length: many }, (_, n) => frameOf(n));
+        await Promise.all(
+          frames.map((frame, n) =>
+            store.append(log, { frame, at: 0n, closing: log === logs[1] && n === many - 2 })
+          ),
+        );
+      }
+      const stop = store.watch(logs[2]!, () => {});
+      now += STORE_LIMITS.logIdleMs;
+      await store.sweep();
+      const states = await Promise.all(logs.map((log) => store.open(log, OWNERS_KEY, false)));
+      assertEquals(states.map((state) => state?.first), [undefined, BigInt(many - 1), 1n]);
+      assertEquals(states.map((state) => state?.bytes), [undefined, 64, 32 * many]);
+      stop();
+    }, { now: () => now });
+  }));
