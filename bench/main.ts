@@ -6,14 +6,15 @@
 import { cpus, loadavg, release, totalmem, type } from "node:os";
 import process from "node:process";
 import { here } from "../tools/runtimes.ts";
+import { appends } from "./appends.ts";
 import { bmp } from "./bmp.ts";
 import { codecs } from "./codecs.ts";
 import { ecg } from "./ecg.ts";
 import { fanout } from "./fanout.ts";
-import { group } from "./group.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
 import { meter } from "./metering.ts";
+import { relayLog } from "./relay_log.ts";
 import { viewer } from "./viewer.ts";
 
 /** Each answers false when what it measured did not work. */
@@ -26,7 +27,8 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   ecg,
   meter,
   viewer,
-  group,
+  log: relayLog,
+  appends,
 };
 
 const names = process.argv.slice(2);
@@ -42,6 +44,8 @@ if (names.includes("--help") || names.includes("-h")) {
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
   group    bytes of a sealed operation, seals and opens a second, time to join a group
+  log      operations a second with and without a log, time to an answer, 10,000 to catch up
+  appends  entries that a log on disk takes, how soon they are safe, and what others notice
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
   ecg      bytes of five encodings, messages per second, alarms to slow readers
   meter    what counting a message costs

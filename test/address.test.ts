@@ -13,7 +13,7 @@ const refusedAt = (open: () => { close(): unknown }): string => refusalNow(() =>
 const CLIENTS: Record<string, (url: string) => { close(): unknown }> = {
   "BlazePair.open": (url) => BlazePair.open({ url, database: "bugs", trust: "first" }),
   "BlazeGroup.create": (url) => BlazeGroup.create({ url, database: "bugs" }),
-  "BlazeGroup.open": (url) => BlazeGroup.open({ url, secret: "" }),
+  "BlazeGroup.open": (url) => BlazeGroup.open({ url, invitation: "" }),
   "EcgClient.open": (url) => EcgClient.open({ url, stream: "bed-3" }),
 };
 

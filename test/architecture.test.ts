@@ -14,22 +14,23 @@ const arrows: Record<string, readonly string[]> = {
   "limits": [],
   "host": ["link"],
   "log": [],
+  "store": ["wire", "host", "log"],
   "admission": ["wire", "link"],
   "config": ["log"],
   "channel": ["link"],
-  "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission"],
+  "session": ["wire", "channel", "link", "close", "limits", "host", "log", "admission", "store"],
   "runtime": ["link", "wire", "host", "log"],
   "bmp": ["runtime", "link", "wire", "host", "log"],
   "client": ["wire", "link", "close", "limits", "host"],
   "metrics": ["link", "log", "wire"],
   "routes": [
     ...["session", "channel", "runtime", "link", "wire", "close", "limits", "host", "log"],
-    ...["admission", "metrics", "web"],
+    ...["admission", "metrics", "web", "store"],
   ],
   "web": ["client", "wire", "link", "close", "host"],
   "main": [
     ...["routes", "runtime", "bmp", "link", "close", "limits", "host", "log", "admission"],
-    ...["config"],
+    ...["config", "store"],
   ],
 };
 

@@ -277,12 +277,12 @@ function tap() {
 test("a device of a group without zstd says so, and gets everything as it is from then on", () =>
   withRelay(({ url }) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, url, 2);
+      const { devices, invitation } = await group(kit, url, 2);
       const [one, two] = devices;
       const title = "again and ".repeat(100);
       const zstd = missing();
       const { transport, compressed, capabilities } = tap();
-      const late = kit.open({ url, secret, transport, loadZstd: () => zstd.load() });
+      const late = kit.open({ url, invitation, transport, loadZstd: () => zstd.load() });
       await late.client.ready;
       const all = [one!, two!, late];
       const arrived = (n: number) => () =>
@@ -301,7 +301,7 @@ test("a device of a group without zstd says so, and gets everything as it is fro
       // Among the others it is compressed again once it has left.
       await late.client.close();
       const watch = tap();
-      const third = kit.open({ url, secret, transport: watch.transport });
+      const third = kit.open({ url, invitation, transport: watch.transport });
       await third.client.ready;
       await eventually(() => !back(), "it has left");
       await one!.client.collection("bugs").insert({ title });
@@ -320,7 +320,7 @@ test("a sealed ECG stream passes from a monitor without zstd, and a watcher with
       const load = () => without.load();
       const { devices } = await group(kit, url, 2, { loadZstd: load });
       // This one has zstd.
-      const able = kit.open({ url, secret: await devices[0]!.client.secret() });
+      const able = kit.open({ url, invitation: await devices[0]!.client.invite() });
       await able.client.ready;
       const [poor, rich] = [devices[1]!, able].map(({ client }) =>
         EcgClient.open({ url, stream: "bed-3", seal: client.ecgSeal() })

@@ -56,15 +56,15 @@ class Ward {
 const ward = (
   count: number,
   run: (
-    parts: { kit: DeviceKit; devices: Told[]; secret: string; ward: Ward; url: string },
+    parts: { kit: DeviceKit; devices: Told[]; invitation: string; ward: Ward; url: string },
   ) => Promise<void>,
 ) =>
   withRelay(({ url }) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, url, count);
+      const { devices, invitation } = await group(kit, url, count);
       const one = new Ward(url);
       try {
-        await run({ kit, devices, secret, ward: one, url });
+        await run({ kit, devices, invitation, ward: one, url });
       } finally {
         one.close();
       }
@@ -144,11 +144,11 @@ test("ecgSeal brings every sample to a device of the group, packed and as floats
   ));
 
 test("ecgSeal: who comes late gets the past, without an announce", () =>
-  ward(1, async ({ kit, devices, secret, ward, url }) => {
+  ward(1, async ({ kit, devices, invitation, ward, url }) => {
     const monitor = ward.client({ seal: devices[0]!.client.ecgSeal() });
     for (let i = 0; i < 3; i++) await monitor.client.publish({ i }, { acknowledged: true });
     const rest = monitor.client.publish({ rest: true }, { acknowledged: true });
-    const late = kit.open({ url, secret });
+    const late = kit.open({ url, invitation });
     await late.client.ready;
     await rest;
     // Its epoch begins with it, so all of this was sealed before.

@@ -94,7 +94,7 @@ test("devices cannot put the relay's own words into what they send", () => {
     }
     assertEquals(open(nested(["batch", "sequenced"], 2, frame)).length, 1);
   }
-  const payload = encodeExtension({ subtype: "device", code: Subtype.roster, body: ping });
+  const payload = encodeExtension({ subtype: "device", code: Subtype.hold, body: ping });
   const frame = encodeFrame({ type: FrameType.extension, payload });
   assertEquals(open(nested(["direct"], 1, frame))[0]!.from, nodeId(9));
 });

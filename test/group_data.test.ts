@@ -2,14 +2,6 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 
 import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import {
-  answer,
-  decodePart,
-  decodeRequest,
-  encodeRequest,
-  placeOf,
-} from "../src/client/group/snapshot.ts";
-import { readVector, VectorClock, writeVector } from "../src/client/group/vector_clock.ts";
 import { decodeState, encodeState } from "../src/client/group/record_state.ts";
 import { type RecordState, Replica, seen } from "../src/client/group/replica.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
@@ -20,6 +12,8 @@ import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 import { refusalNow } from "./kit/refusal.ts";
 import { faultOf } from "../src/client/client_error.ts";
+
+const placeOf = ({ collection, id }: RecordState): string => `${collection}\n${id}`;
 
 const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];
 
@@ -111,29 +105,6 @@ test("Replica: a delete wins over what it knew, and an insert brings a record ba
   assertEquals(one("insert", 8n, { c: 3 }), { kind: "insert", changes: { b: 2, c: 3 } });
 });
 
-test("VectorClock: gaps are seen, closed in any order, and each operation is taken once", () => {
-  holds(fc.property(fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }), (order) => {
-    const history = new VectorClock();
-    const [node] = nodes as [string];
-    for (const n of order) {
-      const counter = BigInt(10 * n);
-      const previous = n === 1 ? 0n : counter - 10n;
-      const before = history.have(node);
-      const { fresh, gap } = history.note(node, counter, previous);
-      assertEquals([fresh, gap], [true, previous > before]);
-      assertEquals(history.note(node, counter, previous).fresh, false);
-    }
-    assertEquals(history.have(node), 80n);
-    assertEquals(history.clock, 80n);
-  }));
-});
-
-test("VectorClock refuses a counter that would use the clock up", () => {
-  const history = new VectorClock();
-  assertEquals(refusalNow(() => history.note(nodes[0]!, 2n ** 60n, 0n)), "BAD_COUNTER");
-  assertEquals(history.clock, 0n);
-});
-
 const sample = (): RecordState => {
   const replica = new Replica();
   for (const [i, kind] of (["insert", "update", "delete", "insert"] as const).entries()) {
@@ -148,62 +119,6 @@ test("decodeState reads what encodeState wrote, and refuses every truncation", (
   for (let length = 0; length < bytes.length; length++) {
     refusalNow(() => decodeState(bytes.subarray(0, length)));
   }
-});
-
-test("decodeState, decodePart, decodeRequest and readVector answer or refuse", () => {
-  const readers = [
-    decodeState,
-    decodePart,
-    decodeRequest,
-    (bytes: Uint8Array) => readVector(new Reader(bytes)),
-  ];
-  holds(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-    for (const read of readers) {
-      try {
-        read(bytes);
-      } catch (error) {
-        faultOf(error);
-      }
-    }
-  }));
-});
-
-test("readVector refuses more nodes than a group could have", () => {
-  const bytes = new Writer(2).u16(1_001).finish();
-  assertEquals(refusalNow(() => readVector(new Reader(bytes))), "COUNT_LIMIT");
-  const vector = new Map([[nodes[0]!, 5n]]);
-  assertEquals(readVector(new Reader(writeVector(new Writer(64), vector).finish())), vector);
-});
-
-test("answer gives everything beyond a vector, in parts that end", () => {
-  const replica = new Replica();
-  const [node] = nodes as [string];
-  for (let i = 1; i <= 500; i++) {
-    apply(replica, {
-      kind: "insert",
-      id: i,
-      counter: i,
-      node,
-      changes: { text: "x".repeat(2_000) },
-    });
-  }
-  const id = new Uint8Array(8).fill(1);
-  const vector = new Map([[node, 100n]]);
-  const got = new Replica();
-  let after = "";
-  let parts = 0;
-  for (;;) {
-    const request = decodeRequest(encodeRequest(id, { after, vector, collections: ["bugs"] }));
-    const part = decodePart(answer(replica, new Map([[node, 500n]]), request));
-    for (const state of part.states) got.merge(state);
-    parts++;
-    if (part.last) break;
-    after = placeOf(part.states.at(-1)!);
-  }
-  assertEquals(got.size, 400);
-  assert(parts > 2);
-  const none = decodeRequest(encodeRequest(id, { after: "", vector, collections: ["notes"] }));
-  assertEquals(decodePart(answer(replica, vector, none)).states, []);
 });
 
 test("fileStorage keeps whole batches and drops one that a crash cut off", async () => {

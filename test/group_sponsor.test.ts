@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { ClientRequest } from "../src/client/mod.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
-import { blindName, parseSecret } from "../src/client/group/e2e/secret.ts";
+import { channelName, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { encodeExtension } from "../src/wire/blaze/extension.ts";
 import {
   contents,
@@ -19,18 +19,21 @@ import { LiteralClient } from "./kit/literal.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
 import { withRelay } from "./kit/relay.ts";
 
-const roomOf = async (secret: string) => await blindName(await parseSecret(secret));
+async function roomOf(invitation: string): Promise<string> {
+  const { constant, database } = await parseInvitation(invitation);
+  return await channelName(constant, database);
+}
 
 test("a sponsor seals anew both ways for a literal client that people said yes to", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
       const asked: ClientRequest[] = [];
       const sponsor = (client: ClientRequest) => asked.push(client) > 0;
-      const { devices, secret } = await group(kit, relay.url, 2, { sponsor });
+      const { devices, invitation } = await group(kit, relay.url, 2, { sponsor });
       const [a, b] = devices as [Told, Told];
       await a.client.collection("bugs").insert({ title: "there before" });
       await converged([a, b], 1);
-      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      const literal = new LiteralSocket(relay.url, await roomOf(invitation));
       try {
         await literal.ready;
         await eventually(() => literal.operations.length === 1, "it got what was there");
@@ -55,8 +58,8 @@ test("a sponsor seals anew both ways for a literal client that people said yes t
 test("two literal clients of one sponsor hear each other", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, relay.url, 1, { sponsor: () => true });
-      const room = await roomOf(secret);
+      const { devices, invitation } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const room = await roomOf(invitation);
       const [one, two] = [new LiteralSocket(relay.url, room), new LiteralSocket(relay.url, room)];
       try {
         await Promise.all([one.ready, two.ready]);
@@ -75,9 +78,9 @@ test("two literal clients of one sponsor hear each other", () =>
 test("what a literal client sends again is done once", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, relay.url, 2, { sponsor: () => true });
+      const { devices, invitation } = await group(kit, relay.url, 2, { sponsor: () => true });
       const [a, b] = devices as [Told, Told];
-      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      const literal = new LiteralSocket(relay.url, await roomOf(invitation));
       try {
         await literal.ready;
         const first = literal.insert("bugs", { title: "once" });
@@ -96,9 +99,9 @@ test("what a literal client sends again is done once", () =>
 test("when the sponsor leaves, the literal client is sent away and finds another", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, relay.url, 2, { sponsor: () => true });
+      const { devices, invitation } = await group(kit, relay.url, 2, { sponsor: () => true });
       const [a, b] = devices as [Told, Told];
-      const room = await roomOf(secret);
+      const room = await roomOf(invitation);
       const literal = new LiteralSocket(relay.url, room);
       await literal.ready;
       await a.client.close();
@@ -120,11 +123,11 @@ test("a client is served nothing while people have not said yes", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
       const answer = Promise.withResolvers<boolean>();
-      const { devices, secret } = await group(kit, relay.url, 2, {
+      const { devices, invitation } = await group(kit, relay.url, 2, {
         sponsor: () => answer.promise,
       });
       const [a, b] = devices as [Told, Told];
-      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      const literal = new LiteralSocket(relay.url, await roomOf(invitation));
       try {
         await literal.ready;
         await a.client.collection("bugs").insert({ title: "x" });
@@ -147,8 +150,8 @@ test("what clients send before a yes is bounded in bytes, and harms no other cli
     withDevices(async (kit) => {
       const answers: ((yes: boolean) => void)[] = [];
       const sponsor = () => new Promise<boolean>((resolve) => void answers.push(resolve));
-      const { devices: [a], secret } = await group(kit, relay.url, 1, { sponsor });
-      const room = await roomOf(secret);
+      const { devices: [a], invitation } = await group(kit, relay.url, 1, { sponsor });
+      const room = await roomOf(invitation);
       const greedy = new LiteralSocket(relay.url, room);
       await greedy.ready;
       const modest = new LiteralSocket(relay.url, room);
@@ -193,8 +196,8 @@ class OffCurve extends LiteralClient {
 test("clients whose key is none are sent away, and leave nothing behind", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices: [a], secret } = await group(kit, relay.url, 1, { sponsor: () => true });
-      const room = await roomOf(secret);
+      const { devices: [a], invitation } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const room = await roomOf(invitation);
       // More of them than are served at a time.
       const bad = Array.from(
         { length: 33 },
@@ -226,12 +229,12 @@ test("a client gets more than the relay takes at once, over one link and after o
       let asked = 0;
       const sponsor = () => ++asked > 0;
       const options = { sponsor, pace: narrow };
-      const { devices: [a], secret } = await group(kit, relay.url, 1, options);
+      const { devices: [a], invitation } = await group(kit, relay.url, 1, options);
       const bugs = a!.client.collection("bugs");
       const there = await Promise.all(
         Array.from({ length: 500 }, (_, i) => bugs.insert({ title: `record ${i}` })),
       );
-      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      const literal = new LiteralSocket(relay.url, await roomOf(invitation));
       try {
         await eventually(() => literal.operations.length > 20, "it gets some");
         // While the rest is on its way the group goes on: with a record that it got, one that it has
@@ -263,9 +266,9 @@ test("a client gets more than the relay takes at once, over one link and after o
 test("a client that proves another secret is dropped", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices, secret } = await group(kit, relay.url, 1, { sponsor: () => true });
+      const { devices, invitation } = await group(kit, relay.url, 1, { sponsor: () => true });
       const [a] = devices as [Told];
-      const literal = new LiteralSocket(relay.url, await roomOf(secret));
+      const literal = new LiteralSocket(relay.url, await roomOf(invitation));
       try {
         await literal.ready;
         literal.send(
@@ -286,14 +289,14 @@ test("a client that proves another secret is dropped", () =>
 test("a literal client meets the member that sponsors, though another was there before", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const { devices: [first], secret } = await group(kit, relay.url, 1);
+      const { devices: [first], invitation } = await group(kit, relay.url, 1);
       const channel = await first!.client.channel();
-      assertEquals(channel, await roomOf(secret));
+      assertEquals(channel, await roomOf(invitation));
       const early = new LiteralSocket(relay.url, channel);
       const asked: string[] = [];
       const sponsor = ({ code }: ClientRequest) => asked.push(code) > 0;
       // It is introduced before it is let into the group, and waits for that.
-      const second = kit.open({ url: relay.url, secret, sponsor });
+      const second = kit.open({ url: relay.url, invitation, sponsor });
       await second.client.ready;
       const late = new LiteralSocket(relay.url, channel);
       try {
@@ -314,8 +317,8 @@ test("a client that one sponsor refuses is tried with the next, and is told why"
   withRelay((relay) =>
     withDevices(async (kit) => {
       const no = { sponsor: () => false };
-      const { devices: [first], secret } = await group(kit, relay.url, 1, no);
-      const second = kit.open({ url: relay.url, secret, sponsor: () => true });
+      const { devices: [first], invitation } = await group(kit, relay.url, 1, no);
+      const second = kit.open({ url: relay.url, invitation, sponsor: () => true });
       await second.client.ready;
       await eventually(() => online(second.client) === 2, "both are here");
       const channel = await first!.client.channel();

@@ -405,7 +405,7 @@ test("a quiet link stays: the relay answers the PINGs of pairs, of groups and of
       const { client } = kit.create({ ...five!, database: "bugs" });
       client.onStatus(listen);
       await client.ready;
-      const other = kit.open({ ...six!, secret: await client.secret() }).client;
+      const other = kit.open({ ...six!, invitation: await client.invite() }).client;
       other.onStatus(listen);
       await Promise.all([other.ready, watcher.ready, ...pair.map(({ ready }) => ready)]);
       for (const counter of counters) counter.heard = 0;

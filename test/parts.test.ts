@@ -66,7 +66,8 @@ test("covers takes all names or those listed", () => {
 // -- config
 
 test("readConfig has defaults, reads the environment, and lets flags win", () => {
-  const plain = { port: 8080, host: "127.0.0.1", token: "", logLevel: "info" };
+  const store = { kind: "file", path: "./state/relay.db", usual: true };
+  const plain = { port: 8080, host: "127.0.0.1", token: "", store, logLevel: "info" };
   assertEquals(readConfig([], {}), plain);
   assertEquals(readConfig([], { PORT: "81" }).port, 81);
   assertEquals(readConfig(["--port", "82", "--log-level=debug"], { PORT: "81" }), {
@@ -76,6 +77,18 @@ test("readConfig has defaults, reads the environment, and lets flags win", () =>
   });
 });
 
+test("readConfig finds a place for logs: the one that was named, systemd's, or ./state", () => {
+  const store = (given: string[], environment = {}) => readConfig(given, environment).store;
+  assertEquals(store(["--store", "memory"]), { kind: "memory" });
+  assertEquals(store([], { STORE: "off" }), { kind: "off" });
+  const named = { kind: "file", path: "/data/logs.db", usual: false };
+  assertEquals(store(["--store", "/data/logs.db"], { STATE_DIRECTORY: "/var/lib/a" }), named);
+  for (const folders of ["/var/lib/a", "/var/lib/a:/var/lib/b"]) {
+    const usual = { kind: "file", path: "/var/lib/a/relay.db", usual: true };
+    assertEquals(store([], { STATE_DIRECTORY: folders }), usual);
+  }
+});
+
 test("readConfig says what is wrong, and never shows a token", () => {
   const cases: [string[], Record<string, string>, string][] = [
     [["--prot", "1"], {}, "--prot: no such flag"],
@@ -83,7 +96,7 @@ test("readConfig says what is wrong, and never shows a token", () => {
     [["--port", "x"], {}, '--port "x": want a number from 0 to 65535'],
     [[], { PORT: "x" }, 'PORT "x": want a number from 0 to 65535'],
     ...["", "="].flatMap((sign) =>
-      ["port", "host", "token", "log-level", "bmp-port", "bmp-tls-cert", "bmp-chunk"].map((
+      ["port", "host", "token", "log-level", "bmp-port", "bmp-tls-cert", "bmp-chunk", "store"].map((
         name,
       ): [string[], Record<string, string>, string] => [
         sign === "=" ? [`--${name}=`] : [`--${name}`, ""],

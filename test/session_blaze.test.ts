@@ -289,7 +289,7 @@ test("a token that may not write is told so, and nobody gets the operation", () 
   assertEquals(reader.nextFault(), Refused.readOnly.code);
   reader.extension({ subtype: "direct", node: nodeId(2), frame });
   assertEquals(reader.nextFault(), Refused.readOnly.code);
-  const snapshot = { subtype: "device", code: Subtype.snapshot, body: sealed } as const;
+  const snapshot = { subtype: "device", code: Subtype.checkpoint, body: sealed } as const;
   reader.extension(snapshot);
   assertEquals(reader.nextFault(), Refused.readOnly.code);
   const inside = encodeFrame({ type: FrameType.extension, payload: encodeExtension(snapshot) });

@@ -72,7 +72,7 @@ function step(world: World, chance: Chance, greeted: Set<Stranger>): string {
 }
 
 for (const [how, topics] of [["one by one", false], ["by the runtime's topics", true]] as const) {
-  test(`no session throws and nothing stays behind, whatever strangers do: served ${how}`, () => {
+  test(`no session throws and nothing stays behind, whatever strangers do: served ${how}`, async () => {
     for (let n = 0; n < WORLDS * times; n++) {
       const from = seed * 1_000_003 + n;
       const chance = new Chance(dice(from));
@@ -83,9 +83,11 @@ for (const [how, topics] of [["one by one", false], ["by the runtime's topics", 
         assertEquals(what, undefined, `world ${n}, SEED=${seed}:\n${steps.slice(-12).join("\n")}`);
       for (let i = 0; i < STEPS; i++) {
         steps.push(step(world, chance, greeted));
+        // The store answers in between, at times.
+        if (chance.often(50)) await world.turn();
         complain(world.complaint());
       }
-      complain(world.end());
+      complain(await world.end());
     }
   });
 }

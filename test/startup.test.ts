@@ -11,7 +11,8 @@ const [program, ...first] = script(here)!;
 
 /** Starts the relay with settings that it cannot start with. */
 function refused(...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(program!, [...first, "main.ts", ...args], {
+  const start = [...first, "main.ts", "--store", "memory", ...args];
+  const { status, stdout, stderr } = spawnSync(program!, start, {
     cwd: root,
     encoding: "utf8",
     timeout: 30_000,

@@ -34,6 +34,7 @@ const TOOLS = [
     "web",
     "stream-test",
     "bmp-gateway",
+    "mailbox",
   ],
   ...["demo", "ok", "test"],
 ];

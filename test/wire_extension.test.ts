@@ -25,12 +25,16 @@ const { vectors: extensions, malformed } = vectors<{
   malformed: { id: string; hex: string; reason: ExtensionErrorCode }[];
 }>("blaze-frame/extensions.json");
 
-const BYTES = ["node", "frame", "tag", "ring", "body"];
+const BYTES = ["node", "frame", "tag", "ring", "body", "log", "key", "check", "hash"];
 const U64 = ["sequence", "first", "last"];
+
+type Text = { type: number; value: string };
+const toTlv = ({ type, value }: Text) => ({ type, value: fromHex(value) });
 
 function toExtension(fields: Fields): Extension {
   const entries = Object.entries(fields).map(([name, value]) => {
     if (name === "frames") return [name, (value as string[]).map(fromHex)];
+    if (name === "tlvs") return [name, (value as Text[]).map(toTlv)];
     if (BYTES.includes(name)) return [name, fromHex(value as string)];
     return [name, U64.includes(name) ? BigInt(value as string) : value];
   });
@@ -84,6 +88,9 @@ function cuts({ subtype, frames }: Fields, length: number): (at: number) => bool
       return (at) => at > 9;
     case "device":
       return (at) => at > 0;
+    case "joined":
+      // Before each trailing value: they were all there could be.
+      return (at) => [21, 25].includes(at);
     default:
       return (at) => at === length;
   }
@@ -177,6 +184,24 @@ for (const [what, extension, code] of unwritable) {
   test(`encodeExtension refuses ${what}`, () => refuses(() => encodeExtension(extension), code));
 }
 
+const recovered = {
+  subtype: "recovered",
+  complete: true,
+  durability: 1,
+  ring: new Uint8Array(8),
+  first: 1n,
+  last: 0n,
+  hash: new Uint8Array(32),
+} as const;
+const open = {
+  subtype: "open",
+  log: new Uint8Array(16),
+  key: new Uint8Array(32),
+  ring: new Uint8Array(8),
+  sequence: 0n,
+  check: new Uint8Array(8),
+} as const;
+
 const missized: readonly (readonly [string, (bytes: Uint8Array) => Extension, number])[] = [
   ["the node id of joined", (node) => ({ subtype: "joined", node, members: 1 }), 16],
   ["the node id of left", (node) => ({ subtype: "left", node, members: 1 }), 16],
@@ -184,9 +209,14 @@ const missized: readonly (readonly [string, (bytes: Uint8Array) => Extension, nu
   ["the tag of tagged", (tag) => ({ subtype: "tagged", tag, frame }), 8],
   [
     "the ring id of recovered",
-    (ring) => ({ subtype: "recovered", complete: true, ring, first: 1n, last: 0n }),
+    (ring) => ({ ...recovered, ring }),
     8,
   ],
+  ["the hash of recovered", (hash) => ({ ...recovered, hash }), 32],
+  ["the log id of open", (log) => ({ ...open, log }), 16],
+  ["the key of open", (key) => ({ ...open, key }), 32],
+  ["the ring of open", (ring) => ({ ...open, ring }), 8],
+  ["the check of open", (check) => ({ ...open, check }), 8],
 ];
 
 for (const [what, make, length] of missized) {
@@ -209,6 +239,15 @@ test("encodeExtension refuses a code that is not between devices", () => {
   }
 });
 
+test("encodeExtension refuses a durability that is none, and a trailing value twice", () => {
+  for (const durability of [-1, 4, 0.5, NaN]) {
+    assertThrows(() => encodeExtension({ ...recovered, durability }), RangeError);
+  }
+  const tlv = { type: 7, value: empty };
+  const twice = { subtype: "joined", node, members: 1, tlvs: [tlv, tlv] } as const;
+  refuses(() => encodeExtension(twice), "DUPLICATE_TLV");
+});
+
 // ---- properties
 
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
@@ -222,6 +261,24 @@ const anyExtension: fc.Arbitrary<Extension> = fc.oneof(
     node: bytesOf(16),
     members: u32,
   }),
+  fc.record({
+    subtype: fc.constant("joined"),
+    node: bytesOf(16),
+    members: u32,
+    tlvs: fc.uniqueArray(
+      fc.record({ type: fc.nat(255), value: fc.uint8Array({ maxLength: 20 }) }),
+      { minLength: 1, selector: (tlv) => tlv.type },
+    ),
+  }),
+  fc.record({
+    subtype: fc.constant("open"),
+    log: bytesOf(16),
+    key: bytesOf(32),
+    ring: bytesOf(8),
+    sequence: u64,
+    check: bytesOf(8),
+  }),
+  fc.record({ subtype: fc.constantFrom("live", "truncate"), sequence: u64 }),
   fc.record({ subtype: fc.constant("direct"), node: bytesOf(16), frame: someFrame }),
   fc.record({ subtype: fc.constant("tagged"), tag: bytesOf(8), frame: someFrame }),
   fc.record({ subtype: fc.constant("batch"), frames: fc.array(someFrame, { minLength: 1 }) }),
@@ -229,9 +286,11 @@ const anyExtension: fc.Arbitrary<Extension> = fc.oneof(
   fc.record({
     subtype: fc.constant("recovered"),
     complete: fc.boolean(),
+    durability: fc.nat(3),
     ring: bytesOf(8),
     first: u64,
     last: u64,
+    hash: bytesOf(32),
   }),
   fc.record({ subtype: fc.constant("accepted"), count: u32, sequence: u64 }),
   fc.record({

@@ -11,17 +11,23 @@ export {
   type PairStatus,
   type Sent,
 } from "./pair/pair_client.ts";
+export { BlazeGroup } from "./group/group_client.ts";
 export {
-  BlazeGroup,
+  type Counts,
   type GroupCollection,
   type GroupDevice,
   type GroupIncoming,
   type GroupOptions,
   type GroupStatus,
+  type Invited,
+  type InviteOptions,
   type NewGroupOptions,
+  type Safety,
+  type Standing,
   type Stored,
   type StoredRecord,
-} from "./group/group_client.ts";
+  type Whereabouts,
+} from "./group/group_types.ts";
 export { type ClientRequest, type Sponsor } from "./group/sponsor.ts";
 export { type JoinOptions } from "./group/introduction.ts";
 export { type Changes, type DeviceStorage, memoryStorage } from "./blaze/storage.ts";

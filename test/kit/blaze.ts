@@ -6,6 +6,8 @@
 import { Channels } from "../../src/channel/channels.ts";
 import type { Grant } from "../../src/admission.ts";
 import { type Limits, limits } from "../../src/limits.ts";
+import type { Host } from "../../src/host.ts";
+import type { LogStore } from "../../src/store/store.ts";
 import { MemoryPeer } from "../../src/link/memory_link.ts";
 import { BlazeSessions, type BlazeTerms } from "../../src/session/blaze/blaze_session.ts";
 import { decodeFault } from "../../src/wire/blaze/control.ts";
@@ -49,8 +51,14 @@ export class Lab {
   readonly grant = everything;
   readonly sessions: BlazeSessions;
 
-  constructor(changes: Partial<Limits> = {}) {
-    this.sessions = new BlazeSessions(this.channels, limits(changes), this.host);
+  constructor(changes: Partial<Limits> = {}, store?: (host: Host, limits: Limits) => LogStore) {
+    const chosen = limits(changes);
+    this.sessions = new BlazeSessions(
+      this.channels,
+      chosen,
+      this.host,
+      store?.(this.host, chosen),
+    );
   }
 
   /** A link that has said nothing yet. */

@@ -66,21 +66,19 @@ export async function group(
   url: string,
   count: number,
   options: Partial<NewGroupOptions> = {},
-): Promise<{ devices: Told[]; secret: string }> {
+): Promise<{ devices: Told[]; invitation: string }> {
   const first = kit.create({ url, database: "bugs", name: "device 0", ...options });
   await first.client.ready;
-  const isIn = () => first.statuses.some(({ kind }) => kind === "epoch");
-  await eventually(isIn, "the first device is connected");
-  const secret = await first.client.secret();
+  const invitation = await first.client.invite({ permanent: true });
   const devices = [first];
-  const { database: _, signed: __, storage: ___, ...common } = options;
+  const { database: _, signed: __, storage: ___, postQuantum: ____, ...common } = options;
   for (let i = 1; i < count; i++) {
-    const next = kit.open({ url, secret, name: `device ${i}`, ...common });
+    const next = kit.open({ url, invitation, name: `device ${i}`, ...common });
     await next.client.ready;
     devices.push(next);
   }
   await eventually(() => devices.every(({ client }) => online(client) === count), "all see all");
-  return { devices, secret };
+  return { devices, invitation };
 }
 
 /** Devices that are online, as this one sees it. */

@@ -36,10 +36,14 @@ export async function withRelayProcess(
   args: readonly string[] = [],
 ): Promise<void> {
   const [program, ...first] = script(runtime)!;
-  const child = spawn(program!, [...first, "main.ts", "--port", "0", ...args], {
-    cwd: root,
-    env: { ...process.env, NO_COLOR: "1" },
-  });
+  const child = spawn(
+    program!,
+    [...first, "main.ts", "--port", "0", "--store", "memory", ...args],
+    {
+      cwd: root,
+      env: { ...process.env, NO_COLOR: "1" },
+    },
+  );
   let output = "";
   const listening = new Promise<string>((resolve, reject) => {
     const read = (chunk: unknown) => {

@@ -12,6 +12,7 @@ import type { Accept, Link, LinkEvents, Message, Topics } from "../../src/link/l
 import { LinkRegistry } from "../../src/link/registry.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { BlazeSessions } from "../../src/session/blaze/blaze_session.ts";
+import { MemoryStore } from "../../src/store/memory_store.ts";
 import { EcgSessions } from "../../src/session/ecg/ecg_session.ts";
 import { echo } from "../../src/session/echo.ts";
 import { FakeHost } from "./fake_host.ts";
@@ -143,13 +144,17 @@ export class World {
           streamsPerLink: 2,
           tagsPerMember: 3,
           membersShown: 2,
+          logBytes: 2_000,
+          tenantLogBytes: 6_000,
+          logAheadBytes: 3_000,
           messagesPerSecond: 200,
           bytesPerSecond: 500_000,
         }
         : { messagesPerSecond: 0, bytesPerSecond: 0, faultsPerSecond: 0 },
     );
     this.links = new LinkRegistry(undefined, (error) => this.failed.push(error));
-    this.blaze = new BlazeSessions(this.channels, chosen, this.host);
+    const store = new MemoryStore(this.host, chosen);
+    this.blaze = new BlazeSessions(this.channels, chosen, this.host, store);
     this.ecg = new EcgSessions(this.channels, chosen, this.host);
     this.#metrics = new Metrics(
       () => this.host.now(),
@@ -180,6 +185,11 @@ export class World {
     return stranger;
   }
 
+  /** Lets the store of logs answer. */
+  async turn(): Promise<void> {
+    for (let i = 0; i < 12; i++) await Promise.resolve();
+  }
+
   /** What is wrong now; nothing if nothing is. */
   complaint(): string | undefined {
     if (this.failed.length > 0) {
@@ -195,13 +205,15 @@ export class World {
   }
 
   /** Everybody leaves; what is left then. */
-  end(): string | undefined {
+  async end(): Promise<string | undefined> {
     for (const stranger of this.strangers) stranger.leave(1001);
+    await this.turn();
     // What was kept for late watchers goes by itself, and the last round of PINGs.
     this.host.pass(60_000);
     const left = {
       links: this.links.size,
       rooms: this.blaze.rooms,
+      logs: this.blaze.logs!.size,
       channels: this.channels.size,
       streams: this.ecg.streams.size,
       timers: this.host.waiting,

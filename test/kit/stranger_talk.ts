@@ -124,6 +124,7 @@ function blazeMessage(chance: Chance, stranger: Speaker, greeted: boolean): Byte
     );
   const inner = () => frame(chance.below(16) as FrameType);
   const body = (): Bytes => concat(chance.bytes(40));
+  if (greeted && chance.often(25)) return logWord(chance, inner, (payload) => frame(0xf, payload));
   switch (chance.below(14)) {
     case 0:
       return handshake(chance, reading);
@@ -192,6 +193,64 @@ function blazeMessage(chance: Chance, stranger: Speaker, greeted: boolean): Byte
       return chance.one(stranger.last) ?? frame(FrameType.pong);
     default:
       return frame(FrameType.operation);
+  }
+}
+
+/** Something about logs: few of them, so that strangers meet there. */
+function logWord(
+  chance: Chance,
+  inner: () => Bytes,
+  frame: (payload: Uint8Array) => Bytes,
+): Bytes {
+  const number = () => chance.one([0n, 1n, 2n, 3n, 10n, 2n ** 53n, 2n ** 64n - 1n]);
+  switch (chance.below(8)) {
+    case 0:
+    case 1: {
+      const log = new Uint8Array(16).fill(chance.below(3));
+      const key = new Uint8Array(32).fill(chance.often(85) ? 1 : 2);
+      // Rings as `FakeHost` draws them, at times.
+      const ring = new Uint8Array(8).fill(chance.below(6));
+      const check = chance.often(50)
+        ? new Uint8Array(8)
+        : new Uint8Array(8).fill(chance.below(256));
+      return frame(
+        encodeExtension({ subtype: "open", log, key, ring, sequence: number(), check }),
+      );
+    }
+    case 2:
+      return frame(encodeExtension({ subtype: "truncate", sequence: number() }));
+    case 3:
+      return frame(encodeExtension({ subtype: "sequenced", sequence: number(), frame: inner() }));
+    case 4: {
+      const words = [
+        { subtype: "live", sequence: number() },
+        { subtype: "accepted", count: 1, sequence: number() },
+        {
+          subtype: "recovered",
+          complete: true,
+          durability: chance.below(4),
+          ring: new Uint8Array(8),
+          first: number(),
+          last: number(),
+          hash: new Uint8Array(32),
+        },
+      ] as const;
+      return frame(encodeExtension(chance.one(words)));
+    }
+    default: {
+      const kept = chance.often(70)
+        ? encodeFrame({ type: FrameType.operation, encrypted: true, payload: chance.bytes(400) })
+        : encodeFrame({
+          type: FrameType.extension,
+          payload: encodeExtension({
+            subtype: "device",
+            code: 0x10 + chance.below(3),
+            body: chance.bytes(30),
+          }),
+        });
+      const sequence = chance.often(70) ? 0n : number();
+      return frame(encodeExtension({ subtype: "sequenced", sequence, frame: kept }));
+    }
   }
 }
 

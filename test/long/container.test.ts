@@ -55,7 +55,7 @@ test(`the ${here} image: what the Dockerfile copies installs from its lock file 
         });
         assertEquals(status, 0, stderr);
       } else if (instruction === "CMD") {
-        start = JSON.parse(rest.replace("/app", app)) as string[];
+        start = JSON.parse(rest.replaceAll("/app", app)) as string[];
       }
     }
     const child = spawn(start[0]!, start.slice(1), { cwd: app, env });

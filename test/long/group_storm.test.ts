@@ -10,7 +10,7 @@ test("ten devices join, leave and rotate at random under load: all end with the 
     withDevices(async (kit) => {
       const random = dice();
       const first = memoryStorage();
-      const { devices: [founder], secret } = await group(kit, relay.url, 1, { storage: first });
+      const { devices: [founder], invitation } = await group(kit, relay.url, 1, { storage: first });
       const storages: DeviceStorage[] = [first];
       const devices: (Told | undefined)[] = [founder];
       const ids: Uuid[] = [];
@@ -30,19 +30,21 @@ test("ten devices join, leave and rotate at random under load: all end with the 
         if (devices.length < 10 && (action < 3 || step > 60)) {
           const storage = memoryStorage();
           storages.push(storage);
-          devices.push(kit.open({ url: relay.url, secret, storage, name: `${devices.length}` }));
+          devices.push(
+            kit.open({ url: relay.url, invitation, storage, name: `${devices.length}` }),
+          );
         } else if (action < 6 && one && here().length > 1) {
           devices[at] = undefined;
           await one.client.close();
         } else if (action < 9 && !one) {
-          devices[at] = kit.open({ url: relay.url, storage: storages[at]!, secret });
+          devices[at] = kit.open({ url: relay.url, storage: storages[at]!, invitation });
         } else if (action === 9 && one && one.client.devices().length > 0) {
           await one.client.rotate();
         }
         for (const other of here()) if (random(2) === 0) await write(other);
       }
       for (const [at, one] of devices.entries()) {
-        devices[at] ??= kit.open({ url: relay.url, storage: storages[at]!, secret });
+        devices[at] ??= kit.open({ url: relay.url, storage: storages[at]!, invitation });
         assertEquals(one === undefined || devices[at] === one, true);
       }
       const all = here();

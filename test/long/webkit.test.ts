@@ -90,7 +90,7 @@ test(
       }),
     };
     const group = BlazeGroup.create({ ...here, database: "bugs" });
-    const asked = { count: COUNT, samples: SAMPLES, secret: await group.secret() };
+    const asked = { count: COUNT, samples: SAMPLES, invitation: await group.invite() };
     const titles = (from: string) =>
       Array.from({ length: COUNT }, (_, at) => `from ${from} ${at}`).sort();
     /** What the page does, from here. */

@@ -101,7 +101,11 @@ function handshake(cutter: Cutter, name: string, ack: boolean): void {
   const capabilities = cutter.u8(`${name}.capabilities`, (value) => bits(value, Capability));
   cutter.u64(`${name}.timestamp`, (value) => `${value} ms, ${moment(Number(value))}`);
   if (ack) cutter.raw(16, `${name}.challenge`);
-  while (capabilities & Capability.tlvs && cutter.left > 0) {
+  if (capabilities & Capability.tlvs) cutTlvs(cutter, name);
+}
+
+function cutTlvs(cutter: Cutter, name: string): void {
+  while (cutter.left > 0) {
     const type = cutter.u8(
       `${name}.tlv.type`,
       (value) => `${value} ${tlvNames.get(value) ?? "unknown"}`,
@@ -129,7 +133,7 @@ function extension(cutter: Cutter, prefix: string, nesting: number): void {
     case Subtype.left:
       cutter.raw(16, `${name}.node`);
       cutter.u32(`${name}.members`);
-      return;
+      return cutTlvs(cutter, name);
     case Subtype.direct:
       cutter.raw(16, `${name}.node`);
       return frame(cutter, "direct");
@@ -148,11 +152,26 @@ function extension(cutter: Cutter, prefix: string, nesting: number): void {
     case Subtype.recovered:
       cutter.u8(
         `${name}.flag`,
-        (value) => value === 1 ? "1 recovered" : value === 0 ? "0 gap" : `${value}, unknown`,
+        (value) =>
+          value > 7
+            ? `${value}, unknown`
+            : `${value} ${value & 1 ? "recovered" : "gap"}, durability ${value >> 1}`,
       );
       cutter.raw(8, `${name}.ring`);
       cutter.u64(`${name}.first`);
       cutter.u64(`${name}.last`);
+      cutter.raw(32, `${name}.hash`);
+      return;
+    case Subtype.open:
+      cutter.raw(16, `${name}.log`);
+      cutter.raw(32, `${name}.key`);
+      cutter.raw(8, `${name}.ring`);
+      cutter.u64(`${name}.sequence`);
+      cutter.raw(8, `${name}.check`);
+      return;
+    case Subtype.live:
+    case Subtype.truncate:
+      cutter.u64(`${name}.sequence`);
       return;
     case Subtype.accepted:
       cutter.u32(`${name}.count`);

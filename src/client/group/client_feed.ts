@@ -8,7 +8,7 @@
  * @module
  */
 import type { Operation } from "../../wire/blaze/operation.ts";
-import type { Device } from "./device.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Post } from "./post.ts";
 import { type RecordState, seen, visible } from "./replica.ts";
 
@@ -23,20 +23,20 @@ export class ClientFeed {
   #ended = false;
 
   constructor(
-    private readonly device: Device,
+    private readonly ledger: Ledger,
     private readonly post: Post,
     private readonly send: (operation: Operation) => Promise<void>,
   ) {}
 
   /** All that is there, as operations: the seed's text knows nothing else. */
   everything(): void {
-    for (const state of this.device.replica.all()) if (visible(state)) this.#due.add(state);
+    for (const state of this.ledger.replica.all()) if (visible(state)) this.#due.add(state);
     void this.#feed();
   }
 
   change(operation: Operation): void {
     const { collection, id } = operation;
-    const state = this.device.replica.state(collection, id);
+    const state = this.ledger.replica.state(collection, id);
     const inTurn = this.#due.size === 0 && this.#changes.length < MOST_CHANGES;
     if (inTurn || !state) this.#changes.push(operation);
     else this.#due.add(state);
@@ -69,7 +69,7 @@ export class ClientFeed {
     const { collection, id } = state;
     const changes = seen(state);
     const kind = changes ? "insert" : "delete";
-    const counter = this.device.history.clock;
+    const counter = this.ledger.clock;
     return { kind, collection, id, counter, node: 0, changes: changes ?? {} };
   }
 }

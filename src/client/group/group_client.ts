@@ -1,12 +1,12 @@
 /**
- * A device of a group: any number of devices keep one database in sync, and whatever relays between them
- * can read none of it.
+ * A device of a group: any number of devices keep one database in sync, at any time, and whatever relays
+ * between them can read none of it.
  *
  * ```ts
  * const laptop = BlazeGroup.create({ url: "ws://127.0.0.1:8080", database: "bugs" });
- * const secret = await laptop.secret(); // show it as a QR code
+ * const invitation = await laptop.invite(); // show it as a QR code
  *
- * const phone = BlazeGroup.open({ url: "ws://127.0.0.1:8080", secret });
+ * const phone = BlazeGroup.open({ url: "ws://127.0.0.1:8080", invitation });
  * await phone.collection("bugs").insert({ title: "Crash on start", priority: 5 });
  * for await (const { operation } of laptop) console.log(operation.kind, operation.changes);
  * ```
@@ -15,144 +15,46 @@
  */
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { type Bytes, fromHex, hex, Reader, sameBytes } from "../../wire/bytes.ts";
-import type { Operation, OperationKind } from "../../wire/blaze/operation.ts";
-import { type Fields, type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { ClientError, type ClientFault, faultOf } from "../client_error.ts";
-import {
-  Connection,
-  ConnectionClosed,
-  type ConnectOptions,
-  type OfflineStatus,
-} from "../connection.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
+import type { OperationKind } from "../../wire/blaze/operation.ts";
+import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
+import { ClientError, faultOf } from "../client_error.ts";
+import { Connection, ConnectionClosed } from "../connection.ts";
 import type { EcgSeal } from "../ecg/messages.ts";
 import { addressOf } from "../address.ts";
 import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
-import { Policy } from "./e2e/change.ts";
-import { drawIdentity, exportIdentity, importIdentity } from "./e2e/identity.ts";
-import { drawGroupSecret, parseSecret } from "./e2e/secret.ts";
-import { Device } from "./device.ts";
+import { memoryStorage, Saver } from "../blaze/storage.ts";
+import { Compression } from "../blaze/compression.ts";
+import { random } from "./e2e/derive.ts";
+import type { Device } from "./conductor.ts";
 import { Group } from "./group_state.ts";
-import { Openers } from "./openers.ts";
-import { type Author, GroupSession } from "./group_session.ts";
-import { type Sponsor, Sponsored } from "./sponsor.ts";
-import { StreamSeal } from "./stream_seal.ts";
-import { visible } from "./replica.ts";
+import { GroupSession } from "./group_session.ts";
+import type {
+  Counts,
+  GroupCollection,
+  GroupDevice,
+  GroupIncoming,
+  GroupOptions,
+  GroupStatus,
+  Invited,
+  InviteOptions,
+  NewGroupOptions,
+  Safety,
+  Standing,
+  Stored,
+  StoredRecord,
+  Whereabouts,
+} from "./group_types.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
-import { type DeviceStorage, memoryStorage, Saver } from "../blaze/storage.ts";
-import type { PaceOptions } from "../pacer.ts";
-import { type Compress, Compression } from "../blaze/compression.ts";
-import type { Zstd } from "../blaze/zstd.ts";
-
-interface Common extends ConnectOptions, PaceOptions {
-  /** Keys, records and what waits to be sent. In memory when not given. */
-  readonly storage?: DeviceStorage;
-  /** What the other devices call this one, at most 63 bytes. */
-  readonly name?: string;
-  /** Whether to compress before sealing. `auto`: where it makes the bytes fewer. */
-  readonly compress?: Compress;
-  /** Loads zstd: the runtime's own, or `zstd.wasm` from beside the bundle, unless given. */
-  readonly loadZstd?: () => Promise<Zstd>;
-  /** Hide lengths, at most 12 % more bytes. On unless said. */
-  readonly pad?: boolean;
-  /** Keep these collections only. The others must put their operations into tagged frames. */
-  readonly collections?: readonly string[];
-  /** Let the relay tell collections apart, though not name them, for devices that keep only some. */
-  readonly tagged?: boolean;
-  /**
-   * Serve clients that speak no group profile, each after a yes to its code. Their database is the
-   * group's {@linkcode BlazeGroup.channel}. Without it none is served.
-   */
-  readonly sponsor?: Sponsor;
-  /** Operations that may wait for a slow `for await` loop, and 64 MiB of them. 10,000 when not given. */
-  readonly queue?: number;
-  /** Operations kept until another device has them. Beyond it the oldest arrive merged into records. */
-  readonly offline?: number;
-}
-
-export interface GroupOptions extends Common {
-  /**
-   * The text that lets this device in: of the device that made the group, or an invitation. Needed until
-   * the storage holds the group.
-   */
-  readonly secret?: string;
-}
-
-export interface NewGroupOptions extends Common {
-  readonly database: string;
-  /** Every operation is signed by its device, so that members cannot speak as each other. */
-  readonly signed?: boolean;
-}
-
-/** A change of a record, made by another device. */
-export interface GroupIncoming {
-  /** What changed for whoever looks at the record. */
-  readonly operation: Operation;
-  readonly sender: Author;
-  /** It came with others when catching up; then only the record counts, not who changed it. */
-  readonly backlog: boolean;
-  /** Bytes of its frame on the wire; 0 with a backlog. */
-  readonly wireLength: number;
-}
-
-/** A device of the group. */
-export interface GroupDevice {
-  /** Node id in hex. */
-  readonly node: string;
-  readonly name: string;
-  readonly online: boolean;
-  readonly self: boolean;
-}
-
-/**
- * Something worth knowing that is nobody's answer.
- *
- * - `joined`: the device is in the group, and what it does reaches the others.
- * - `epoch`: the group has changed, or new keys are in force.
- * - `presence`: another device came or went, as the relay says.
- * - `backlog`: so many of so many records that this device lacked have come.
- * - `offline`: the link is gone; another attempt follows by itself.
- * - `removed`: another device has removed this one; the client has ended.
- * - `fault`: something came that is not as it should be, and was left out. `NO_ZSTD`: zstd cannot be
- *   loaded; nothing is compressed until it can, in either direction.
- */
-export type GroupStatus =
-  | { readonly kind: "joined" }
-  | { readonly kind: "epoch"; readonly number: number }
-  | { readonly kind: "presence"; readonly node: string; readonly online: boolean }
-  | { readonly kind: "backlog"; readonly received: number; readonly total: number }
-  | OfflineStatus
-  | { readonly kind: "removed" }
-  | {
-    readonly kind: "fault";
-    readonly fault: ClientFault;
-  };
-
-/** What became of an operation: it is stored, and on its way. */
-export interface Stored {
-  readonly id: Uuid;
-  /** With the device's node id, the operation's id. */
-  readonly counter: bigint;
-  /** Bytes before sealing. */
-  readonly plainLength: number;
-}
-
-export interface StoredRecord {
-  readonly id: Uuid;
-  readonly fields: Fields;
-}
-
-/** Records of one kind. Changes are seen here at once, and reach others when they can. */
-export interface GroupCollection {
-  insert(fields: FieldsInput, id?: Uuid): Promise<Stored>;
-  update(id: Uuid, changes: FieldsInput): Promise<Stored>;
-  delete(id: Uuid): Promise<Stored>;
-  get(id: Uuid): Fields | undefined;
-  list(): StoredRecord[];
-  /** Asks another device that is online, also for collections that this one does not keep. */
-  query(): Promise<StoredRecord[]>;
-}
+import { Ledger } from "./ledger.ts";
+import { GroupDoor } from "./mls/door.ts";
+import { drawInvitation, formatInvitation, parseInvitation } from "./mls/invitation_text.ts";
+import { Reception } from "./reception.ts";
+import { visible } from "./replica.ts";
+import { Sponsored } from "./sponsor.ts";
+import { StreamSeal } from "./stream_seal.ts";
+import { Wishes } from "./wishes.ts";
 
 const DEFAULT_QUEUE = 10_000;
 const DEFAULT_OFFLINE = 10_000;
@@ -164,12 +66,16 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #listeners = new Set<(status: GroupStatus) => void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #started: Promise<Device>;
+  readonly #ending = new AbortController();
   readonly #compression: Compression;
   readonly #seen = new Set<string>();
+  /** Operations that the relay has accepted, and that were not read in the log yet. */
+  readonly #mailed = new Set<bigint>();
   #device: Device | undefined;
-  #openers = new Openers();
+  #saver: Saver | undefined;
   #connection: Connection | undefined;
   #session: GroupSession | undefined;
+  #state: Standing = "connecting";
   #joined = false;
   #ended: Error | undefined;
 
@@ -181,7 +87,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       mode: options.compress ?? "auto",
       host: options.host,
       load: options.loadZstd,
-      fault: (error) => this.#tell({ kind: "fault", fault: faultOf(error) }),
+      fault: (error) => this.#fault(error),
     });
     // Whoever waits hears of the end; when nobody does, it is no crash.
     this.#ready.promise.catch(() => {});
@@ -200,9 +106,9 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   /** Joins a group by comparing six digits with a device that calls `admit`. */
-  static async join(options: Omit<GroupOptions, "secret"> & JoinOptions): Promise<BlazeGroup> {
-    const secret = await introduce(options);
-    return new BlazeGroup({ ...options, secret });
+  static async join(options: Omit<GroupOptions, "invitation"> & JoinOptions): Promise<BlazeGroup> {
+    const invitation = await introduce(options);
+    return new BlazeGroup({ ...options, invitation });
   }
 
   /** Resolves once the device is in the group. Rejects when the client ends before. */
@@ -210,9 +116,19 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     return this.#ready.promise;
   }
 
+  /** What the device is doing. */
+  get state(): Standing {
+    return this.#state;
+  }
+
+  /** How safe what it writes is at the relay; nothing before that has said so. */
+  get safety(): Safety | undefined {
+    return this.#session?.safety;
+  }
+
   /** Node id of this device in hex. */
   async node(): Promise<string> {
-    return (await this.#started).node;
+    return (await this.#started).group.node;
   }
 
   /**
@@ -225,7 +141,22 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   /** Operations that no other device is known to have yet. */
   get pending(): number {
-    return this.#device?.pendingCount ?? 0;
+    return this.#device?.ledger.waitingCount ?? 0;
+  }
+
+  /** How many of the pending ones are only here, and how many the relay keeps. */
+  get counts(): Counts {
+    let local = 0;
+    for (const one of this.#device?.ledger.waiting ?? []) if (!this.#kept(one)) local++;
+    return { local, mailbox: this.pending - local };
+  }
+
+  /** Where an operation of this device is, by its counter. */
+  where(counter: bigint): Whereabouts {
+    for (const one of this.#device?.ledger.waiting ?? []) {
+      if (one.operation.counter === counter) return this.#kept(one) ? "mailbox" : "local";
+    }
+    return "shared";
   }
 
   /** Records of one kind. */
@@ -235,36 +166,57 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         this.#write("insert", name, id, fields),
       update: (id, changes) => this.#write("update", name, id, changes),
       delete: (id) => this.#write("delete", name, id, {}),
-      get: (id) => this.#device?.replica.get(name, id),
-      list: () => this.#device?.replica.list(name) ?? [],
+      get: (id) => this.#device?.ledger.replica.get(name, id),
+      list: () => this.#device?.ledger.replica.list(name) ?? [],
       query: () => this.#query(name),
     };
   }
 
   /** The group's devices, this one included. Empty until the device has joined. */
   devices(): GroupDevice[] {
-    const { roster } = this.#device?.group ?? {};
-    return [...roster?.devices ?? []].map(([node, { name }]) => {
-      const self = node === this.#device!.node;
-      const online = self ? this.#session !== undefined : !!this.#session?.present.has(node);
-      return { node, name, online, self };
+    const { group } = this.#device ?? {};
+    return [...group?.peers ?? []].map(({ node, name }) => {
+      const id = hex(node);
+      const self = id === group!.node;
+      const online = self ? this.#session !== undefined : !!this.#session?.present.has(id);
+      return { node: id, name, online, self };
     });
   }
 
   /**
-   * The text that lets devices in: it works again and again, until a device is removed. Rejects with
-   * `NO_SECRET` after that, on a device that joined with an invitation, and before it is in the group.
+   * A text that lets one device in, whenever a device of the group is online or comes; with `permanent`
+   * any number of them. Resolves once the group knows of it, so this device must be online. All texts
+   * are void after a device was removed.
    */
-  async secret(): Promise<string> {
-    return await (await this.#started).group.text();
+  async invite({ minutes = INVITATION_MINUTES, permanent = false }: InviteOptions = {}) {
+    const { group, wishes } = await this.#started;
+    const { database, constant } = group.names;
+    const { postQuantum } = group;
+    const invitation = drawInvitation(database, constant, { postQuantum, permanent });
+    const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
+    await wishes.add(() => ({
+      kind: "invite",
+      value,
+      expires: permanent ? 0n : BigInt(Date.now() + Math.round(minutes * 60_000)),
+    }));
+    return await formatInvitation(invitation);
   }
 
-  /** A text that lets one device in. This device must be online when it is used. */
-  async invite(minutes = INVITATION_MINUTES): Promise<string> {
-    const { group, saver } = await this.#started;
-    const text = await group.invite(Date.now() + minutes * 60_000);
-    await saver.flush();
-    return text;
+  /** Invitations that still let somebody in, also those of other devices. */
+  invitations(): Invited[] {
+    const data = this.#device?.group.membership?.data;
+    return [...data?.invitations ?? []].map(({ value, expires }) => ({
+      id: invitationId(value),
+      expires: expires === 0n ? undefined : new Date(Number(expires)),
+    }));
+  }
+
+  /** Ends an invitation, by its id in `invitations()`. */
+  async revoke(id: string): Promise<void> {
+    await (await this.#started).wishes.add(({ data }) => {
+      const found = data.invitations.find(({ value }) => invitationId(value) === id);
+      return found && { kind: "revoke", value: found.value };
+    });
   }
 
   /** Lets in a device that calls `join`, once people have seen the same six digits on both. */
@@ -273,14 +225,21 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     await introduce({ ...this.#options, ...options }, () => this.invite());
   }
 
-  /** Removes a device: it can read nothing that is sealed from now on. */
+  /**
+   * Removes a device: it reads nothing that is sealed from then on. Resolves once the group has taken
+   * it; where that needs the network, it waits for it.
+   */
   async remove(node: string): Promise<void> {
-    await this.#change({ kind: "remove", node: fromHex(node) });
+    await this.ready;
+    await (await this.#started).wishes.add((membership) =>
+      membership.peer(node) && { kind: "remove", nodes: [fromHex(node)] }
+    );
   }
 
-  /** New keys for everybody. */
+  /** New keys for everybody. Resolves once they are in force. */
   async rotate(): Promise<void> {
-    await this.#change({ kind: "rotate" });
+    await this.ready;
+    await (await this.#started).wishes.add(() => ({ kind: "rotate" }));
   }
 
   /**
@@ -328,82 +287,92 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   async close(): Promise<void> {
     this.#connection?.close();
     this.#end(new ConnectionClosed(1000, ""));
-    await this.#started.then(({ saver }) => saver.close(), () => {});
+    await this.#started.catch(() => {});
+    await this.#saver?.close();
   }
 
   async #start(): Promise<Device> {
-    const { storage = memoryStorage(), name = "", offline, collections } = this.#options;
+    const { storage = memoryStorage(), offline = DEFAULT_OFFLINE, collections } = this.#options;
+    const held = new ClientError("STORAGE_HELD", "another page or program is this device");
+    await storage.hold?.(() => this.#fault(held), this.#ending.signal);
     const saved = await storage.load();
-    const saver = new Saver(storage);
-    const kept = saved.get("identity");
-    const identity = kept ? await importIdentity(kept) : await drawIdentity(name);
-    if (!kept) saver.set("identity", await exportIdentity(identity));
-    const group = await this.#group(saved, saver, identity);
-    const most = offline ?? DEFAULT_OFFLINE;
-    const device = await Device.of(group, saver, saved, { most, collections });
-    this.#openers = new Openers(readMarks(saved.get("marks")));
+    const saver = this.#saver = new Saver(storage);
+    const group = await this.#group(saved, saver);
+    const node = group.nodeId;
+    const ledger = await Ledger.of(saver, saved, { node, most: offline, collections });
+    const wishes = new Wishes();
+    const device = { group, ledger, saver, wishes, reception: new Reception(group, wishes) };
     await saver.flush();
     this.#device = device;
-    if (group.roster) this.#isIn();
+    if (group.membership) this.#isIn();
     if (this.#ended) return device;
     const url = addressOf(this.#options.url, ["sync", group.room]);
     this.#connection = new Connection(
       { ...this.#options, url },
       (link) => this.#greet(link, device),
       {
-        offline: (code, reason, retryMs) => this.#tell({ kind: "offline", code, reason, retryMs }),
+        offline: (code, reason, retryMs) => {
+          this.#is("offline");
+          this.#tell({ kind: "offline", code, reason, retryMs });
+        },
         ended: (why) => this.#end(why),
       },
     );
     return device;
   }
 
-  async #group(
-    saved: Map<string, Bytes>,
-    saver: Saver,
-    identity: Awaited<ReturnType<typeof drawIdentity>>,
-  ): Promise<Group> {
+  async #group(saved: Map<string, Bytes>, saver: Saver): Promise<Group> {
     const options = this.#options;
-    const kept = saved.get("group");
+    const { name = "" } = options;
+    const kept = saved.has("group");
     if ("database" in options) {
       if (kept) throw new ClientError("GROUP_EXISTS", "the storage holds a group; open it");
-      const policy = options.signed ? Policy.signOperations : 0;
-      return await Group.create(drawGroupSecret(options.database), identity, saver, policy);
+      const { database, signed = false, postQuantum = false } = options;
+      const names = { database, constant: random(16) };
+      return await Group.create(names, saver, { name, signed, postQuantum });
     }
-    const group = kept && await Group.restore(kept, identity, saver);
-    const secret = options.secret === undefined ? undefined : await parseSecret(options.secret);
-    if (!secret) {
-      if (!group) throw new ClientError("NO_GROUP", "the storage holds no group: bring a secret");
+    const group = kept ? await Group.restore(saved, saver) : undefined;
+    if (options.invitation === undefined) {
+      if (!group) {
+        throw new ClientError("NO_GROUP", "the storage holds no group: bring an invitation");
+      }
       return group;
     }
-    if (!group) return await Group.joining(secret, identity, saver);
-    const same = group.database === secret.database && sameBytes(group.constant, secret.constant);
+    const invitation = await parseInvitation(options.invitation);
+    if (!group) return await Group.joining(invitation, saver, name);
+    const same = group.database === invitation.database &&
+      sameBytes(group.names.constant, invitation.constant);
     if (!same) throw new ClientError("OTHER_GROUP", "the storage holds another group");
-    return group.roster ? group : await Group.joining(secret, identity, saver);
+    return group.membership ? group : await Group.joining(invitation, saver, name);
   }
 
   #greet(link: Link, device: Device): GroupSession {
-    const { pad = true, tagged = false, collections, sponsor, pace } = this.#options;
+    const { pad = true, sponsor, pace } = this.#options;
     const compression = this.#compression;
-    const sponsors = sponsor !== undefined;
-    const options = { compression, pad, tagged, collections, sponsors, pace };
+    const options = { compression, pad, sponsors: sponsor !== undefined, pace };
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });
-    const session = new GroupSession(link, device, this.#openers, options, host, {
-      operation: (operation, sender, backlog, wireLength) => {
-        const incoming = { operation, sender, backlog, wireLength };
+    const session = new GroupSession(link, device, options, host, {
+      operation: (operation, effect, sender, backlog, wireLength) => {
+        if (!effect) return;
+        const incoming = { operation: { ...operation, ...effect }, sender, backlog, wireLength };
         for (const loop of this.#loops) loop.push(incoming);
       },
-      entered: (number) => this.#entered(number),
-      presence: (node, online) => this.#tell({ kind: "presence", node, online }),
+      entered: (number) => this.#entered(Number(number)),
+      progress: (state) => this.#is(state),
       backlog: (received, total) => this.#tell({ kind: "backlog", received, total }),
+      mailed: (counter) => this.#mailed.add(counter),
+      full: (full) => this.#tell({ kind: "mailbox", full }),
+      presence: (node, online) => this.#tell({ kind: "presence", node, online }),
       fault,
       removed: () => {
         this.#tell({ kind: "removed" });
-        // First, since a connection that is closed has a reason of its own.
-        this.#end(new ClientError("REMOVED", "another device has removed this one"));
-        this.#connection?.close();
+        this.#stop(new ClientError("REMOVED", "another device has removed this one"));
+      },
+      stopped: (error) => {
+        this.#fault(error);
+        this.#stop(error);
       },
       lost: () => {
         if (this.#session === session) this.#session = undefined;
@@ -413,12 +382,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     session.clients = new Sponsored(device, session.post, sponsor, compression, this.#seen, {
       wrote: async ({ kind, collection, id, changes, ...rest }, client) => {
         await this.#write(kind, collection, id, changes, client);
-        const sender = {
-          node: client,
-          name: "",
-          client,
-          verified: "membership" as const,
-        };
+        const sender = { node: client, name: "", client, verified: "membership" as const };
         const operation = { kind, collection, id, changes, ...rest };
         for (const loop of this.#loops) {
           loop.push({ operation, sender, backlog: false, wireLength: 0 });
@@ -427,6 +391,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       fault,
     });
     this.#session = session;
+    this.#is("connecting");
     return session;
   }
 
@@ -442,6 +407,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#tell({ kind: "joined" });
   }
 
+  #is(state: Standing): void {
+    if (this.#state === state || this.#ended) return;
+    this.#state = state;
+    this.#tell({ kind: "state", state });
+  }
+
   async #write(
     kind: OperationKind,
     collection: string,
@@ -451,11 +422,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   ): Promise<Stored> {
     const device = await this.#started;
     if (this.#ended) throw this.#ended;
-    const { operation, length } = await device.write(kind, collection, id, changes, client);
-    await device.saver.flush();
-    void this.#session?.pump();
-    if (!client) this.#session?.clients?.operation(operation);
-    return { id, counter: operation.counter, plainLength: length };
+    const { ledger, group, saver } = device;
+    const one = await ledger.write(kind, collection, id, changes, client, group.signer);
+    await saver.flush();
+    this.#session?.pump();
+    if (!client) this.#session?.clients?.operation(one.operation);
+    return { id, counter: one.operation.counter, plainLength: one.bytes.length };
   }
 
   async #query(collection: string): Promise<StoredRecord[]> {
@@ -468,32 +440,36 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     }));
   }
 
-  async #change(action: Parameters<GroupSession["change"]>[0]): Promise<void> {
-    const device = await this.#started;
-    await this.ready;
-    if (this.#session) return await this.#session.change(action);
-    // Offline: the others hear of it when we meet.
-    await device.group.change(action);
-    await device.saver.flush();
+  #kept({ logged, operation }: { logged: boolean; operation: { counter: bigint } }): boolean {
+    if (logged) this.#mailed.delete(operation.counter);
+    return logged || this.#mailed.has(operation.counter);
   }
 
   #tell(status: GroupStatus): void {
     tell(this.#listeners, status);
   }
 
+  #fault(error: unknown): void {
+    this.#tell({ kind: "fault", fault: faultOf(error) });
+  }
+
+  /** Ends for a reason of its own, which comes first: a connection that is closed has another one. */
+  #stop(why: Error): void {
+    this.#end(why);
+    this.#connection?.close();
+  }
+
   #end(why: Error): void {
     if (this.#ended) return;
     this.#ended = why;
+    this.#ending.abort();
     this.#ready.reject(why);
+    this.#device?.wishes.end(why);
     const clean = why instanceof ConnectionClosed && why.code === 1000;
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
     this.#loops.clear();
   }
 }
 
-function readMarks(bytes: Bytes | undefined): [string, bigint][] {
-  const marks: [string, bigint][] = [];
-  const r = new Reader(bytes ?? new Uint8Array());
-  while (r.left > 0) marks.push([hex(r.bytes(16)), r.u64()]);
-  return marks;
-}
+/** Names an invitation for people: the first bytes of its value, which alone open nothing. */
+const invitationId = (value: Uint8Array): string => hex(value.subarray(0, 8));

@@ -1,5 +1,6 @@
 /**
- * The group profile over one link.
+ * The group profile over one link: what comes is handed to whom it concerns, and the conductor decides
+ * which log is open.
  *
  * Nothing that the relay says is believed: it can keep frames back, and it can close the link. All else
  * is checked, and what does not pass is left out with a fault.
@@ -8,31 +9,17 @@
  */
 import type { Host } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
-import {
-  type Bytes,
-  fromHex,
-  hex,
-  Reader,
-  utf8Bytes,
-  WireError,
-  Writer,
-} from "../../wire/bytes.ts";
+import { type Bytes, hex, WireError, Writer } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import {
   decodeExtension,
   type Delivered,
-  encodeExtension,
   framesIn,
   LARGEST_BATCH,
   openEnvelopes,
   Subtype,
 } from "../../wire/blaze/extension.ts";
-import {
-  type BlazeFrame,
-  decodeFrame,
-  encodeFrame,
-  FrameType,
-} from "../../wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import {
   Capability,
   decodeHandshake,
@@ -42,56 +29,31 @@ import {
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
 import type { Operation } from "../../wire/blaze/operation.ts";
-import { ClientError } from "../client_error.ts";
-import { type Body, bodySigned, decodeBody, encodeBody } from "./e2e/operation_body.ts";
-import type { Action } from "./e2e/change.ts";
-import type { Card } from "./e2e/identity.ts";
-import { membershipTlv } from "./e2e/membership.ts";
 import type { Conversation } from "../connection.ts";
 import type { PaceOptions } from "../pacer.ts";
 import { drawKeyPair, type KeyPair } from "../pair/pair_keys.ts";
-import { CatchUp } from "./catch_up.ts";
-import type { Device } from "./device.ts";
-import type { Vector } from "./vector_clock.ts";
-import { Keeper } from "./keeper.ts";
-import type { Openers } from "./openers.ts";
+import { claimTlv } from "./claims.ts";
+import { Conductor, type ConductorEvents, type Device } from "./conductor.ts";
+import type { SealOptions } from "./log_entries.ts";
+import type { Safety } from "./group_types.ts";
+import { LogLink } from "./log_link.ts";
 import { Post } from "./post.ts";
-import type { Effect, RecordState } from "./replica.ts";
-import { GroupSeals, type SealOptions } from "./group_seals.ts";
+import { Presence } from "./presence.ts";
+import { Questions } from "./questions.ts";
+import type { RecordState } from "./replica.ts";
 
-/** Operations are acknowledged together. */
-const ACK_MS = 50;
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
   Capability.rowLevelSecurity | Capability.shortHeaders | Capability.group | Capability.tlvs;
 
+const SAFETIES: readonly Safety[] = ["memory", "process", "disk", "replicated"];
+
 export interface SessionOptions extends SealOptions, PaceOptions {
-  /** Put operations into tagged frames, for devices that want some collections only. */
-  readonly tagged: boolean;
-  readonly collections: readonly string[] | undefined;
   /** Serve clients that speak no group profile. */
   readonly sponsors: boolean;
 }
 
-/** Where an operation came from. */
-export interface Author {
-  /** 16 bytes. */
-  readonly node: Bytes;
-  /** Name of the device. */
-  readonly name: string;
-  /** Node id of the sponsored client that made it, if one did. */
-  readonly client?: Bytes | undefined;
-  /** How sure that is: signed by that device, or sealed by some member of the group. */
-  readonly verified: "signature" | "membership";
-}
-
-export interface SessionEvents {
-  operation(operation: Operation, sender: Author, backlog: boolean, wireLength: number): void;
-  /** The device is in the group, in this epoch. */
-  entered(number: number): void;
+export interface SessionEvents extends ConductorEvents {
   presence(node: string, online: boolean): void;
-  backlog(received: number, total: number): void;
-  fault(code: string, message: string): void;
-  removed(): void;
   lost(code: number, reason: string): void;
 }
 
@@ -108,82 +70,66 @@ export interface Clients {
 
 export class GroupSession implements Conversation {
   readonly post: Post;
-  readonly #seals: GroupSeals;
-  readonly #keeper: Keeper;
-  readonly #catchUp: CatchUp;
-  readonly #ackDue = new Set<string>();
-  #outbound: Promise<void> = Promise.resolve();
+  readonly #log: LogLink;
+  readonly #presence: Presence;
+  readonly #questions: Questions;
+  readonly #conductor: Conductor;
   #pair!: KeyPair;
   #handshake: Handshake | undefined;
-  /** Our operations up to this counter went out over this link. */
-  #sentUpTo = 0n;
+  #safety: Safety | undefined;
   clients: Clients | undefined;
 
   constructor(
     link: Link,
     private readonly device: Device,
-    private readonly openers: Openers,
     private readonly options: SessionOptions,
     host: Host,
     private readonly events: SessionEvents,
   ) {
-    this.post = new Post(link, host, options, (code, message) => {
-      if (code === "NO_ZSTD") this.#unreadable();
-      else events.fault(code, message);
+    const fault = (code: string, message: string) => events.fault(code, message);
+    this.post = new Post(link, host, options, fault);
+    this.#log = new LogLink(this.post);
+    this.#presence = new Presence(device.group, this.post, {
+      presence: (node, online) => events.presence(node, online),
+      stranger: () => this.#conductor.stranger(),
+      elsewhere: () => this.#conductor.elsewhere(),
     });
-    this.#seals = new GroupSeals(device.group, openers, options);
-    this.#keeper = new Keeper(device, this.post, this.#seals, options.collections, {
+    this.#questions = new Questions(device, this.post, this.#presence.members, options);
+    const parts = { device, post: this.post, log: this.#log, presence: this.#presence, options };
+    this.#conductor = new Conductor(parts, {
+      ...events,
+      operation: (...told) => {
+        events.operation(...told);
+        const [operation, effect] = told;
+        if (effect) this.clients?.operation({ ...operation, ...effect });
+      },
       entered: (number) => {
         events.entered(number);
+        this.#questions.begin();
         void this.post.run(() => this.clients?.entered());
-        void this.pump();
       },
-      presence: (node, online) => events.presence(node, online),
-      announced: (node, vector) => this.#announced(node, vector),
-      removed: () => events.removed(),
     });
-    this.#catchUp = new CatchUp(
-      device,
-      this.post,
-      this.#seals,
-      this.#keeper.present,
-      options.collections ?? [],
-      {
-        state: (state, sender) => this.#merge(state, sender),
-        progress: (received, total) => events.backlog(received, total),
-        done: () => {
-          for (const node of this.#keeper.present.keys()) this.#acknowledge(node);
-        },
-      },
-    );
     void this.post.run(() => this.#greet());
   }
 
   /** Members that are here now, in hex. */
-  get present(): ReadonlyMap<string, Vector> {
-    return this.#keeper.present;
+  get present(): ReadonlySet<string> {
+    return this.#presence.members;
   }
 
-  /** Sends what is pending, if anybody is here. */
-  pump(): Promise<void> {
-    this.#outbound = this.#outbound.then(() => this.post.guard(() => this.#flush()));
-    return this.#outbound;
+  /** How safe entries of logs are at this relay. */
+  get safety(): Safety | undefined {
+    return this.#safety;
   }
 
-  /** Makes a change of the group and goes on in the new epoch. */
-  change(action: Action): Promise<void> {
-    const done = Promise.withResolvers<void>();
-    const made = this.post.run(() => this.#keeper.change(action).then(done.resolve, done.reject));
-    // Nothing is done once the link is gone.
-    void made.then(() => done.reject(new ClientError("OFFLINE", "the link is gone")));
-    return done.promise;
+  /** Sends what waits. */
+  pump(): void {
+    this.#conductor.pump();
   }
 
   /** Asks somebody who is here for records. Throws `NOBODY_HERE`, `NO_ANSWER`. */
-  async query(collection: string): Promise<RecordState[]> {
-    const [node] = this.#keeper.present.keys();
-    if (node === undefined) throw new ClientError("NOBODY_HERE", "no other device is online");
-    return await this.#catchUp.query(fromHex(node), collection);
+  query(collection: string): Promise<RecordState[]> {
+    return this.#questions.ask(collection);
   }
 
   probe(): boolean {
@@ -194,7 +140,6 @@ export class GroupSession implements Conversation {
   }
 
   leave(): void {
-    this.#saveMarks();
     this.post.send({ type: FrameType.disconnect });
     this.post.link.close(1000, "");
   }
@@ -213,9 +158,10 @@ export class GroupSession implements Conversation {
     // After what came before it.
     void this.post.run(() => {
       this.post.close();
-      this.#catchUp.close();
-      this.#saveMarks();
-      for (const node of this.#keeper.present.keys()) this.events.presence(node, false);
+      this.#conductor.close();
+      this.#log.close();
+      this.#questions.close();
+      for (const node of this.#presence.members) this.events.presence(node, false);
       this.events.lost(code, reason);
     });
   }
@@ -224,7 +170,7 @@ export class GroupSession implements Conversation {
     this.#pair = await drawKeyPair();
     const { group } = this.device;
     const plain: Handshake = {
-      node: group.identity.card.node,
+      node: group.nodeId,
       database: group.room,
       publicKey: this.#pair.publicKey,
       capabilities: CAPABILITIES & ~(this.options.compression.failed ? Capability.compression : 0),
@@ -234,8 +180,10 @@ export class GroupSession implements Conversation {
         ...this.options.sponsors ? [{ type: TlvType.sponsor, value: new Uint8Array() }] : [],
       ],
     };
-    const { epoch } = group;
-    const tlvs = epoch ? [...plain.tlvs, await membershipTlv(plain, epoch)] : plain.tlvs;
+    const { epoch, membership } = group;
+    const tlvs = epoch && membership
+      ? [...plain.tlvs, await claimTlv(plain, epoch, membership)]
+      : plain.tlvs;
     this.#handshake = { ...plain, tlvs };
     const payload = encodeHandshake(this.#handshake);
     this.post.link.send(encodeFrame({ type: FrameType.handshake, payload }));
@@ -247,7 +195,8 @@ export class GroupSession implements Conversation {
     }
   }
 
-  async #take({ frame: message, from, tag }: Delivered): Promise<void> {
+  async #take({ frame: message, from, tag, sequence }: Delivered): Promise<void> {
+    if (sequence !== undefined) return await this.#log.entry(sequence, message.slice());
     const source = from?.slice();
     if (source && await this.clients?.frame(hex(source), message.slice())) return;
     const frame = decodeFrame(message);
@@ -259,25 +208,24 @@ export class GroupSession implements Conversation {
       case FrameType.handshakeAck:
         if (from || tag) throw new WireError("UNEXPECTED_TYPE", 2, "the relay alone introduces");
         if (type === FrameType.handshake) {
-          return await this.#keeper.meet(decodeHandshake(payload.slice()));
+          return await this.#presence.meet(decodeHandshake(payload.slice()));
         }
         return await this.clients?.introduced(payload.slice(), this.#pair, this.#handshake!);
-      case FrameType.operation:
-        return await this.#operation(frame, message.length);
-      case FrameType.operationAck:
-        return await this.#acknowledged(frame);
       case FrameType.query:
-        return await this.#catchUp.serve(await this.#open(frame), FrameType.queryResult);
+        return await this.#questions.serve(frame, source);
       case FrameType.queryResult:
-        return await this.#catchUp.part(await this.#open(frame));
+        return await this.#questions.answer(frame, source);
       case FrameType.ping:
         return this.post.answer({ type: FrameType.pong, payload });
       case FrameType.error: {
         const { code, message } = decodeFault(payload);
-        return this.events.fault(`ERROR_${code}`, message);
+        if (!this.#log.refused(code)) this.events.fault(`ERROR_${code}`, message);
+        return;
       }
       case FrameType.extension:
-        return await this.#extension(payload, source);
+        return await this.#extension(payload);
+      case FrameType.operation:
+      case FrameType.operationAck:
       case FrameType.subscribe:
       case FrameType.unsubscribe:
       case FrameType.reserved:
@@ -286,177 +234,27 @@ export class GroupSession implements Conversation {
     // Disconnect, Pong and preferences need no answer, and are no statement of any device's.
   }
 
-  async #extension(payload: Uint8Array, from?: Bytes): Promise<void> {
+  async #extension(payload: Uint8Array): Promise<void> {
     const extension = decodeExtension(payload);
+    if (await this.#log.take(extension)) return;
     switch (extension.subtype) {
       case "joined":
-        if (hex(extension.node) === this.device.node) await this.#keeper.arrive();
+        if (hex(extension.node) === this.device.group.node) {
+          const log = extension.tlvs?.find(({ type }) => type === TlvType.log);
+          this.#safety = log && SAFETIES[log.value[0] ?? 0];
+          this.#conductor.joined(log !== undefined);
+        }
         return;
       case "left": {
         const node = hex(extension.node);
-        this.#keeper.gone(node);
+        this.#presence.gone(node);
+        this.#questions.gone(node);
         this.clients?.left(node);
-        return await this.#catchUp.gone(node);
+        return;
       }
       case "device":
-        return await this.#deviceFrame(extension.code, extension.body.slice(), from);
-    }
-  }
-
-  async #deviceFrame(code: number, body: Bytes, from: Bytes | undefined): Promise<void> {
-    if (await this.#keeper.take(code, body, from)) return;
-    if (code === Subtype.snapshotRequest) {
-      await this.#catchUp.serve(await this.#openExtension(code, body), Subtype.snapshot);
-    } else if (code === Subtype.snapshot) {
-      await this.#catchUp.part(await this.#openExtension(code, body));
-    }
-  }
-
-  async #announced(node: Bytes, vector: Vector): Promise<void> {
-    const { device } = this;
-    const theirs = vector.get(device.node) ?? 0n;
-    if (theirs > device.history.have(device.node)) {
-      await device.renumber(theirs);
-      this.#sentUpTo = 0n;
-    } else {
-      device.acknowledged(theirs);
-    }
-    await device.saver.flush();
-    await this.#catchUp.ask(node);
-    void this.pump();
-  }
-
-  async #flush(): Promise<void> {
-    const { group } = this.device;
-    if (!this.#seals.ready || this.#keeper.present.size === 0) return;
-    const signer = group.roster!.signsOperations ? group.identity : undefined;
-    for (const one of [...this.device.pending]) {
-      const { counter, collection } = one.operation;
-      if (counter <= this.#sentUpTo) continue;
-      // Before it is sealed: what is sealed goes at once, in the epoch that it is sealed in.
-      await this.post.link.turn();
-      if (this.post.closed) return;
-      const body = await encodeBody(one, group.id, signer);
-      const { present } = this.#keeper;
-      const readable = [...present.keys()].every((node) => this.post.zstd.has(node));
-      const frame = await this.#seals.frame(FrameType.operation, body, readable);
-      // `entered` brings us back here.
-      if (!frame) return;
-      if (this.options.tagged) {
-        const tag = await group.epoch!.tag(utf8Bytes(collection));
-        this.post.extend(encodeExtension({ subtype: "tagged", tag, frame }));
-      } else {
-        this.post.link.send(frame);
-      }
-      this.#sentUpTo = counter;
-    }
-  }
-
-  async #operation(frame: BlazeFrame, wireLength: number): Promise<void> {
-    const { sender, plaintext } = await this.#open(frame);
-    const body = decodeBody(plaintext);
-    const card = this.device.group.card(sender.node)!;
-    const verified = await this.#judge(body, card);
-    const node = hex(sender.node);
-    const { effect, gap } = this.device.take(node, body);
-    if (gap) await this.#catchUp.ask(sender.node, true);
-    await this.device.saver.flush();
-    this.#acknowledge(node);
-    const who = { node: card.node, name: card.name, client: body.origin, verified };
-    this.#tell(body.operation, effect, who, false, wireLength);
-  }
-
-  async #judge(body: Body, card: Card): Promise<Author["verified"]> {
-    const { id, roster } = this.device.group;
-    if (await bodySigned(body, id, card)) return "signature";
-    if (body.signature) throw new ClientError("BAD_SIGNATURE", "not signed by its sender");
-    if (roster!.signsOperations) throw new ClientError("UNSIGNED", "this group signs operations");
-    return "membership";
-  }
-
-  #merge(state: RecordState, sender: Bytes): void {
-    const { device } = this;
-    const effect = device.merge(state);
-    const { collection, id } = state;
-    const counter = device.history.clock;
-    const name = device.group.card(sender)?.name ?? "";
-    const operation: Operation = { kind: "update", collection, id, counter, node: 0, changes: {} };
-    this.#tell(operation, effect, { node: sender, name, verified: "membership" }, true, 0);
-  }
-
-  #tell(
-    operation: Operation,
-    effect: Effect,
-    sender: Author,
-    backlog: boolean,
-    wireLength: number,
-  ): void {
-    if (!effect) return;
-    const seen = { ...operation, ...effect };
-    this.events.operation(seen, sender, backlog, wireLength);
-    this.clients?.operation(seen);
-  }
-
-  #acknowledge(node: string): void {
-    if (this.#ackDue.size === 0) this.post.later(ACK_MS, () => this.#sendAcks());
-    this.#ackDue.add(node);
-  }
-
-  /** OperationAck, sealed for the sender: u64 counter up to which we have its operations. */
-  async #sendAcks(): Promise<void> {
-    const due = [...this.#ackDue];
-    this.#ackDue.clear();
-    this.#saveMarks();
-    for (const node of due) {
-      const counter = new Writer(8).u64(this.device.history.have(node)).finish();
-      await this.#seals.send(this.post, fromHex(node), FrameType.operationAck, counter);
-    }
-    await this.device.saver.flush();
-  }
-
-  async #acknowledged(frame: BlazeFrame): Promise<void> {
-    const r = new Reader((await this.#open(frame)).plaintext);
-    this.device.acknowledged(r.u64());
-    r.end();
-    await this.device.saver.flush();
-  }
-
-  /**
-   * Something came compressed, and we have no zstd, as the application has been told. Who says so in its
-   * Handshake is sent nothing compressed: we come back as such, and get what we lack as records.
-   */
-  #unreadable(): void {
-    if (this.#handshake!.capabilities & Capability.compression) {
-      return this.post.link.close(1000, "cannot decompress; coming back without");
-    }
-    // Sent before our Handshake was seen.
-    const [node] = this.#keeper.present.keys();
-    if (node !== undefined) void this.post.run(() => this.#catchUp.ask(fromHex(node), true));
-  }
-
-  /** `marks`: instance's epoch and instance in hex, and one above the highest counter taken. */
-  #saveMarks(): void {
-    const w = new Writer(1024);
-    for (const [key, mark] of this.openers.marks()) w.bytes(fromHex(key)).u64(mark);
-    this.device.saver.set("marks", w.finish());
-  }
-
-  #open(frame: BlazeFrame) {
-    return this.#known(() => this.#seals.openFrame(frame));
-  }
-
-  #openExtension(code: number, body: Bytes) {
-    return this.#known(() => this.#seals.openExtension(code, body));
-  }
-
-  /** An instance that we do not know has lost its announce on the way: ask for it. */
-  async #known<T>(open: () => Promise<T>): Promise<T> {
-    try {
-      return await open();
-    } catch (error) {
-      const unknown = error instanceof ClientError && error.code === "UNKNOWN_SENDER";
-      if (unknown && this.device.group.roster) this.#keeper.ask();
-      throw error;
+        // A hint, and nothing more: who asks is seen in the door.
+        if (extension.code === Subtype.knock) this.#conductor.stranger();
     }
   }
 }

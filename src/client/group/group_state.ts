@@ -1,397 +1,499 @@
 /**
- * What a device knows of its group: who is in it, the epochs, and who may be let in. All changes of
- * the group go through here, and are kept.
+ * What a device knows of its group: its membership, the epochs, their logs, and what it is about to
+ * change. All of it is kept; nothing of it knows of links.
+ *
+ * | key in storage | value                                                                      |
+ * | -------------- | -------------------------------------------------------------------------- |
+ * | `group`        | names, membership or what waits to become one, past epochs, a commit that  |
+ * |                | was prepared, the state before the last commit                             |
+ * | `log`          | the present epoch's log (`epoch_log.ts`)                                   |
+ * | `back`         | the log of the past epoch that a newcomer reads just now                   |
  *
  * @module
  */
-import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
+import { type Bytes, hex } from "../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
-import { ClientError } from "../client_error.ts";
-import { AdmissionKey } from "./e2e/admission_key.ts";
-import {
-  type Action,
-  decodeChange,
-  EPOCH_ID_LENGTH,
-  HASH_LENGTH,
-  signChange,
-  type SignedChange,
-} from "./e2e/change.ts";
-
-import { drawSecret, Epoch } from "./e2e/epoch.ts";
-import type { Card, Identity } from "./e2e/identity.ts";
-import { type EpochPackage, type Joining, unwrapPackage, wrapPackage } from "./e2e/package.ts";
-import { Roster } from "./e2e/roster.ts";
-import {
-  blindName,
-  drawGroupSecret,
-  formatSecret,
-  groupId,
-  type GroupSecret,
-} from "./e2e/secret.ts";
 import type { Saver } from "../blaze/storage.ts";
+import { ClientError } from "../client_error.ts";
+import type { SignBody } from "./linked_body.ts";
+import { Epoch } from "./e2e/epoch.ts";
+import { EpochLog } from "./epoch_log.ts";
+import { type CommitEntry, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
+import type { Carry, LogHead } from "./mls/carry.ts";
+import type { GroupChange } from "./mls/commit_maker.ts";
+import { GroupDoor } from "./mls/door.ts";
+import { channelName, groupIdOf, type InvitationText } from "./mls/invitation_text.ts";
+import { Subtype } from "../../wire/blaze/extension.ts";
+import type { GroupPeer } from "./mls/epoch_view.ts";
+import { GroupMembership, type JudgedCommit } from "./mls/group_membership.ts";
+import { GroupNewcomer } from "./mls/newcomer.ts";
 
-/** Epochs whose secrets are kept, so that what was sealed just before a change can be opened. */
-const KEPT_EPOCHS = 4;
-/** Invitations that may be open at a time. */
-const MAX_ADMISSIONS = 32;
+/** The state before a commit is kept so long, unless everybody is beyond it sooner. */
+const BEFORE_MS = 86_400_000;
 
-/** What came of a package. */
-export interface Adoption {
-  /**
-   * - `adopted`: we are in its epoch now. `known`: we were.
-   * - `refused`: our chain is the one to follow.
-   * - `removed`: its chain removes us. `orphaned`: it is the one to follow, and never had us.
-   */
-  readonly kind: "adopted" | "known" | "refused" | "removed" | "orphaned";
-  readonly roster: Roster;
+/** An epoch that has ended. */
+export interface PastEpoch {
+  readonly secret: Bytes;
+  readonly bound: LogHead;
+  /** The entry that ended it, as it stands in the log; none where a newcomer was told. */
+  readonly commit: Bytes | undefined;
 }
 
-interface Parts {
-  readonly secret: GroupSecret;
-  readonly identity: Identity;
-  readonly saver: Saver;
-  readonly group: Bytes;
-  readonly room: string;
+/** A commit of ours that is on its way, and what follows if it is the first. */
+export interface OwnCommit {
+  readonly frame: Bytes;
+  /** The number that it must get. */
+  readonly at: bigint;
+  readonly next: GroupMembership;
+}
+
+/** What the last commit replaced. */
+export interface Before {
+  readonly membership: GroupMembership;
+  readonly log: EpochLog;
+  readonly frame: Bytes;
+  readonly author: string;
+  readonly removes: readonly string[];
+  readonly until: number;
+  /** Members that were not heard in the new epoch yet, in hex. */
+  readonly unheard: Set<string>;
+}
+
+/** Live messages of the epoch before count so long. */
+const LATE_MS = 10_000;
+
+interface Names {
+  readonly database: string;
+  /** 16 bytes. */
+  readonly constant: Bytes;
 }
 
 export class Group {
-  #roster: Roster | undefined;
-  /** By name, oldest first. */
-  readonly #epochs = new Map<string, Epoch>();
-  readonly #admissions = new Map<string, AdmissionKey>();
-  /** Nodes that used an invitation, by its name. */
-  readonly #used = new Map<string, string>();
-  #joining: Joining | undefined;
-  /** Changes of ours that lost against others, to be made again. */
-  #lost: Action[] = [];
+  #membership: GroupMembership | undefined;
+  #newcomer: GroupNewcomer | undefined;
+  #door: GroupDoor | undefined;
+  /** Its text lets in others, too. */
+  #permanent = false;
+  #log: EpochLog | undefined;
+  #past: PastEpoch[] = [];
+  #back: EpochLog[] = [];
+  #prepared: OwnCommit | undefined;
+  #before: Before | undefined;
+  /** The epoch before, whose live messages still count for a moment. */
+  #late: { epoch: Epoch; until: number; removal: boolean } | undefined;
+  readonly #known = new Set<string>();
 
-  private constructor(private readonly parts: Parts) {}
-
-  /** A group that this device is about to join. */
-  static async joining(secret: GroupSecret, identity: Identity, saver: Saver): Promise<Group> {
-    const group = await Group.#of(secret, identity, saver);
-    await group.#admit(secret.admission, false, 0);
-    return group;
-  }
+  private constructor(
+    readonly names: Names,
+    /** 16 bytes. */
+    readonly id: Bytes,
+    /** The name that the relay knows the database by. */
+    readonly room: string,
+    private readonly saver: Saver,
+  ) {}
 
   /** A new group with this device in it. */
   static async create(
-    secret: GroupSecret,
-    identity: Identity,
+    names: Names,
     saver: Saver,
-    policy: number,
+    device: { name: string; signed: boolean; postQuantum: boolean },
   ): Promise<Group> {
-    const group = await Group.joining(secret, identity, saver);
-    await group.#make({ kind: "create", policy, card: identity.card });
+    const group = await Group.#of(names, saver);
+    await group.#live(await GroupMembership.create({ group: group.id, ...device }));
+    group.#save();
+    return group;
+  }
+
+  /** A group that this device is about to join. */
+  static async joining(
+    { database, constant, key, postQuantum, permanent }: InvitationText,
+    saver: Saver,
+    name: string,
+  ): Promise<Group> {
+    const group = await Group.#of({ database, constant }, saver);
+    group.#door = await GroupDoor.ofInvitation(key, group.id);
+    group.#newcomer = await GroupNewcomer.draw({
+      group: group.id,
+      name,
+      door: group.#door,
+      postQuantum,
+    });
+    group.#permanent = permanent;
+    group.#save();
     return group;
   }
 
   /** The group that was saved. */
-  static async restore(bytes: Uint8Array, identity: Identity, saver: Saver): Promise<Group> {
-    const saved = decodeRecord(bytes) as unknown as Saved;
-    const { database, constant, admission } = saved;
+  static async restore(saved: ReadonlyMap<string, Bytes>, saver: Saver): Promise<Group> {
+    const kept = decodeRecord(saved.get("group")!) as unknown as Saved;
     const group = await Group.#of(
-      { database, constant: constant.slice(), admission: admission.slice() },
-      identity,
+      { database: kept.database, constant: kept.constant.slice() },
       saver,
     );
-    for (const { key, once, expires, usedBy } of saved.admissions) {
-      const one = await group.#admit(key, once, expires);
-      if (usedBy !== "") group.#used.set(one.name, usedBy);
+    if (kept.newcomer) {
+      group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
+      group.#door = group.#newcomer.door;
+      group.#permanent = kept.permanent;
     }
-    if (saved.changes.length === 0) return group;
-    const changes = await Promise.all(saved.changes.map(decodeChange));
-    group.#roster = await Roster.of(group.id, changes);
-    for (const { number, secret } of saved.epochs) {
-      const change = changes[number - 1];
-      if (change) group.#keep(await Epoch.of(change, secret));
+    group.#past = kept.past.map(({ commit, ...rest }) => ({
+      ...readPast(rest),
+      commit: commit?.slice(),
+    }));
+    if (kept.membership) {
+      group.#membership = await GroupMembership.restore(kept.membership);
+      const epoch = await Epoch.of(await group.#membership.epochSecret(), group.id);
+      const log = saved.get("log");
+      group.#log = log
+        ? await EpochLog.restore(log, epoch, group.database)
+        : await EpochLog.begin(epoch, group.database);
+    }
+    for (const [i, back] of kept.back.entries()) {
+      const { secret, bound } = readPast(back);
+      const epoch = await Epoch.of(secret, group.id);
+      const log = i === 0 ? saved.get("back") : undefined;
+      group.#back.push(
+        log
+          ? await EpochLog.restore(log, epoch, group.database, bound)
+          : await EpochLog.begin(epoch, group.database, bound),
+      );
+    }
+    if (kept.prepared) {
+      const { frame, at, next } = kept.prepared;
+      group.#prepared = {
+        frame: frame.slice(),
+        at: BigInt(at),
+        next: await GroupMembership.restore(next),
+      };
+    }
+    if (kept.before && kept.before.until > Date.now()) {
+      const { membership, log, frame, author, removes, until, unheard, secret } = kept.before;
+      const epoch = await Epoch.of(secret, group.id);
+      group.#before = {
+        membership: await GroupMembership.restore(membership),
+        log: await EpochLog.restore(log, epoch, group.database),
+        frame: frame.slice(),
+        author,
+        removes,
+        until,
+        unheard: new Set(unheard),
+      };
     }
     return group;
   }
 
-  static async #of(secret: GroupSecret, identity: Identity, saver: Saver): Promise<Group> {
-    const [group, room] = await Promise.all([groupId(secret), blindName(secret)]);
-    return new Group({ secret, identity, saver, group, room });
-  }
-
-  get id(): Bytes {
-    return this.parts.group;
-  }
-
-  /** The name that the relay knows the database by. */
-  get room(): string {
-    return this.parts.room;
+  static async #of(names: Names, saver: Saver): Promise<Group> {
+    const { database, constant } = names;
+    const id = await groupIdOf(constant, database);
+    return new Group(names, id, await channelName(constant, database), saver);
   }
 
   get database(): string {
-    return this.parts.secret.database;
+    return this.names.database;
   }
 
-  get identity(): Identity {
-    return this.parts.identity;
+  get membership(): GroupMembership | undefined {
+    return this.#membership;
   }
 
-  get constant(): Bytes {
-    return this.parts.secret.constant;
+  /** What this device waits with at a door. */
+  get newcomer(): GroupNewcomer | undefined {
+    return this.#newcomer;
   }
 
-  get roster(): Roster | undefined {
-    return this.#roster;
+  /** The door that it waits at. */
+  get door(): GroupDoor | undefined {
+    return this.#door;
   }
 
-  /** The epoch in force, once the device is in the group. */
+  /** Whether others may be let in by that door. */
+  get permanent(): boolean {
+    return this.#permanent;
+  }
+
+  /** The present epoch, once the device is in the group. */
   get epoch(): Epoch | undefined {
-    const tip = this.#roster?.tip;
-    return tip && this.epochNamed(hex(tip.id.subarray(0, EPOCH_ID_LENGTH)));
+    return this.#log?.epoch;
   }
 
-  epochNamed(name: string): Epoch | undefined {
-    return this.#epochs.get(name);
+  /** The log of the present epoch. */
+  get log(): EpochLog | undefined {
+    return this.#log;
   }
 
-  has(node: Uint8Array): boolean {
-    return this.#roster?.has(node) ?? false;
+  /** The next log that a newcomer has to read before the present one. */
+  get back(): EpochLog | undefined {
+    return this.#back[0];
   }
 
-  card(node: Uint8Array): Card | undefined {
-    return this.#roster?.devices.get(hex(node));
+  get prepared(): OwnCommit | undefined {
+    return this.#prepared;
   }
 
-  /** The card of a device that was in the group once. */
-  formerCard(node: Uint8Array): Card | undefined {
-    for (const { action } of this.#roster?.changes ?? []) {
-      if ("card" in action && sameBytes(action.card.node, node)) return action.card;
+  get before(): Before | undefined {
+    if (this.#before && this.#before.until <= Date.now()) this.#before = undefined;
+    return this.#before;
+  }
+
+  /** Past epochs since that of the last checkpoint, oldest first. */
+  get past(): readonly PastEpoch[] {
+    return this.#past;
+  }
+
+  get peers(): readonly GroupPeer[] {
+    return this.#membership?.peers() ?? [];
+  }
+
+  /** `node` as 16 bytes or in hex. */
+  peer(node: Uint8Array | string): GroupPeer | undefined {
+    return this.#membership?.peer(typeof node === "string" ? node : hex(node));
+  }
+
+  has(node: Uint8Array | string): boolean {
+    return this.peer(node) !== undefined;
+  }
+
+  get signed(): boolean {
+    return this.#membership?.data.signed ?? false;
+  }
+
+  /** Signs operations, where the group wants that. */
+  get signer(): SignBody | undefined {
+    const membership = this.#membership;
+    return membership?.data.signed
+      ? (covered) => membership.sign("BX2 operation", covered)
+      : undefined;
+  }
+
+  get postQuantum(): boolean {
+    return this.#membership?.postQuantum ?? false;
+  }
+
+  /** An epoch in which others may still be heard live: this one, or for a moment the one before. */
+  heardEpoch(name: string, signed: boolean): Epoch | undefined {
+    if (this.epoch?.name === name) return this.epoch;
+    const late = this.#late;
+    if (late?.epoch.name !== name || late.until <= Date.now()) return undefined;
+    return signed || !late.removal ? late.epoch : undefined;
+  }
+
+  /** Whether there was such an epoch here since the program began. */
+  knew(name: string): boolean {
+    return this.#known.has(name);
+  }
+
+  /** What a device that is let in now needs to read what came before. */
+  get carry(): Carry {
+    const log = this.#log!;
+    const { sequence, hash } = log.cursor;
+    const past = this.#past.map(({ secret, bound }) => ({ secret, bound }));
+    return [...past, { secret: log.epoch.secret, bound: { sequence, hash } }];
+  }
+
+  /** A door let us in. */
+  async enter(membership: GroupMembership, carry: Carry): Promise<void> {
+    this.#newcomer = undefined;
+    this.#door = undefined;
+    this.#past = carry.map((one) => ({ ...one, commit: undefined }));
+    this.#back = [];
+    for (const { secret, bound } of carry) {
+      const epoch = await Epoch.of(secret, this.id);
+      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
     }
-    return undefined;
+    await this.#live(membership);
+    this.#save();
   }
 
-  /** The number of the change that began the epoch of this name, if it is in our chain. */
-  numberOf(epoch: string): number | undefined {
-    const changes = this.#roster?.changes ?? [];
-    return changes.findLast(({ id }) => hex(id.subarray(0, EPOCH_ID_LENGTH)) === epoch)?.number;
+  /** A past log was read to its end. */
+  readBack(): void {
+    this.#back.shift();
+    this.saver.set("back", this.#back[0]?.save());
+    this.#save();
   }
 
-  /** The number of the last change that removed a device, else 0: epochs before are known to it. */
-  get lastRemoval(): number {
-    const changes = this.#roster?.changes ?? [];
-    return changes.findLast(({ action }) => action.kind === "remove")?.number ?? 0;
-  }
-
-  /** The text that the group was made with, or joined with. Throws `NO_SECRET` where it lets nobody in. */
-  async text(): Promise<string> {
-    const { secret } = this.parts;
-    const open = [...this.#admissions.values()].some(({ key, once }) =>
-      !once && sameBytes(key, secret.admission)
+  /** Makes a commit on what was read so far, and keeps it until the log has said what became of it. */
+  async prepare(change: GroupChange): Promise<OwnCommit> {
+    const log = this.#log!;
+    const { sequence, hash } = log.cursor;
+    const { message, welcome, next } = await this.#membership!.prepare(
+      change,
+      { sequence, hash },
+      this.carry,
     );
-    if (!open || !this.#roster) throw new ClientError("NO_SECRET", "this text lets nobody in");
-    return await formatSecret(secret);
-  }
-
-  /** A text that lets one device in, until it expires. */
-  async invite(expires: number): Promise<string> {
-    const now = Date.now();
-    for (const { name, once, expires } of this.#admissions.values()) {
-      if (once && expires < now) this.#admissions.delete(name);
-    }
-    if (this.#admissions.size >= MAX_ADMISSIONS) {
-      throw new ClientError("TOO_MANY", `at most ${MAX_ADMISSIONS} open invitations`);
-    }
-    const secret = drawGroupSecret(this.database, this.constant);
-    await this.#admit(secret.admission, true, expires);
-    this.#save();
-    return await formatSecret(secret);
-  }
-
-  /** Whoever brings this key: it may have expired, or be used up. */
-  admissionNamed(name: string): AdmissionKey | undefined {
-    return this.#admissions.get(name);
-  }
-
-  /** Whether an admission lets this node in: it has not expired, or let in another device. */
-  admits({ name, once, expires }: AdmissionKey, node: string): boolean {
-    if (!this.#admissions.has(name) || (once && expires < Date.now())) return false;
-    if (!this.has(fromHex(node)) && this.formerCard(fromHex(node))) return false;
-    const usedBy = this.#used.get(name);
-    return usedBy === undefined || usedBy === node;
-  }
-
-  use(admission: AdmissionKey, node: string): void {
-    if (admission.once) this.#used.set(admission.name, node);
-    this.#save();
-  }
-
-  /** A request to be let in. The answer to the latest one is taken. */
-  async request(): Promise<Bytes> {
-    const own = await AdmissionKey.of(this.parts.secret.admission, false, 0);
-    const { request, salt } = await own.seal(this.identity.card);
-    this.#joining = { admission: own, salt };
-    return request;
-  }
-
-  /** Adds, removes or rotates: makes a change and its epoch, and is in it from now on. */
-  async change(action: Action): Promise<SignedChange> {
-    if (!this.#roster) throw new ClientError("NOT_A_MEMBER", "the device is not in the group yet");
-    return await this.#make(action);
-  }
-
-  /** Takes what another device wrapped for us. */
-  async adopt(body: Uint8Array): Promise<Adoption> {
-    const joining = this.#joining;
-    const unwrapped = await unwrapPackage(body, this.id, this.identity, joining);
-    const fresh = body[0] === 1;
-    if (!this.#roster && !fresh) throw new ClientError("NOT_FOR_US", "we are joining");
-    const candidate = await this.#candidate(unwrapped);
-    const mine = this.#roster;
-    const came = (kind: Adoption["kind"]): Adoption => ({ kind, roster: candidate });
-    if (mine && sameBytes(mine.tip.id, candidate.tip.id)) return came("known");
-    if (mine && !mine.yieldsTo(candidate)) return came("refused");
-    const { node } = this.identity.card;
-    if (!candidate.has(node)) return came(removal(candidate, node) ? "removed" : "orphaned");
-    const epoch = await Epoch.of(candidate.tip, unwrapped.secret);
-    this.#lost = this.#lost.concat(mine ? this.#mineIn(mine, candidate) : []);
-    const news = candidate.changes.slice(mine ? mine.shared(candidate) : 0);
-    this.#roster = candidate;
-    this.#joining = undefined;
-    this.#keep(epoch);
-    // A device that joins knows nothing of what its text was used for: members have retired it.
-    if (mine) this.#retire(news);
-    else this.#admissions.clear();
-    if (!mine && !candidate.changes.some(({ action }) => action.kind === "remove")) {
-      await this.#admit(this.parts.secret.admission, false, 0);
-    }
-    this.#save();
-    return came("adopted");
-  }
-
-  /** Changes of ours that lost and still make sense. */
-  takeLost(): Action[] {
-    const lost = this.#lost.filter((action) =>
-      action.kind === "add"
-        ? !this.has(action.card.node)
-        : action.kind === "remove" && this.has(action.node)
+    const body = welcome && deviceFrame(Subtype.welcome, welcome.body);
+    const frame = await encodeCommitEntry(
+      { message, welcome: welcome && { door: welcome.door.value, frame: body! } },
+      log.epoch,
     );
-    this.#lost = [];
-    return lost;
-  }
-
-  /** Everything that a device needs which is at this epoch, wrapped for it. */
-  async wrap(card: Card, from: { number: number; epoch: string }, joining?: Joining) {
-    const roster = this.#roster!;
-    const known = roster.changes[from.number - 1];
-    const knows = known && hex(known.id.subarray(0, EPOCH_ID_LENGTH)) === from.epoch;
-    const changes = roster.changes.slice(knows && !joining ? from.number : 0);
-    const secret = this.epoch!.secret;
-    return await wrapPackage({ secret, changes }, this.id, card, joining);
-  }
-
-  /**
-   * Tells a device that it is not in the group, without a secret: the chain up to its removal, or all of
-   * it for a device whose branch has lost.
-   */
-  async wrapFarewell(card: Card): Promise<Bytes> {
-    const secret = new Uint8Array(HASH_LENGTH);
-    const roster = this.#roster!;
-    const changes = roster.changes.slice(0, removal(roster, card.node)?.number);
-    return await wrapPackage({ secret, changes }, this.id, card);
-  }
-
-  async #make(action: Action): Promise<SignedChange> {
-    const { secret, commitment } = await drawSecret(this.id);
-    const before = this.#roster;
-    const change = await signChange({
-      group: this.id,
-      number: (before?.changes.length ?? 0) + 1,
-      parent: before?.tip.id ?? new Uint8Array(HASH_LENGTH),
-      author: this.identity.card.node,
-      action,
-      commitment,
-    }, this.identity);
-    this.#roster = await (before ? before.with([change]) : Roster.of(this.id, [change]));
-    this.#keep(await Epoch.of(change, secret));
-    this.#retire([change]);
+    this.#prepared = { frame, at: sequence + 1n, next };
     this.#save();
-    return change;
+    return this.#prepared;
   }
 
-  async #candidate({ changes }: EpochPackage): Promise<Roster> {
-    const [first] = changes;
-    if (!first) throw new ClientError("BAD_CHAIN", "a package without changes");
-    const mine = this.#roster;
-    if (first.number === 1) {
-      if (!mine) return await Roster.of(this.id, changes);
-      const shared = mine.shared({ changes });
-      if (shared === 0) throw new ClientError("BAD_CHAIN", "the chain of another group");
-      // What both share was checked before.
-      return await (await mine.back(shared)).with(changes.slice(shared));
-    }
-    if (!mine || first.number - 1 > mine.changes.length) {
-      throw new ClientError("BAD_CHAIN", "changes between are missing");
-    }
-    return await (await mine.back(first.number - 1)).with(changes);
+  /** It came too late. */
+  dropPrepared(): void {
+    if (!this.#prepared) return;
+    this.#prepared = undefined;
+    this.#save();
   }
 
-  /** What this device changed in `mine` that `other` does not hold. */
-  #mineIn(mine: Roster, other: Roster): Action[] {
-    return mine.changes.slice(mine.shared(other))
-      .filter(({ author }) => sameBytes(author, this.identity.card.node))
-      .map(({ action }) => action);
+  /** What a commit would do that stands behind `head`. Throws `BAD_COMMIT`. */
+  async judge({ message }: CommitEntry, head: LogHead): Promise<JudgedCommit> {
+    return await this.#membership!.judge(message, head);
   }
 
-  /** After a removal the texts that work again and again let nobody in any more. */
-  #retire(changes: readonly SignedChange[]): void {
-    if (!changes.some(({ action }) => action.kind === "remove")) return;
-    for (const { name, once } of this.#admissions.values()) {
-      if (!once) this.#admissions.delete(name);
-    }
+  /** A commit ends the epoch: `bound` is the entry before it. */
+  async advance(
+    next: GroupMembership,
+    bound: LogHead,
+    commit: { frame: Bytes; author: string; removes: readonly string[] },
+  ): Promise<void> {
+    const membership = this.#membership!;
+    const log = this.#log!;
+    this.#past.push({ secret: log.epoch.secret, bound, commit: commit.frame });
+    const others = next.peers().map(({ node }) => hex(node));
+    this.#before = {
+      ...commit,
+      membership,
+      log,
+      until: Date.now() + BEFORE_MS,
+      unheard: new Set(others.filter((node) => node !== this.node)),
+    };
+    this.#prepared = undefined;
+    const removal = commit.removes.length > 0;
+    this.#late = { epoch: log.epoch, until: Date.now() + LATE_MS, removal };
+    this.#known.add(log.epoch.name);
+    await this.#live(next);
+    this.#save();
   }
 
-  async #admit(key: Uint8Array, once: boolean, expires: number): Promise<AdmissionKey> {
-    const admission = await AdmissionKey.of(key, once, expires);
-    this.#admissions.set(admission.name, admission);
-    return admission;
+  /** Goes back to before the last commit, to follow another one. */
+  goBack(): void {
+    const before = this.#before!;
+    this.#past.pop();
+    this.#membership = before.membership;
+    this.#log = before.log;
+    this.#before = undefined;
+    this.#prepared = undefined;
+    this.#save();
+    this.saveLog();
   }
 
-  #keep(epoch: Epoch): void {
-    this.#epochs.set(epoch.name, epoch);
-    for (const name of this.#epochs.keys()) {
-      if (this.#epochs.size <= KEPT_EPOCHS) break;
-      if (name !== epoch.name) this.#epochs.delete(name);
-    }
+  /** A member spoke in the present epoch. */
+  heard(node: string): void {
+    const { before } = this;
+    if (!before?.unheard.delete(node) || before.unheard.size > 0) return;
+    this.#before = undefined;
+    this.#save();
+  }
+
+  /** A checkpoint stands in the present log: nothing before is needed any more. */
+  forgetPast(): void {
+    if (this.#past.length === 0) return;
+    this.#past = [];
+    this.#save();
+  }
+
+  /** What was read, with the next flush. */
+  saveLog(): void {
+    if (this.#back.length > 0) this.saver.set("back", this.#back[0]!.save());
+    if (this.#log) this.saver.set("log", this.#log.save());
+  }
+
+  /** Node id in hex, of the member or of the newcomer. */
+  get node(): string {
+    return hex(this.nodeId);
+  }
+
+  get nodeId(): Bytes {
+    const node = this.#membership?.self.node ?? this.#newcomer?.node;
+    if (!node) throw new ClientError("NOT_A_MEMBER", "neither a member nor a newcomer");
+    return node;
+  }
+
+  async #live(membership: GroupMembership): Promise<void> {
+    this.#membership = membership;
+    const epoch = await Epoch.of(await membership.epochSecret(), this.id);
+    this.#log = await EpochLog.begin(epoch, this.database);
+    this.saveLog();
   }
 
   #save(): void {
-    const { database, constant, admission } = this.parts.secret;
+    const { database, constant } = this.names;
+    const before = this.#before;
+    const prepared = this.#prepared;
     const saved = {
       database,
       constant,
-      admission,
-      admissions: [...this.#admissions.values()].map(({ name, key, once, expires }) => ({
-        key,
-        once,
-        expires,
-        usedBy: this.#used.get(name) ?? "",
+      newcomer: this.#newcomer?.save() ?? null,
+      permanent: this.#permanent,
+      membership: this.#membership?.save() ?? null,
+      past: this.#past.map(({ commit, ...rest }) => ({
+        ...writePast(rest),
+        commit: commit ?? null,
       })),
-      changes: this.#roster?.changes.map(({ bytes }) => bytes) ?? [],
-      // Only epochs of the chain can be told apart by their number.
-      epochs: [...this.#epochs.values()]
-        .filter(({ number, id }) => {
-          const change = this.#roster?.changes[number - 1];
-          return change && sameBytes(change.id.subarray(0, EPOCH_ID_LENGTH), id);
-        })
-        .map(({ number, secret }) => ({ number, secret })),
+      back: this.#back.map(({ epoch: { secret }, bound }) => writePast({ secret, bound: bound! })),
+      prepared: prepared
+        ? { frame: prepared.frame, at: String(prepared.at), next: prepared.next.save() }
+        : null,
+      before: before
+        ? {
+          membership: before.membership.save(),
+          log: before.log.save(),
+          secret: before.log.epoch.secret,
+          frame: before.frame,
+          author: before.author,
+          removes: [...before.removes],
+          until: before.until,
+          unheard: [...before.unheard],
+        }
+        : null,
     };
-    this.parts.saver.set("group", encodeRecord(saved as Record<string, RecordValue>));
+    this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
   }
+}
+
+interface SavedHead {
+  readonly sequence: string;
+  readonly hash: Uint8Array;
+}
+
+interface SavedPast extends SavedHead {
+  readonly secret: Uint8Array;
 }
 
 interface Saved {
   readonly database: string;
   readonly constant: Uint8Array;
-  readonly admission: Uint8Array;
-  readonly admissions: { key: Uint8Array; once: boolean; expires: number; usedBy: string }[];
-  readonly changes: Uint8Array[];
-  readonly epochs: { number: number; secret: Uint8Array }[];
+  readonly newcomer: Uint8Array | null;
+  readonly permanent: boolean;
+  readonly membership: Uint8Array | null;
+  readonly past: (SavedPast & { commit: Uint8Array | null })[];
+  readonly back: SavedPast[];
+  readonly prepared: { frame: Uint8Array; at: string; next: Uint8Array } | null;
+  readonly before: {
+    membership: Uint8Array;
+    log: Uint8Array;
+    secret: Uint8Array;
+    frame: Uint8Array;
+    author: string;
+    removes: string[];
+    until: number;
+    unheard: string[];
+  } | null;
 }
 
-const removal = ({ changes }: Roster, node: Uint8Array): SignedChange | undefined =>
-  changes.find(({ action }) => action.kind === "remove" && sameBytes(action.node, node));
+const readHead = ({ sequence, hash }: SavedHead): LogHead => ({
+  sequence: BigInt(sequence),
+  hash: hash.slice(),
+});
+
+const readPast = ({ secret, ...head }: SavedPast) => ({
+  secret: secret.slice(),
+  bound: readHead(head),
+});
+
+const writePast = ({ secret, bound: { sequence, hash } }: Pick<PastEpoch, "secret" | "bound">) => ({
+  secret,
+  sequence: String(sequence),
+  hash,
+});

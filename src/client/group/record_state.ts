@@ -1,54 +1,57 @@
 /**
- * A record with its stamps as bytes, for storage and for snapshots:
+ * A record with its stamps as bytes, for storage, checkpoints and answers. Equal states have equal bytes:
  *
  * | bytes  | field                                                                |
  * | ------ | -------------------------------------------------------------------- |
  * | 1 + n  | length and name of the collection                                    |
  * | 16     | id                                                                   |
  * | 2      | number of stamps                                                     |
- * | 24 × s | stamps: u64 counter, node id 16                                      |
+ * | 24 × s | stamps: u64 counter, node id 16, in the order of both                |
  * | 6      | stamps of insert, update and delete: u16 each, 0 none, else 1 + index |
- * | 2 × f  | stamp of each field in the order of the record: u16 index            |
- * | rest   | the fields: one BlazeBinary record                                   |
- *
- * The stamps of the fields come after the record's length is known: u16 count of fields before them.
+ * | 2      | number of fields                                                     |
+ * | 2 × f  | stamp of each field in the order of names: u16 index                 |
+ * | rest   | the fields: one BlazeBinary record, in its one encoding              |
  *
  * @module
  */
-import { type Bytes, concat, fromHex, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
 import { utf8Bytes } from "../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, Uuid } from "../../wire/blaze/blaze_record.ts";
+import { nameForm, sortedNames } from "../../wire/blaze/record_names.ts";
 import type { Field, RecordState, Stamp } from "./replica.ts";
-import { stamps } from "./replica.ts";
+import { later, stamps } from "./replica.ts";
+
+/** Bytes of a collection's name, as in operations. */
+const MAX_COLLECTION = 127;
 
 export function encodeState(state: RecordState): Bytes {
-  const indexes = new Map<string, number>();
-  const distinct: Stamp[] = [];
-  const key = ({ counter, node }: Stamp) => `${node}${counter}`;
-  for (const stamp of stamps(state)) {
-    if (indexes.has(key(stamp))) continue;
-    indexes.set(key(stamp), distinct.length);
-    distinct.push(stamp);
-  }
+  const distinct = new Map<string, Stamp>();
+  for (const stamp of stamps(state)) distinct.set(keyOf(stamp), stamp);
+  const ordered = [...distinct].sort(([, a], [, b]) => later(a, b) ? 1 : -1);
+  const indexes = new Map(ordered.map(([key], index) => [key, index]));
   const collection = utf8Bytes(state.collection);
   const w = new Writer(256).u8(collection.length).bytes(collection);
-  w.u64(state.id.high).u64(state.id.low).u16(distinct.length);
-  for (const { counter, node } of distinct) w.u64(counter).bytes(fromHex(node));
+  w.u64(state.id.high).u64(state.id.low).u16(ordered.length);
+  for (const [, { counter, node }] of ordered) w.u64(counter).bytes(fromHex(node));
   for (const stamp of [state.inserted, state.updated, state.deleted]) {
-    w.u16(stamp ? 1 + indexes.get(key(stamp))! : 0);
+    w.u16(stamp ? 1 + indexes.get(keyOf(stamp))! : 0);
   }
-  const values = Object.fromEntries([...state.fields].map(([name, { value }]) => [name, value]));
-  const record = encodeRecord(values);
-  const order = Object.keys(decodeRecord(record));
-  w.u16(order.length);
-  for (const name of order) w.u16(indexes.get(key(state.fields.get(name)!.stamp))!);
-  return concat(w.finish(), record);
+  const names = [...state.fields.keys()];
+  sortedNames(names);
+  w.u16(names.length);
+  for (const name of names) w.u16(indexes.get(keyOf(state.fields.get(name)!.stamp))!);
+  const values = names.map((name) => [name, state.fields.get(name)!.value] as const);
+  return w.bytes(encodeRecord(Object.fromEntries(values))).finish();
 }
 
-/** Throws `TRUNCATED`, `BAD_STAMP`, and the codes of records. */
+const keyOf = ({ counter, node }: Stamp): string => `${node}${counter}`;
+
+/** Throws `TRUNCATED`, `BAD_STAMP`, `NAME_LENGTH`, and the codes of records. */
 export function decodeState(bytes: Uint8Array): RecordState {
   const r = new Reader(bytes);
-  const collection = r.text(r.u8());
+  const length = r.u8();
+  if (length === 0 || length > MAX_COLLECTION) throw new WireError("NAME_LENGTH", 0);
+  const collection = r.text(length);
   const id = new Uuid(r.u64(), r.u64());
   const known: Stamp[] = [];
   for (let left = r.u16(); left > 0; left--) {
@@ -61,11 +64,18 @@ export function decodeState(bytes: Uint8Array): RecordState {
   };
   const [inserted, updated, deleted] = [r.u16(), r.u16(), r.u16()]
     .map((index) => index === 0 ? undefined : stamp(index - 1));
-  const order = Array.from({ length: r.u16() }, () => stamp(r.u16()));
-  const values = Object.entries(decodeRecord(r.rest().slice()));
-  if (values.length !== order.length) throw new WireError("BAD_STAMP", r.offset);
-  const fields = new Map<string, Field>(
-    values.map(([name, value], i) => [name, { stamp: order[i]!, value }]),
-  );
+  const count = r.u16();
+  if (2 * count > r.left) throw new WireError("TRUNCATED", r.offset);
+  const order = Array.from({ length: count }, () => stamp(r.u16()));
+  const values = decodeRecord(bytes, r.offset);
+  const names = Object.keys(values);
+  sortedNames(names);
+  if (names.length !== order.length) throw new WireError("BAD_STAMP", r.offset);
+  const fields = new Map<string, Field>();
+  for (const [i, name] of names.entries()) {
+    const field = { stamp: order[i]!, value: values[name]! };
+    // What a delete took is not there: a record that still has it would differ from ours for ever.
+    if (!deleted || later(field.stamp, deleted)) fields.set(nameForm(name), field);
+  }
   return { collection, id, inserted, updated, deleted, fields };
 }

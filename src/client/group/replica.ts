@@ -1,14 +1,19 @@
 /**
  * The records of a database, merged so that everybody ends with the same, in whatever order operations
- * arrive: for each field the operation with the highest stamp wins. A delete empties a record; an
- * update that did not know of the delete changes nothing that is seen, a later insert brings it back.
+ * arrive: for each field the operation with the highest stamp wins, between equal ones (two operations
+ * under one id) the value with the higher bytes. A delete empties a record; an update that did not know of the delete changes nothing that is seen, a later insert brings it back.
  *
  * @module
  */
+import { compareBytes, utf8Bytes, WireError } from "../../wire/bytes.ts";
 import type { Operation } from "../../wire/blaze/operation.ts";
-import type { Fields, RecordValue, Uuid } from "../../wire/blaze/blaze_record.ts";
+import {
+  encodeRecord,
+  type Fields,
+  type RecordValue,
+  type Uuid,
+} from "../../wire/blaze/blaze_record.ts";
 import { nameForm } from "../../wire/blaze/record_names.ts";
-import { type Vector, VectorClock } from "./vector_clock.ts";
 
 /** Orders operations: Lamport counter first, node id (in hex) between equal ones. */
 export interface Stamp {
@@ -37,11 +42,35 @@ export interface RecordState {
  */
 export type Effect = Pick<Operation, "kind" | "changes"> | undefined;
 
+/** Fields of one record: fewer than the format has, so that stamps can be counted as well. */
+const MAX_FIELDS = 60_000;
+
 /** Whether `a` wins over `b`. */
 export function later(a: Stamp, b: Stamp | undefined): boolean {
   if (!b || a.counter !== b.counter) return !b || a.counter > b.counter;
   return a.node > b.node;
 }
+
+/** Whether a value wins over another one of the same field. */
+function wins(a: Field, b: Field | undefined): boolean {
+  if (!b || a.stamp.counter !== b.stamp.counter || a.stamp.node !== b.stamp.node) {
+    return later(a.stamp, b?.stamp);
+  }
+  const bytes = ({ value }: Field) => encodeRecord({ value });
+  return compareBytes(bytes(a), bytes(b)) > 0;
+}
+
+/** Whether an operation would change nothing of a record: it is in there, or overwritten. */
+export function holdsOperation(state: RecordState, operation: Operation, stamp: Stamp): boolean {
+  const past = state[PAST[operation.kind]];
+  if (!past || later(stamp, past)) return false;
+  return Object.entries(operation.changes).every(([name, value]) =>
+    (state.deleted && !later(stamp, state.deleted)) ||
+    !wins({ stamp, value }, state.fields.get(nameForm(name)))
+  );
+}
+
+const PAST = { insert: "inserted", update: "updated", delete: "deleted" } as const;
 
 export const visible = ({ inserted, updated, deleted }: RecordState): boolean =>
   deleted ? inserted !== undefined && later(inserted, deleted) : !!inserted || !!updated;
@@ -80,19 +109,19 @@ export class Replica {
     });
   }
 
-  /** Puts an operation in. */
+  /** Puts an operation in. Throws `COUNT_LIMIT`, and then nothing has changed. */
   apply({ kind, collection, id, changes }: Operation, stamp: Stamp): Effect {
     const fields = new Map<string, Field>();
     for (const [name, value] of Object.entries(changes)) {
       fields.set(nameForm(name), { stamp, value });
     }
-    const past = { insert: "inserted", update: "updated", delete: "deleted" } as const;
-    return this.merge({ collection, id, [past[kind]]: stamp, fields });
+    return this.merge({ collection, id, [PAST[kind]]: stamp, fields });
   }
 
-  /** Puts in what another device has of a record. */
+  /** Puts in what another device has of a record. Throws `COUNT_LIMIT`, and then nothing has changed. */
   merge(other: RecordState): Effect {
     const { collection, id } = other;
+    this.#checkSize(this.state(collection, id), other);
     const state = this.#open(collection, id);
     const wasVisible = visible(state);
     const before = state.deleted;
@@ -106,30 +135,29 @@ export class Replica {
         if (!later(stamp, deleted)) lost = state.fields.delete(name);
       }
     }
-    const changes: Fields = {};
+    const changes: [string, RecordValue][] = [];
     for (const [name, field] of other.fields) {
       if (deleted && !later(field.stamp, deleted)) continue;
-      if (!later(field.stamp, state.fields.get(name)?.stamp)) continue;
+      if (!wins(field, state.fields.get(name))) continue;
       state.fields.set(name, field);
-      changes[name] = field.value;
+      changes.push([name, field.value]);
     }
-    return effect(state, wasVisible && !lost, wasVisible, changes);
+    return effect(state, wasVisible && !lost, wasVisible, Object.fromEntries(changes));
   }
 
-  /** Records in the order of collection and id, deleted ones included. */
+  /** Records in the order of collection (its UTF-8) and id, deleted ones included. */
   *all(): Generator<RecordState> {
-    for (const collection of [...this.#collections.keys()].sort()) {
+    for (const collection of [...this.#collections.keys()].sort(byBytes)) {
       const records = this.#collections.get(collection)!;
       for (const id of [...records.keys()].sort()) yield records.get(id)!;
     }
   }
 
-  /** Records with something that `vector` does not have. */
-  *beyond(vector: Vector): Generator<RecordState> {
-    for (const state of this.all()) {
-      if (stamps(state).some(({ node, counter }) => VectorClock.beyond(vector, node, counter))) {
-        yield state;
-      }
+  #checkSize(state: RecordState | undefined, { fields }: RecordState): void {
+    if ((state?.fields.size ?? 0) + fields.size <= MAX_FIELDS) return;
+    const added = [...fields.keys()].filter((name) => !state?.fields.has(name));
+    if ((state?.fields.size ?? 0) + added.length > MAX_FIELDS) {
+      throw new WireError("COUNT_LIMIT", 0);
     }
   }
 
@@ -146,6 +174,8 @@ export class Replica {
     return state;
   }
 }
+
+const byBytes = (a: string, b: string): number => compareBytes(utf8Bytes(a), utf8Bytes(b));
 
 function effect(
   state: RecordState,

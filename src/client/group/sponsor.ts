@@ -24,7 +24,7 @@ import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
 import { ClientFeed } from "./client_feed.ts";
-import type { Device } from "./device.ts";
+import type { Device } from "./conductor.ts";
 import { EarlyFrames } from "./early_frames.ts";
 import type { Post } from "./post.ts";
 import type { Clients } from "./group_session.ts";
@@ -106,7 +106,7 @@ export class Sponsored implements Clients {
       if (this.device.group.has(node)) throw new ClientError("NOT_A_CLIENT", `${name} is a member`);
       const ack = decodeHandshakeAck(payload, "drawing");
       refuseReflection(handshake, ack);
-      if (this.device.group.roster) await this.#meet(ack, pair, handshake, this.sponsor);
+      if (this.device.group.membership) await this.#meet(ack, pair, handshake, this.sponsor);
       else this.#postpone(node, () => this.introduced(payload, pair, handshake));
     } catch (error) {
       this.#refuse(node, NOT_VERIFIED);
@@ -134,7 +134,7 @@ export class Sponsored implements Clients {
     ]);
     const node = hex(ack.node);
     const feed = new ClientFeed(
-      this.device,
+      this.device.ledger,
       this.post,
       (operation) => this.#seal(client, operation),
     );
@@ -212,7 +212,7 @@ export class Sponsored implements Clients {
       await this.compression.expand(await client.keys.open(payload), compressed),
     );
     // One key seals both ways: what we sealed opens, too, when the relay sends it back.
-    if (operation.node === this.device.hash) {
+    if (operation.node === this.device.ledger.hash) {
       throw new ClientError("REFLECTED", "an operation of our own");
     }
     const key = `${hex(client.node)} ${operation.counter}`;
@@ -224,7 +224,7 @@ export class Sponsored implements Clients {
   }
 
   async #seal(client: Client, operation: Operation): Promise<void> {
-    const ours = { ...operation, node: this.device.hash };
+    const ours = { ...operation, node: this.device.ledger.hash };
     const payload = await client.keys.seal(encodeOperation(ours));
     this.#send(client, { type: FrameType.operation, encrypted: true, payload });
   }

@@ -1,5 +1,5 @@
 /**
- * GroupSeals the messages of an ECG stream, so that only devices of the group can read them.
+ * Seals the messages of an ECG stream, so that only devices of the group can read them.
  *
  * Each message says by whom it was sealed, and under which key: a watcher that comes late needs no
  * announce. Payload of the ENCRYPTED message:
@@ -9,12 +9,16 @@
  * | 8     | epoch id                                                  |
  * | 16    | node id of the sender                                     |
  * | 8     | instance                                                  |
- * | 1     | 1 if compressed, else 0                                   |
+ * | 1     | bit 0: compressed, bit 1: signed                          |
  * | 12    | nonce: hint 4 ‖ counter u64                               |
  * | n     | ciphertext: the payload's MessagePack, compressed, padded |
  * | 16    | tag                                                       |
  *
- * Key and hint are the ones of `e2e/sender.ts`, with the label `BX1 ecg sender`. So is the additional
+ * A signed payload ends, before it is padded, with the 64 bytes of its device's signature (label
+ * `BX2 alert`, of additional data ‖ payload). Alerts are signed; so whoever was removed cannot make one
+ * up in another one's name.
+ *
+ * Key and hint are the ones of `e2e/sender.ts`, with the label `BX2 ecg sender`. So is the additional
  * data: the frame type is the message type, the subtype its flags without ACK_REQUIRED, the receiver
  * everybody; it ends with the timestamp u64 and the name of the stream, none with BROADCAST, which
  * reaches watchers of other streams.
@@ -36,9 +40,8 @@ import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
 import { Flag, isAlert } from "../../wire/ecg/codes.ts";
 import { ClientError } from "../client_error.ts";
 import type { EcgSeal, SealedHeader } from "../ecg/messages.ts";
-import { EPOCH_ID_LENGTH } from "./e2e/change.ts";
 import { random } from "./e2e/derive.ts";
-import type { Epoch } from "./e2e/epoch.ts";
+import { type Epoch, EPOCH_ID_LENGTH } from "./e2e/epoch.ts";
 import { padded, unpad } from "./e2e/padding.ts";
 import {
   INSTANCE_LENGTH,
@@ -49,10 +52,14 @@ import {
   Sender,
 } from "./e2e/sender.ts";
 import type { Group } from "./group_state.ts";
-import { Openers } from "./openers.ts";
-import type { SealOptions } from "./group_seals.ts";
+import type { SealOptions } from "./log_entries.ts";
+import { StreamOpeners } from "./stream_openers.ts";
 
-const LABEL = "BX1 ecg sender";
+const LABEL = "BX2 ecg sender";
+const ALERT = "BX2 alert";
+const COMPRESSED = 1;
+const SIGNED = 2;
+const SIGNATURE_LENGTH = 64;
 /** A message may overtake the news of its epoch, which comes over another link, by this much. */
 const PATIENCE_MS = 1_000;
 
@@ -72,7 +79,7 @@ export class StreamSeal implements EcgSeal {
   readonly required = true;
   /** Alerts overtake samples, so each count by themselves. */
   readonly #sealers: { alert?: Sealer; live?: Sealer } = {};
-  readonly #openers = new Openers();
+  readonly #openers = new StreamOpeners();
   /** Name of the epoch in force when an unknown one was waited for. */
   #waitedIn: string | undefined;
 
@@ -82,43 +89,62 @@ export class StreamSeal implements EcgSeal {
   async seal(plain: Bytes, header: SealedHeader): Promise<Bytes> {
     await this.device.ready;
     const { bytes, compressed } = await this.options.compression.shrink(plain);
-    const sealer = await this.#sealer(isAlert(header) ? "alert" : "live");
-    const content = padded(bytes, this.options.pad);
-    const payload = await sealer.seal(purposeOf(header, compressed), content);
-    const { epoch, node, instance } = sealer.sender;
-    return concat(epoch.id, node, instance, Uint8Array.of(compressed ? 1 : 0), payload);
+    const signed = isAlert(header);
+    const sealer = await this.#sealer(signed ? "alert" : "live");
+    const purpose = purposeOf(header, compressed);
+    const { sender } = sealer;
+    const { membership } = this.device.group()!;
+    const content = signed
+      ? concat(bytes, await membership!.sign(ALERT, concat(sender.aad(purpose), bytes)))
+      : bytes;
+    const payload = await sealer.seal(purpose, padded(content, this.options.pad));
+    const flags = (compressed ? COMPRESSED : 0) | (signed ? SIGNED : 0);
+    return concat(sender.epoch.id, sender.node, sender.instance, Uint8Array.of(flags), payload);
   }
 
   /**
    * Throws `TRUNCATED`, `BAD_FLAG`, `CIPHERTEXT_TOO_SHORT`, `UNKNOWN_EPOCH`, `OLD_EPOCH`,
-   * `NOT_A_MEMBER`, `REPLAY`, `AUTH_FAILED`, `NO_ZSTD`.
+   * `NOT_A_MEMBER`, `UNSIGNED`, `BAD_SIGNATURE`, `REPLAY`, `AUTH_FAILED`, `NO_ZSTD`.
    */
   async open(sealed: Bytes, header: SealedHeader): Promise<Bytes> {
     const r = new Reader(sealed);
     const name = hex(r.bytes(EPOCH_ID_LENGTH));
     const node = r.bytes(NODE_ID_LENGTH);
     const instance = r.bytes(INSTANCE_LENGTH);
-    const flag = r.u8();
-    if (flag > 1) throw new WireError("BAD_FLAG", r.offset - 1);
+    const flags = r.u8();
+    if (flags > (COMPRESSED | SIGNED)) throw new WireError("BAD_FLAG", r.offset - 1);
+    const compressed = (flags & COMPRESSED) !== 0;
+    const signed = (flags & SIGNED) !== 0;
+    if (isAlert(header) && !signed) throw new ClientError("UNSIGNED", "alerts are signed");
     const payload = r.rest();
     const { hint } = readNonce(payload);
-    const { group, epoch } = await this.#epoch(name);
+    const { group, epoch } = await this.#epoch(name, signed);
     if (!group.has(node)) {
       throw new ClientError("NOT_A_MEMBER", "sealed by no device of the group");
     }
     const opener = await this.#opener(hint, epoch, node, instance, group.database);
-    const opened = unpad(await opener.open(payload, purposeOf(header, flag === 1)));
+    const purpose = purposeOf(header, compressed);
+    let content = unpad(await opener.open(payload, purpose));
+    if (signed) {
+      const end = Math.max(0, content.length - SIGNATURE_LENGTH);
+      const signature = content.subarray(end);
+      content = content.subarray(0, end);
+      const covered = concat(opener.sender.aad(purpose), content);
+      if (!await group.membership!.verify(ALERT, node, signature, covered)) {
+        throw new ClientError("BAD_SIGNATURE", "not signed by its sender");
+      }
+    }
     if (this.#openers.get(hint) !== opener) this.#openers.keep(opener);
-    return await this.options.compression.expand(opened.slice(), flag === 1);
+    return await this.options.compression.expand(content.slice(), compressed);
   }
 
   /** Of the epoch in force. */
   async #sealer(kind: "alert" | "live"): Promise<Sealer> {
-    const { epoch, identity, database } = this.device.group()!;
+    const { epoch, nodeId, database } = this.device.group()!;
     const kept = this.#sealers[kind];
     if (kept && kept.sender.epoch === epoch && !kept.worn) return kept;
     const instance = random(INSTANCE_LENGTH);
-    const sender = await Sender.of(epoch!, identity.card.node, instance, database, LABEL);
+    const sender = await Sender.of(epoch!, nodeId, instance, database, LABEL);
     return this.#sealers[kind] = new Sealer(sender);
   }
 
@@ -136,23 +162,19 @@ export class StreamSeal implements EcgSeal {
     return this.#openers.of(await Sender.of(epoch, node, instance, database, LABEL));
   }
 
-  async #epoch(name: string): Promise<{ group: Group; epoch: Epoch }> {
-    if (this.#numberOf(name) === undefined) await this.#wait();
+  /** The present epoch, or the one before for a moment: after a removal for what is signed only. */
+  async #epoch(name: string, signed: boolean): Promise<{ group: Group; epoch: Epoch }> {
+    if (!this.#knows(name)) await this.#wait();
     const group = this.device.group();
-    const number = this.#numberOf(name);
-    if (!group || number === undefined) {
-      throw new ClientError("UNKNOWN_EPOCH", "sealed in another group, or in an epoch to come");
-    }
-    const epoch = group.epochNamed(name);
-    // Whoever was removed since could have sealed it, in the name of any device.
-    if (!epoch || number < group.lastRemoval) {
-      throw new ClientError("OLD_EPOCH", `sealed in epoch ${number}, which is over`);
-    }
-    return { group, epoch };
+    const epoch = group?.heardEpoch(name, signed);
+    if (group && epoch) return { group, epoch };
+    if (group?.knew(name)) throw new ClientError("OLD_EPOCH", "sealed in an epoch that is over");
+    throw new ClientError("UNKNOWN_EPOCH", "sealed in another group, or in an epoch to come");
   }
 
-  #numberOf(name: string): number | undefined {
-    return this.device.group()?.numberOf(name);
+  #knows(name: string): boolean {
+    const group = this.device.group();
+    return group !== undefined && (group.epoch?.name === name || group.knew(name));
   }
 
   /** Only once in each epoch, so that whoever makes up names does not hold up what comes behind. */

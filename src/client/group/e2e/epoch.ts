@@ -1,73 +1,85 @@
 /**
- * An epoch: 32 fresh random bytes that begin with a change of the group, and what is derived of them.
+ * An epoch of the group, and what is derived of its secret: the names and keys of its log, and the keys
+ * of all that is sealed in it. (docs/protocol/group.md, "Derived values")
  *
- * | value          | HKDF-SHA256 of the secret, salt `blazedb-sync-v1`, info     | bytes |
- * | -------------- | ------------------------------------------------------------ | ----- |
- * | commitment     | `BX1 commitment` ‖ group id 16                               | 32    |
- * | membership key | `BX1 membership` ‖ group id 16                               | 32    |
- * | tag key        | `BX1 tag` ‖ group id 16                                      | 32    |
- * | sender         | `BX1 sender` ‖ group id 16 ‖ number u32 ‖ node 16 ‖ instance 8 | 36    |
- * | ECG sender     | `BX1 ecg sender` ‖ the same                                    | 36    |
+ * The secret is an exporter of MLS: it opens the payloads of this epoch and nothing else.
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, concat, hex, utf8Bytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
-import { EPOCH_ID_LENGTH, HASH_LENGTH, type SignedChange } from "./change.ts";
-import { derive, mac, macFits, macKey, random } from "./derive.ts";
+import type { LogTarget } from "../log_link.ts";
+import { aesKey, derive, random } from "./derive.ts";
 
-export const SECRET_LENGTH = 32;
-
-/** A secret, and what a change says of it before it is known to anybody else. */
-export async function drawSecret(group: Uint8Array): Promise<{ secret: Bytes; commitment: Bytes }> {
-  const secret = random(SECRET_LENGTH);
-  return { secret, commitment: await commitTo(secret, group) };
-}
-
-const commitTo = (secret: Uint8Array, group: Uint8Array): Promise<Bytes> =>
-  derive(secret, HASH_LENGTH, "BX1 commitment", group);
+export const EPOCH_ID_LENGTH = 8;
+const NONCE = 12;
 
 export class Epoch {
   private constructor(
+    /** 16 bytes. */
     readonly group: Bytes,
-    readonly number: number,
+    /** 32 bytes. */
+    readonly secret: Bytes,
     /** 8 bytes: how it is named on the wire. */
     readonly id: Bytes,
-    readonly secret: Bytes,
-    private readonly membership: CryptoKey,
-    private readonly tags: CryptoKey,
+    readonly log: LogTarget,
+    private readonly commits: CryptoKey,
+    private readonly claims: CryptoKey,
   ) {}
 
-  /** The epoch that a change began. Throws `WRONG_SECRET` for another secret than it committed to. */
-  static async of(change: SignedChange, secret: Uint8Array): Promise<Epoch> {
-    const { group, number, id, commitment } = change;
-    if (!sameBytes(await commitTo(secret, group), commitment)) {
-      throw new ClientError("WRONG_SECRET", `not the secret of epoch ${number}`);
-    }
-    const [membership, tags] = await Promise.all(
-      ["BX1 membership", "BX1 tag"].map(async (label) =>
-        await macKey(await derive(secret, 32, label, group))
-      ),
-    );
-    const name = id.slice(0, EPOCH_ID_LENGTH);
-    return new Epoch(group, number, name, secret.slice(), membership!, tags!);
+  static async of(secret: Uint8Array, group: Uint8Array): Promise<Epoch> {
+    const derived = (length: number, label: string) => derive(secret, length, label, group);
+    const [id, log, key, commits, claims] = await Promise.all([
+      derived(EPOCH_ID_LENGTH, "BX2 epoch id"),
+      derived(16, "BX2 log id"),
+      derived(32, "BX2 log key"),
+      derived(32, "BX2 commit").then(aesKey),
+      derived(32, "BX2 membership").then(aesKey),
+    ]);
+    return new Epoch(group.slice(), secret.slice(), id, { id: log, key }, commits, claims);
   }
 
+  /** The id in hex. */
   get name(): string {
     return hex(this.id);
   }
 
-  /** Proves membership: 32 bytes over a Handshake. */
-  vouch(handshake: Uint8Array): Promise<Bytes> {
-    return mac(this.membership, handshake);
+  /** Seals what a commit entry holds: nonce 12 ‖ ciphertext. */
+  sealCommit(content: Uint8Array): Promise<Bytes> {
+    return seal(this.commits, content, this.#commitData);
   }
 
-  vouched(proof: Uint8Array, handshake: Uint8Array): Promise<boolean> {
-    return macFits(this.membership, proof, handshake);
+  /** Throws `AUTH_FAILED`. */
+  openCommit(sealed: Uint8Array): Promise<Bytes> {
+    return open(this.commits, sealed, this.#commitData);
   }
 
-  /** The 8 bytes under which the relay may tell frames of a collection from others. */
-  async tag(collection: Uint8Array): Promise<Bytes> {
-    return (await mac(this.tags, collection)).slice(0, 8);
+  /** Seals the proof in a Handshake, which is what is bound to it. */
+  sealClaim(proof: Uint8Array, handshake: Uint8Array): Promise<Bytes> {
+    return seal(this.claims, proof, handshake);
+  }
+
+  /** Throws `AUTH_FAILED`. */
+  openClaim(sealed: Uint8Array, handshake: Uint8Array): Promise<Bytes> {
+    return open(this.claims, sealed, handshake);
+  }
+
+  get #commitData(): Bytes {
+    return concat(utf8Bytes("BX2 commit"), this.log.id);
+  }
+}
+
+async function seal(key: CryptoKey, content: Uint8Array, data: Uint8Array): Promise<Bytes> {
+  const iv = random(NONCE);
+  const algorithm = { name: "AES-GCM", iv, additionalData: data.slice() };
+  return concat(iv, new Uint8Array(await crypto.subtle.encrypt(algorithm, key, content.slice())));
+}
+
+async function open(key: CryptoKey, sealed: Uint8Array, data: Uint8Array): Promise<Bytes> {
+  const algorithm = { name: "AES-GCM", iv: sealed.slice(0, NONCE), additionalData: data.slice() };
+  try {
+    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, sealed.slice(NONCE)));
+  } catch {
+    throw new ClientError("AUTH_FAILED", "not sealed in this epoch");
   }
 }

@@ -10,11 +10,11 @@
  *
  * | bytes | field                                                     |
  * | ----- | --------------------------------------------------------- |
- * | 4     | `BX1` 00                                                  |
+ * | 4     | `BX2` 00                                                  |
  * | 1     | frame type                                                |
  * | 1     | subtype of an Extension, else 0                           |
  * | 1     | 1 if compressed, else 0                                   |
- * | 4     | epoch number                                              |
+ * | 8     | epoch id                                                  |
  * | 16    | node id of the sender                                     |
  * | 8     | instance                                                  |
  * | 16    | node id of the one receiver, zeros if it is for everybody |
@@ -43,7 +43,7 @@ export const INSTANCE_LENGTH = 8;
 const HINT_LENGTH = 4;
 /** Frames of one instance; then it is time for another one (NIST SP 800-38D wants a bound). */
 const MAX_FRAMES = 2n ** 32n;
-const LABEL = Uint8Array.of(0x42, 0x58, 0x31, 0x00);
+const LABEL = Uint8Array.of(0x42, 0x58, 0x32, 0x00);
 const EVERYBODY = new Uint8Array(NODE_ID_LENGTH);
 const NOTHING = new Uint8Array();
 
@@ -75,11 +75,10 @@ export class Sender {
     node: Uint8Array,
     instance: Uint8Array,
     database: string,
-    label = "BX1 sender",
+    label = "BX2 sender",
   ): Promise<Sender> {
-    const number = new Writer(4).u32(epoch.number).finish();
     const length = 32 + HINT_LENGTH;
-    const context = [epoch.group, number, node, instance];
+    const context = [epoch.group, node, instance];
     const bits = await derive(epoch.secret, length, label, ...context);
     const key = await aesKey(bits.subarray(0, 32));
     const hint = bits.slice(32);
@@ -102,7 +101,7 @@ export class Sender {
 
   aad({ type, subtype = 0, compressed, target = EVERYBODY, bound = NOTHING }: Purpose): Bytes {
     const w = new Writer(128).bytes(LABEL).u8(type).u8(subtype).u8(compressed ? 1 : 0);
-    w.u32(this.epoch.number).bytes(this.node).bytes(this.instance).bytes(target);
+    w.bytes(this.epoch.id).bytes(this.node).bytes(this.instance).bytes(target);
     return w.u16(this.database.length).bytes(this.database).bytes(bound).finish();
   }
 

@@ -1,0 +1,248 @@
+/**
+ * Checkpoints in the log of an epoch: takes in those of others, endorses what is as this device has it,
+ * and uploads one where the log has grown, or lacks what this device has.
+ * (docs/protocol/group.md, rules 11, 17, 18)
+ *
+ * @module
+ */
+import { type Bytes, concat, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
+import { ClientError, faultOf } from "../client_error.ts";
+import {
+  type Checkpoint,
+  CheckpointAssembly,
+  checkpointParts,
+  decodeCheckpoint,
+  instancesIn,
+} from "./checkpoint.ts";
+import type { Device } from "./conductor.ts";
+import type { EpochLog } from "./epoch_log.ts";
+import type { Absorbed } from "./ledger.ts";
+import type { Cursor } from "./log_link.ts";
+import type { Post } from "./post.ts";
+import type { Writing } from "./writing.ts";
+
+/** Contents of one checkpoint at most. */
+const MOST_BYTES = 256 * 1024 * 1024;
+/** A log is worth a checkpoint with this much behind the last one, and this many times as much as it. */
+const TAIL_BYTES = 1024 * 1024;
+const TAIL_TIMES = 4;
+/** Epochs that a newcomer reads back at most, before there is another checkpoint. */
+const MOST_PAST = 64;
+/** Devices take turns by chance: so long at most before one begins. */
+const CHANCE_MS = 1_000;
+/** Somebody else's upload is waited for this long. */
+const PATIENCE_MS = 10_000;
+const DIGEST_LENGTH = 32;
+
+/** The last checkpoint that is whole. */
+interface Standing {
+  readonly author: string;
+  readonly digest: Bytes;
+  /** Entry of its first part. */
+  readonly first: bigint;
+  readonly bytes: number;
+}
+
+export interface CheckpointEvents {
+  truncate(sequence: bigint): void;
+  fault(code: string, message: string): void;
+}
+
+export class Checkpoints {
+  readonly #assembly = new CheckpointAssembly(MOST_BYTES);
+  #first = 0n;
+  #firstBase: Cursor | undefined;
+  /** Our own digest at the base of the checkpoint that is on its way; nothing if we cannot say. */
+  #own: Bytes | undefined;
+  #standing: Standing | undefined;
+  #tail = 0;
+  /** Something that we have may not be in the log. */
+  #lost = false;
+  #writing: Writing | undefined;
+  #planned = false;
+  #busyUntil = 0;
+  #uploading = false;
+
+  constructor(
+    private readonly device: Device,
+    private readonly post: Post,
+    private readonly events: CheckpointEvents,
+  ) {}
+
+  /** Another log is read. */
+  begin(): void {
+    this.#assembly.clear();
+    this.#standing = undefined;
+    this.#writing = undefined;
+    this.#tail = 0;
+    this.#lost = false;
+  }
+
+  /** The log does not go on where we were. */
+  gap(): void {
+    this.#lost = true;
+  }
+
+  /** An entry was read. */
+  read(bytes: number): void {
+    this.#tail += bytes;
+    this.#plan();
+  }
+
+  /** The log was read to its end: we may write. */
+  live(writing: Writing): void {
+    this.#writing = writing;
+    this.#plan();
+  }
+
+  /** A part, at the place before it. Answers what a whole checkpoint has changed. */
+  async part(
+    node: Bytes,
+    part: Bytes,
+    log: EpochLog,
+    before: Cursor,
+  ): Promise<Absorbed | undefined> {
+    const { ledger } = this.device;
+    if (part[3] === 0 && part[2] === 0 && part[1] === 0 && part[0] === 0) {
+      this.#first = before.sequence + 1n;
+      this.#firstBase = before;
+      for (const { node, instance, counter } of instancesIn(part)) {
+        log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
+      }
+      const sure = ledger.settled && !ledger.missing && !this.#lost && ledger.whole;
+      this.#own = sure && !this.#mine(node) ? await ledger.digest() : undefined;
+    }
+    this.#busyUntil = this.post.host.now() + PATIENCE_MS;
+    const bytes = this.#assembly.take(hex(node), part);
+    if (!bytes) return undefined;
+    this.#busyUntil = 0;
+    const checkpoint = await decodeCheckpoint(bytes);
+    await this.#check(checkpoint, node);
+    const { digest, vector, states } = checkpoint;
+    this.#standing = { author: hex(node), digest, first: this.#first, bytes: bytes.length };
+    this.#tail = 0;
+    if (this.#mine(node)) {
+      this.#lost = false;
+      if (this.device.group.peers.length === 1) this.#settle();
+      return undefined;
+    }
+    if (this.#own) {
+      if (!sameBytes(this.#own, digest)) {
+        throw new ClientError("CHECKPOINT_DIFFERS", `${hex(node)} has other records than we`);
+      }
+      await this.#endorse(digest);
+      return undefined;
+    }
+    const absorbed = ledger.absorb(vector, states);
+    if (this.#lost && ledger.covers(vector)) this.#lost = false;
+    return absorbed;
+  }
+
+  /** A device had the same at the base. Throws `BAD_SIGNATURE`. */
+  async endorsed(node: Bytes, content: Bytes): Promise<void> {
+    const standing = this.#standing;
+    const digest = content.subarray(0, DIGEST_LENGTH);
+    const { membership } = this.device.group;
+    if (!await membership!.verify(ENDORSEMENT, node, content.subarray(DIGEST_LENGTH), digest)) {
+      throw new ClientError("BAD_SIGNATURE", "an endorsement that its device did not sign");
+    }
+    if (!standing || standing.author === hex(node) || !sameBytes(digest, standing.digest)) return;
+    this.#settle();
+  }
+
+  /** Nothing below the checkpoint is needed any more. */
+  #settle(): void {
+    const { first } = this.#standing!;
+    this.device.group.forgetPast();
+    if (this.#writing) this.events.truncate(first);
+  }
+
+  async #check({ base, covered, signature }: Checkpoint, node: Bytes): Promise<void> {
+    const { group } = this.device;
+    const { sequence, hash } = this.#firstBase!;
+    if (base.sequence !== sequence || !sameBytes(base.hash, hash)) {
+      throw new ClientError("TWO_PASTS", `a checkpoint of ${hex(node)} stands on another past`);
+    }
+    // Of a device that has left meanwhile only its seal speaks.
+    if (!group.has(node)) return;
+    if (!await group.membership!.verify(CHECKPOINT, node, signature, covered)) {
+      throw new ClientError("BAD_SIGNATURE", "a checkpoint that its device did not sign");
+    }
+  }
+
+  async #endorse(digest: Bytes): Promise<void> {
+    const voice = this.#writing?.voice;
+    const { membership } = this.device.group;
+    if (!voice || !membership) return;
+    const signature = await membership.sign(ENDORSEMENT, digest);
+    void this.#writing!.append(await voice.endorsement(concat(digest, signature))).catch(() => {});
+  }
+
+  /** Uploads one after a while, if that makes sense by then. */
+  #plan(): void {
+    if (this.#planned || !this.#writing || !this.#due) return;
+    this.#planned = true;
+    this.post.later(Math.random() * CHANCE_MS, async () => {
+      this.#planned = false;
+      await this.#upload();
+    });
+  }
+
+  get #due(): boolean {
+    const { ledger, group } = this.device;
+    if (!ledger.whole) return false;
+    if (this.#lost || ledger.owes) return true;
+    const last = this.#standing?.bytes ?? 0;
+    return (this.#tail > TAIL_BYTES && this.#tail > TAIL_TIMES * last) ||
+      group.past.length > MOST_PAST;
+  }
+
+  async #upload(): Promise<void> {
+    const { group, ledger } = this.device;
+    const writing = this.#writing;
+    const voice = writing?.voice;
+    if (!writing || !voice || !this.#due || this.#uploading) return;
+    // What waits goes first, and whoever has begun may end.
+    if (!ledger.settled || ledger.missing || this.post.host.now() < this.#busyUntil) {
+      this.post.later(CHANCE_MS, () => this.#plan());
+      return;
+    }
+    const log = group.log!;
+    const { ring, sequence, hash } = log.cursor;
+    const instances = log.speakers().map(({ node, instance, next }) => ({
+      node: hex(node),
+      instance: hex(instance),
+      counter: next,
+    }));
+    const membership = group.membership!;
+    const parts = await checkpointParts(
+      { ring, sequence, hash, instances },
+      ledger.contents(),
+      (covered) => membership.sign(CHECKPOINT, covered),
+    );
+    this.#uploading = true;
+    void this.#send(writing, parts, sequence + 1n).catch((error) => {
+      const { code, message } = faultOf(error);
+      if (code !== "OFFLINE") this.events.fault(code, message);
+    }).finally(() => this.#uploading = false);
+  }
+
+  async #send(writing: Writing, parts: readonly Bytes[], at: bigint): Promise<void> {
+    for (const [i, part] of parts.entries()) {
+      await this.post.link.turn();
+      const frame = await writing.voice?.checkpoint(part, writing.readable);
+      if (!frame) return;
+      if (!await writing.append(frame, i === 0 ? at : 0n)) {
+        // Somebody wrote meanwhile: on what is there then.
+        return void this.post.later(CHANCE_MS, () => this.#plan());
+      }
+    }
+  }
+
+  #mine(node: Bytes): boolean {
+    return sameBytes(node, this.device.group.nodeId);
+  }
+}
+
+const CHECKPOINT = "BX2 checkpoint";
+const ENDORSEMENT = "BX2 endorsement";

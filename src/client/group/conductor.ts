@@ -1,0 +1,279 @@
+/**
+ * Decides which log is open over one link: the door where this device waits, the logs that it still has
+ * to read, the present one, and in between the doors of others.
+ *
+ * Everything that changes the device's state is a step of the link, one after the other; this only
+ * waits for what comes of it.
+ *
+ * @module
+ */
+import type { Saver } from "../blaze/storage.ts";
+import { hex } from "../../wire/bytes.ts";
+import { ClientError, faultOf } from "../client_error.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { DoorReader, doorStart, knockFrame, look } from "./doors.ts";
+import type { EpochLog } from "./epoch_log.ts";
+import type { Group } from "./group_state.ts";
+import type { Ledger } from "./ledger.ts";
+import type { SealOptions } from "./log_entries.ts";
+import type { LogLink } from "./log_link.ts";
+import type { Post } from "./post.ts";
+import type { Presence } from "./presence.ts";
+import { Reading, type ReadingEvents } from "./reading.ts";
+import type { Reception } from "./reception.ts";
+import type { Wishes } from "./wishes.ts";
+import { Writing } from "./writing.ts";
+import { Subtype } from "../../wire/blaze/extension.ts";
+
+/** What outlives links. */
+export interface Device {
+  readonly group: Group;
+  readonly ledger: Ledger;
+  readonly saver: Saver;
+  readonly wishes: Wishes;
+  /** Lets others in. */
+  readonly reception: Reception;
+}
+
+/** What a device is doing, for people. */
+export type Progress = "waiting" | "reading" | "synced";
+
+export interface ConductorEvents
+  extends Pick<ReadingEvents, "operation" | "backlog" | "removed" | "fault"> {
+  /** The device is in the group, in this epoch. */
+  entered(number: bigint): void;
+  progress(state: Progress): void;
+  mailed(counter: bigint): void;
+  full(full: boolean): void;
+  /** People have to decide. */
+  stopped(error: ClientError): void;
+}
+
+export interface ConductorParts {
+  readonly device: Device;
+  readonly post: Post;
+  readonly log: LogLink;
+  readonly presence: Presence;
+  readonly options: SealOptions;
+}
+
+/** A welcome that another member should have brought is brought after this. */
+const SPARE_MS = 3_000;
+const USED = "the invitation has let in another device";
+/** Strangers are looked after at once, then no more often than this. */
+const DOORS_MS = 100;
+
+export class Conductor {
+  #writing: Writing | undefined;
+  /** The log that was opened last. */
+  #opened: EpochLog | undefined;
+  /** Ends the wait while a log is open. */
+  #turn: () => void = () => {};
+  #doorsDue = true;
+  #lookBackDue = true;
+  #doorsQuiet = false;
+  #closed = false;
+  readonly #checkpoints: Checkpoints;
+
+  constructor(private readonly parts: ConductorParts, private readonly events: ConductorEvents) {
+    const { device, post, options } = parts;
+    this.#checkpoints = new Checkpoints(device, post, {
+      fault: (code, message) => events.fault(code, message),
+      truncate: (sequence) => parts.log.truncate(sequence),
+    });
+    device.wishes.onWish = () => void post.run(() => this.#writing?.change());
+  }
+
+  /** The relay has let us into the room. */
+  joined(keepsLogs: boolean): void {
+    if (!keepsLogs) {
+      return this.events.fault("NO_LOG", "this relay keeps no logs; groups need them");
+    }
+    void this.#conduct();
+  }
+
+  pump(): void {
+    this.#writing?.pump();
+  }
+
+  /** Somebody is here who may want to be let in. */
+  stranger(): void {
+    if (this.#doorsDue && this.#doorsQuiet) return;
+    this.#doorsDue = true;
+    if (!this.#doorsQuiet) this.#turn();
+  }
+
+  /** A member is here that is in an epoch which we do not know. */
+  elsewhere(): void {
+    if (!this.parts.device.group.before) return;
+    this.#lookBackDue = true;
+    this.#turn();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#writing?.end();
+    this.#turn();
+  }
+
+  async #conduct(): Promise<void> {
+    const { group } = this.parts.device;
+    try {
+      while (!this.#closed) {
+        if (!group.membership) await this.#wait();
+        else if (group.back) await this.#read(group.back);
+        else if (this.#lookBackDue && group.before) await this.#lookBack();
+        else await this.#read(group.log!);
+      }
+    } catch (error) {
+      if (this.#closed) return;
+      const { code, message } = faultOf(error);
+      this.events.fault(code, message);
+      // Another attempt begins with a new link.
+      this.parts.post.link.close(1000, "begins again");
+    }
+  }
+
+  /** Waits at a door until somebody opens. */
+  async #wait(): Promise<void> {
+    const { device: { group, saver }, log, post } = this.parts;
+    const door = group.door!;
+    const newcomer = group.newcomer!;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = resolve;
+    const name = hex(newcomer.reference.subarray(0, 32));
+    let knocked = false;
+    const reader = new DoorReader(door, {
+      knock: (_, reference) => knocked ||= reference === name,
+      welcome: async ({ message }, reference) => {
+        if (group.membership) return;
+        if (reference !== name) {
+          if (!group.permanent) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
+          return;
+        }
+        const { membership, carry } = await newcomer.enter(message);
+        await group.enter(membership, carry);
+        await saver.flush();
+        resolve();
+      },
+    }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
+    await saver.flush();
+    await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
+    if (!group.membership && !knocked) {
+      await log.append(await knockFrame(door, newcomer.keyPackage));
+    }
+    if (!group.membership) {
+      post.toEverybody(Subtype.knock, new Uint8Array());
+      this.events.progress("waiting");
+    }
+    await promise;
+  }
+
+  /** Reads a log until the epoch is over, or something else is due. */
+  async #read(log: EpochLog): Promise<void> {
+    const { device, post, options } = this.parts;
+    const { group, ledger } = device;
+    const present = log === group.log;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = resolve;
+    if (this.#opened !== log) this.events.progress("reading");
+    if (present && this.#opened !== log) this.events.entered(group.membership!.number);
+    this.#opened = log;
+    const writing = this.#writing = present ? this.#writingInto(log) : undefined;
+    const parts = { ...device, checkpoints: this.#checkpoints, compression: options.compression };
+    const reading = new Reading(log, parts, {
+      operation: (...told) => this.events.operation(...told),
+      kept: () => {},
+      announced: (node, vector) => {
+        this.parts.presence.here(node);
+        writing?.covered(node, vector);
+      },
+      news: (author, counter) => reading.caughtUp && writing?.news(author, counter),
+      backlog: (received, total) => this.events.backlog(received, total),
+      hold: () => writing?.hold(),
+      gap: () => {
+        writing?.forgotten();
+        ledger.unlogged();
+        this.#checkpoints.gap();
+      },
+      renumber: () => void post.run(() => this.#renumber()),
+      live: () => {
+        if (!writing) return;
+        void post.run(async () => {
+          if (this.#writing !== writing) return;
+          await writing.begin();
+          this.#checkpoints.live(writing);
+          this.events.progress("synced");
+          if (this.#doorsDue) resolve();
+        });
+      },
+      welcomed: (welcome, own) => {
+        const { reception } = device;
+        const visit = () => {
+          reception.owe(welcome);
+          this.stranger();
+        };
+        // Whoever let it in brings it; if that one is gone, another one does.
+        if (own) visit();
+        else post.later(SPARE_MS, visit);
+      },
+      ended: (own) => {
+        if (own) device.wishes.settle();
+        writing?.end();
+        if (!present) group.readBack();
+        else {
+          this.parts.presence.entered();
+          this.#lookBackDue = false;
+        }
+        void device.saver.flush().catch(() => {});
+        resolve();
+      },
+      removed: () => this.events.removed(),
+      fault: (code, message) => this.events.fault(code, message),
+    });
+    await this.parts.log.open(log.epoch.log, log.cursor, reading);
+    await promise;
+    writing?.pause();
+    if (this.#closed || log !== group.log) return;
+    // Still the present one: somebody stands at a door.
+    if (this.#doorsDue && reading.caughtUp) await this.#doors();
+  }
+
+  /** What writes into this log over this link. */
+  #writingInto(log: EpochLog): Writing {
+    const { device, post, options, presence } = this.parts;
+    if (this.#writing?.log === log && !this.#writing.ended) return this.#writing;
+    const readable = () => presence.readable;
+    const parts = { ...device, post, log: this.parts.log, options, readable };
+    return new Writing(log, parts, this.events);
+  }
+
+  async #renumber(): Promise<void> {
+    const { group, ledger, saver } = this.parts.device;
+    await ledger.renumber(group.signer);
+    await saver.flush();
+    this.#writing?.rewind();
+  }
+
+  /** Looks into the doors of others, and lets in who may come in. */
+  async #doors(): Promise<void> {
+    const { device: { reception }, log, post } = this.parts;
+    this.#doorsDue = false;
+    this.#doorsQuiet = true;
+    post.later(DOORS_MS, () => {
+      this.#doorsQuiet = false;
+      if (this.#doorsDue) this.#turn();
+    });
+    // What is on its way belongs to the log that is open.
+    while (log.inFlight > 0) await log.answered();
+    await reception.visit(log, (error) => {
+      const { code, message } = faultOf(error);
+      this.events.fault(code, message);
+    });
+  }
+
+  #lookBack(): Promise<void> {
+    this.#lookBackDue = false;
+    return Promise.resolve();
+  }
+}

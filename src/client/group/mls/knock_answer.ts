@@ -1,0 +1,65 @@
+/**
+ * Whether a member lets in who knocks: rules 14 and 16 of `docs/protocol/group.md`.
+ *
+ * @module
+ */
+import { verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
+import { verifyKeyPackage } from "ts-mls/keyPackage.js";
+import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
+import type { GroupChange } from "./commit_maker.ts";
+import { GroupDoor } from "./door.ts";
+import { invitationOf, isMember } from "./group_data.ts";
+import type { GroupMembership } from "./group_membership.ts";
+import { flawOfKeyPackage, identityOf } from "./leaf_rules.ts";
+import { readKeyPackage } from "./mls_message.ts";
+
+/**
+ * The change that answers a knock (an MLSMessage with a key package) in this door: an add where it
+ * is of an invitation, a rejoin where it is a member's; nothing for who is a member by now.
+ *
+ * Throws `NOT_ADMITTED`: no invitation and no member has this door, or it has expired at `now`
+ * (milliseconds since 1970). Throws `BAD_KNOCK` for a key package that must not come in.
+ */
+export async function answerKnock(
+  membership: GroupMembership,
+  door: GroupDoor,
+  keyPackage: Bytes,
+  now = Date.now(),
+): Promise<GroupChange | undefined> {
+  const { view, data } = membership;
+  const invitation = invitationOf(data, door.value);
+  const again = invitation ? undefined : await memberOf(membership, door);
+  if (invitation && invitation.expires !== 0n && invitation.expires <= BigInt(now)) {
+    throw new ClientError("NOT_ADMITTED", "the invitation has expired");
+  }
+  const pack = readKeyPackage(keyPackage) ?? refuseKnock("it is no key package of MLS");
+  // Somebody else was quicker.
+  if (!again && isMember(data, identityOf(pack.leafNode).node)) return undefined;
+  const flaw = await flawOfKeyPackage(pack, view.suite, data, view.state.ratchetTree, again);
+  if (flaw) refuseKnock(`it is of ${flaw}`);
+  const { leafNode } = pack;
+  const { signature } = view.suite;
+  const signed = leafNode.leafNodeSource === "key_package" &&
+    await verifyLeafNodeSignatureKeyPackage(leafNode, signature) &&
+    await verifyKeyPackage(pack, signature);
+  if (!signed) refuseKnock("its signatures are wrong");
+  const { notBefore, notAfter } = leafNode.lifetime;
+  const seconds = BigInt(Math.floor(now / 1000));
+  if (seconds < notBefore || seconds > notAfter) refuseKnock("it is not good now");
+  return again
+    ? { kind: "rejoin", keyPackage, node: again.node }
+    : { kind: "add", keyPackage, door };
+}
+
+async function memberOf(membership: GroupMembership, door: GroupDoor) {
+  for (const peer of membership.peers()) {
+    const own = await GroupDoor.ofMember(peer.seed, membership.group, peer.node);
+    if (sameBytes(own.value, door.value)) return peer;
+  }
+  throw new ClientError("NOT_ADMITTED", "the door is of no invitation and of no member");
+}
+
+function refuseKnock(detail: string): never {
+  throw new ClientError("BAD_KNOCK", detail);
+}

@@ -1,0 +1,201 @@
+/**
+ * A device that waits outside a group: it has put a knock into a door, and takes the welcome that
+ * answers it.
+ *
+ * @module
+ */
+import { makeKeyPackageRef, type PrivateKeyPackage } from "ts-mls/keyPackage.js";
+import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
+import { type Carry, decodeCarry } from "./carry.ts";
+import { doorPsks } from "./commit_judge.ts";
+import { isDoorPsk } from "./commit_rules.ts";
+import { GroupDoor } from "./door.ts";
+import { viewOf } from "./epoch_view.ts";
+import { GroupMembership } from "./group_membership.ts";
+import { type DeviceKeys, drawKeyPackage } from "./key_package.ts";
+import { CARRY_EXTENSION, identityOf } from "./leaf_rules.ts";
+import { readKeyPackage, readWelcome, writeKeyPackage } from "./mls_message.ts";
+import { type GroupSuite, mlsSuite, P256_SUITE, XWING_SUITE } from "./webcrypto_provider.ts";
+import { joinByWelcome, refuseWelcome } from "./welcome_join.ts";
+
+const SAVED = 1;
+
+export interface Arrival {
+  /** 16 bytes, of the text. */
+  readonly group: Bytes;
+  /** This device's name, for people. */
+  readonly name: string;
+  /** The invitation's door, or the own one where `keys` is given. */
+  readonly door: GroupDoor;
+  readonly postQuantum: boolean;
+  /** Those of a member that cannot follow any more: it asks for a rejoin. */
+  readonly keys?: DeviceKeys;
+}
+
+/** What a welcome leads to. */
+export interface Entered {
+  readonly membership: GroupMembership;
+  /** The epochs before, back to the checkpoint. */
+  readonly carry: Carry;
+}
+
+interface Fields {
+  readonly suite: GroupSuite;
+  readonly again: boolean;
+  readonly group: Bytes;
+  readonly door: GroupDoor;
+  readonly keyPackage: Bytes;
+  readonly privatePackage: PrivateKeyPackage;
+}
+
+/** The reference of a key package (an MLSMessage), its first 32 bytes. Throws `BAD_KNOCK`. */
+export async function referenceOf(keyPackage: Bytes): Promise<Bytes> {
+  const pack = readKeyPackage(keyPackage);
+  const name = pack?.cipherSuite;
+  if (!pack || (name !== P256_SUITE && name !== XWING_SUITE)) {
+    throw new ClientError("BAD_KNOCK", "it is no key package of MLS");
+  }
+  const reference = await makeKeyPackageRef(pack, (await mlsSuite(name)).hash);
+  return reference.slice(0, 32);
+}
+
+export class GroupNewcomer {
+  readonly #fields: Fields;
+
+  private constructor(
+    fields: Fields,
+    /** The key package's: 32 bytes, or 64 with `postQuantum`. */
+    readonly reference: Bytes,
+  ) {
+    this.#fields = fields;
+  }
+
+  /** Draws the keys of a newcomer. Throws `NAME_LENGTH`. */
+  static async draw(
+    { group, name, door, postQuantum, keys }: Arrival,
+    now = Date.now(),
+  ): Promise<GroupNewcomer> {
+    const suite = await mlsSuite(postQuantum ? XWING_SUITE : P256_SUITE);
+    const { publicPackage, privatePackage } = await drawKeyPackage(suite, name, now, keys);
+    const keyPackage = writeKeyPackage(publicPackage);
+    const again = keys !== undefined;
+    const fields = { suite, again, group: group.slice(), door, keyPackage, privatePackage };
+    return await GroupNewcomer.#of(fields);
+  }
+
+  static async #of(fields: Fields): Promise<GroupNewcomer> {
+    const pack = readKeyPackage(fields.keyPackage);
+    if (!pack) throw new WireError("BAD_STATE", 0, "no key package");
+    const reference = await makeKeyPackageRef(pack, fields.suite.hash);
+    return new GroupNewcomer(fields, reference.slice());
+  }
+
+  /** MLSMessage (KeyPackage): what goes into the door, sealed. */
+  get keyPackage(): Bytes {
+    return this.#fields.keyPackage;
+  }
+
+  get door(): GroupDoor {
+    return this.#fields.door;
+  }
+
+  get group(): Bytes {
+    return this.#fields.group;
+  }
+
+  /** Node id of this device. */
+  get node(): Bytes {
+    return identityOf(readKeyPackage(this.keyPackage)!.leafNode).node;
+  }
+
+  /**
+   * Everything, private keys included: for this device's own storage and nobody else.
+   *
+   * u8 version ‖ u8 (1 post-quantum, 2 rejoin) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes) of key
+   * package and private keys: init, HPKE, signature.
+   */
+  save(): Bytes {
+    const { suite, again, group, door, keyPackage, privatePackage } = this.#fields;
+    const { initPrivateKey, hpkePrivateKey, signaturePrivateKey } = privatePackage;
+    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (again ? 2 : 0);
+    const w = new Writer(2048).u8(SAVED).u8(flags).bytes(group).bytes(door.value);
+    for (const part of [keyPackage, initPrivateKey, hpkePrivateKey, signaturePrivateKey]) {
+      w.u16(part.length).bytes(part);
+    }
+    return concat(w.finish());
+  }
+
+  /** What {@linkcode save} gave. Throws `BAD_STATE`, `TRUNCATED`, `TRAILING_BYTES`. */
+  static async restore(bytes: Uint8Array): Promise<GroupNewcomer> {
+    const r = new Reader(bytes);
+    if (r.u8() !== SAVED) throw new WireError("BAD_STATE", 0, "another version");
+    const flags = r.u8();
+    const group = r.bytes(16).slice();
+    const value = r.bytes(32).slice();
+    const part = (): Bytes => r.bytes(r.u16()).slice();
+    const keyPackage = part();
+    const privatePackage = {
+      initPrivateKey: part(),
+      hpkePrivateKey: part(),
+      signaturePrivateKey: part(),
+    };
+    r.end();
+    const suite = await mlsSuite(flags & 1 ? XWING_SUITE : P256_SUITE);
+    const door = await GroupDoor.ofValue(value);
+    const again = (flags & 2) !== 0;
+    return await GroupNewcomer.#of({ suite, again, group, door, keyPackage, privatePackage });
+  }
+
+  /**
+   * Takes a welcome (MLSMessage). It is for this device's key package alone, its one PSK is the
+   * door's, its group the one of the text, and this device the last in seniority, unless it was a
+   * member before.
+   *
+   * Throws `BAD_WELCOME`, whatever the bytes are.
+   */
+  async enter(message: Uint8Array): Promise<Entered> {
+    try {
+      return await this.#enter(message);
+    } catch (error) {
+      if (error instanceof ClientError && error.code === "BAD_WELCOME") throw error;
+      return refuseWelcome("it cannot be read, or is for another key package");
+    }
+  }
+
+  async #enter(message: Uint8Array): Promise<Entered> {
+    const { suite, again, group, door, keyPackage, privatePackage } = this.#fields;
+    const welcome = readWelcome(message) ?? refuseWelcome("it is no welcome of MLS");
+    const [secrets, ...others] = welcome.secrets;
+    const ours = secrets && sameBytes(secrets.newMember, this.reference);
+    if (!ours || others.length > 0 || welcome.cipherSuite !== suite.name) {
+      refuseWelcome("it is for another key package");
+    }
+    const { state, extensions } = await joinByWelcome(
+      welcome,
+      readKeyPackage(keyPackage)!,
+      privatePackage,
+      suite,
+      doorPsks(door),
+      {
+        checkSecrets({ psks: [psk, ...more] }) {
+          if (!psk || more.length > 0 || !isDoorPsk(psk, door.pskId, suite)) {
+            refuseWelcome("its PSK is not the door's");
+          }
+        },
+      },
+    );
+    if (!sameBytes(state.groupContext.groupId, group)) refuseWelcome("it is of another group");
+    const view = viewOf(suite, state);
+    const last = view.data.members.at(-1)!;
+    if (!again && !sameBytes(last, view.self.node)) {
+      refuseWelcome("this device is not the last in it");
+    }
+    const [extension, ...rest] = extensions;
+    if (rest.length > 0 || extension?.extensionType !== CARRY_EXTENSION) {
+      return refuseWelcome("it carries nothing of the epochs before");
+    }
+    const carry = decodeCarry(extension.extensionData);
+    return { membership: new GroupMembership(view), carry };
+  }
+}

@@ -1,0 +1,298 @@
+/**
+ * Reads the log of one epoch: each entry in its order, once. What an entry is worth is decided by the
+ * entries before it and nothing else, so every device decides the same.
+ *
+ * An entry that is not as it should be is left out with a fault, and reading goes on behind it.
+ *
+ * @module
+ */
+import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
+import type { Operation } from "../../wire/blaze/operation.ts";
+import type { Saver } from "../blaze/storage.ts";
+import { ClientError, type ClientErrorCode, faultOf } from "../client_error.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import { type EpochLog } from "./epoch_log.ts";
+import type { Group } from "./group_state.ts";
+import type { Ledger } from "./ledger.ts";
+import type { LinkVector } from "./link_vector.ts";
+import { type Announce, type CommitEntry, type LogEntry, openEntry } from "./log_entries.ts";
+import type { LogReader, Opened } from "./log_link.ts";
+import { nodeOfKey } from "./mls/credential.ts";
+import type { Opener } from "./e2e/sender.ts";
+import { decodeLinked, type LinkedBody } from "./linked_body.ts";
+import type { Effect } from "./replica.ts";
+import type { Compression } from "../blaze/compression.ts";
+
+/** Entries after which what was read is stored, while it comes in bulk. */
+const STORE_AFTER = 256;
+/** Entries after which people are told how far it is. */
+const TELL_AFTER = 100;
+
+/** Where an operation came from. */
+export interface Author {
+  /** 16 bytes. */
+  readonly node: Bytes;
+  /** Name of the device. */
+  readonly name: string;
+  /** Node id of the sponsored client that made it, if one did. */
+  readonly client?: Bytes | undefined;
+  /** How sure that is: signed by that device, or sealed by some member of the group. */
+  readonly verified: "signature" | "membership";
+}
+
+export interface ReadingEvents {
+  operation(
+    operation: Operation,
+    effect: Effect,
+    author: Author,
+    backlog: boolean,
+    size: number,
+  ): void;
+  /** An operation of ours stands in the log, and counts. */
+  kept(): void;
+  /** Another device has announced itself, or what it has. */
+  announced(node: string, vector: LinkVector): void;
+  /** An operation of another device was read. */
+  news(author: string, counter: bigint): void;
+  /** Somebody changes the group: others keep still for a moment. */
+  hold(): void;
+  /** The log was opened, and does not go on where we were. */
+  gap(): void;
+  /** The past that we read is no longer the log's: our own operations need new numbers. */
+  renumber(): void;
+  live(): void;
+  /** So many of so many entries that were there have come. */
+  backlog(received: number, total: number): void;
+  /** A commit let somebody in, and this is for its door. */
+  welcomed(welcome: NonNullable<CommitEntry["welcome"]>, own: boolean): void;
+  /** The epoch is over, by a commit of ours or not: the next log is to be opened. */
+  ended(own: boolean): void;
+  removed(): void;
+  fault(code: string, message: string): void;
+}
+
+export interface ReadingParts {
+  readonly group: Group;
+  readonly ledger: Ledger;
+  readonly saver: Saver;
+  readonly checkpoints: Checkpoints;
+  readonly compression: Compression;
+}
+
+export class Reading implements LogReader {
+  #live = false;
+  #over = false;
+  #unstored = 0;
+  #received = 0;
+  #total = 0;
+
+  constructor(
+    readonly log: EpochLog,
+    private readonly parts: ReadingParts,
+    private readonly events: ReadingEvents,
+  ) {}
+
+  /** Everything that was there has been read. */
+  get caughtUp(): boolean {
+    return this.#live && !this.#over;
+  }
+
+  opened(answer: Opened): void {
+    this.parts.checkpoints.begin();
+    if (!this.log.opened(answer)) this.events.gap();
+    const from = this.log.cursor.sequence;
+    const to = this.log.bound && this.log.bound.sequence < answer.last
+      ? this.log.bound.sequence
+      : answer.last;
+    this.#total = Number(to > from ? to - from : 0n);
+  }
+
+  async entry(sequence: bigint, frame: Bytes): Promise<void> {
+    if (this.#over) return;
+    const { log, parts } = this;
+    const before = log.cursor;
+    await log.step(sequence, frame);
+    try {
+      const entry = await openEntry(frame, log, parts.compression);
+      await this.#take(entry, frame, before);
+    } catch (error) {
+      const { code, message } = faultOf(error);
+      this.events.fault(code, message);
+    }
+    parts.checkpoints.read(frame.length);
+    if (log.ended) this.#end();
+    if (this.#live || ++this.#unstored >= STORE_AFTER) await this.#store();
+    if (!this.#live && ++this.#received % TELL_AFTER === 0) this.#progress();
+  }
+
+  async live(): Promise<void> {
+    if (this.#over) return;
+    await this.#store();
+    if (this.#received % TELL_AFTER > 0) this.#progress();
+    this.#live = true;
+    // The end of a past epoch that the relay has lost: nothing more comes of it.
+    if (this.log.bound) this.#end();
+    else this.events.live();
+  }
+
+  #progress(): void {
+    this.events.backlog(Math.min(this.#received, this.#total), this.#total);
+  }
+
+  async #store(): Promise<void> {
+    this.#unstored = 0;
+    this.parts.group.saveLog();
+    await this.parts.saver.flush();
+  }
+
+  /** What is read from here on is nobody's. */
+  #end(own = false): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { bound } = this.log;
+    if (bound && !this.log.at(bound)) this.events.fault("LOG_INCOMPLETE", INCOMPLETE);
+    this.events.ended(own);
+  }
+
+  async #take(entry: LogEntry, frame: Bytes, before: EpochLog["cursor"]): Promise<void> {
+    switch (entry.kind) {
+      case "announce":
+        return await this.#announced(entry.opener, entry.announce);
+      case "operation":
+        return await this.#operation(entry.node, entry.body, frame.length);
+      case "commit":
+        return await this.#commit(entry.commit, frame, before);
+      case "checkpoint":
+        return await this.#part(entry.opener, entry.content, before);
+      case "endorsement":
+        return await this.parts.checkpoints.endorsed(entry.opener.sender.node, entry.content);
+      case "hold":
+        if (!this.#own(entry.opener.sender.node)) this.events.hold();
+    }
+  }
+
+  async #announced(opener: Opener, announce: Announce): Promise<void> {
+    const { log } = this;
+    const { group, ledger } = this.parts;
+    const { node } = opener.sender;
+    if (!sameBytes(await nodeOfKey(announce.key), node)) {
+      throw new ClientError("BAD_SIGNATURE", "an announce with the key of another device");
+    }
+    // Of an epoch that is over, whoever could seal in it was a member then.
+    if (!log.bound && !group.has(node)) {
+      throw new ClientError("NOT_A_MEMBER", "an announce of a device that is not in the group");
+    }
+    const { signature, covered } = announce;
+    const { key } = announce;
+    if (
+      !await group.membership!.verify("BX2 announce", { node, signKey: key }, signature, covered)
+    ) {
+      throw new ClientError("BAD_SIGNATURE", "an announce that its device did not sign");
+    }
+    log.admit(opener, key);
+    const name = hex(node);
+    const { position, vector } = announce;
+    if (!sameBytes(position.ring, log.cursor.ring)) {
+      throw new ClientError("TWO_PASTS", `${name} reads another ring of this log`);
+    }
+    if (log.differs(position)) {
+      throw new ClientError("TWO_PASTS", `${name} was shown another past at ${position.sequence}`);
+    }
+    if (this.#own(node)) return;
+    if (!log.bound) group.heard(name);
+    if (ledger.covered(name, vector)) this.events.renumber();
+    this.events.announced(name, vector);
+  }
+
+  async #operation(node: Bytes, bytes: Bytes, size: number): Promise<void> {
+    const { group, ledger } = this.parts;
+    const body = await decodeLinked(bytes);
+    const author = hex(node);
+    const verified = await this.#judge(node, body);
+    const taken = ledger.take(author, body);
+    if (taken.kind === "refused") {
+      if (taken.own) return this.events.renumber();
+      throw new ClientError(
+        taken.code as ClientErrorCode,
+        `operation ${body.operation.counter} of ${author}`,
+      );
+    }
+    if (taken.kind === "repeated") return;
+    if (taken.own && !taken.effect) return this.events.kept();
+    const name = group.peer(node)?.name ?? "";
+    const who = { node, name, client: body.origin, verified };
+    this.events.operation(body.operation, taken.effect, who, !this.#live, size);
+    if (!taken.own) this.events.news(author, body.operation.counter);
+  }
+
+  async #judge(node: Bytes, body: LinkedBody): Promise<Author["verified"]> {
+    const { group } = this.parts;
+    if (!body.signature) {
+      if (group.signed) throw new ClientError("UNSIGNED", "this group signs operations");
+      return "membership";
+    }
+    const key = this.log.keyOf(node) ?? group.peer(node)?.signKey;
+    // Nobody knows the key of a device that left before the checkpoint.
+    if (!key) return "membership";
+    const { signature, covered } = body;
+    const peer = { node, signKey: key };
+    if (!await group.membership!.verify("BX2 operation", peer, signature, covered)) {
+      throw new ClientError("BAD_SIGNATURE", "not signed by its sender");
+    }
+    return "signature";
+  }
+
+  async #commit(commit: CommitEntry, frame: Bytes, before: EpochLog["cursor"]): Promise<void> {
+    const { group } = this.parts;
+    // Its change was followed already: a newcomer reads back.
+    if (this.log.bound) return;
+    const { sequence, hash } = before;
+    const bound = { sequence, hash };
+    const { prepared } = group;
+    if (prepared && prepared.at === sequence + 1n && sameBytes(prepared.frame, frame)) {
+      const removes = removed(group, prepared.next.peers().map(({ node }) => hex(node)));
+      await group.advance(prepared.next, bound, { frame, author: group.node, removes });
+      if (commit.welcome) this.events.welcomed(commit.welcome, true);
+      return this.#end(true);
+    }
+    const { author, next, change } = await group.judge(commit, bound);
+    if (!next) {
+      this.#over = true;
+      return this.events.removed();
+    }
+    const removes = change.removed.map(hex);
+    await group.advance(next, bound, { frame, author: hex(author.node), removes });
+    if (commit.welcome) this.events.welcomed(commit.welcome, false);
+    this.#end();
+  }
+
+  async #part(opener: Opener, content: Bytes, before: EpochLog["cursor"]): Promise<void> {
+    const { log } = this;
+    const { checkpoints } = this.parts;
+    const { node } = opener.sender;
+    if (!log.bound && !this.parts.group.has(node)) {
+      throw new ClientError("NOT_A_MEMBER", "a checkpoint of a device that is not in the group");
+    }
+    log.admit(opener);
+    const absorbed = await checkpoints.part(node, content, log, before);
+    if (!absorbed) return;
+    const name = this.parts.group.peer(node)?.name ?? "";
+    const who: Author = { node, name, verified: "membership" };
+    const counter = this.parts.ledger.clock;
+    for (const { collection, id, ...effect } of absorbed.changes) {
+      const operation = { ...effect, collection, id, counter, node: 0 };
+      this.events.operation(operation, effect, who, true, 0);
+    }
+  }
+
+  #own(node: Uint8Array): boolean {
+    return sameBytes(node, this.parts.group.nodeId);
+  }
+}
+
+const INCOMPLETE = "a log of before ends too soon; a checkpoint will bring what is missing";
+
+/** Members that are none afterwards, in hex. */
+function removed(group: Group, after: readonly string[]): string[] {
+  return group.peers.map(({ node }) => hex(node)).filter((node) => !after.includes(node));
+}

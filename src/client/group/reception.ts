@@ -1,0 +1,70 @@
+/**
+ * Lets others in: looks into the doors of open invitations, wants the changes that let in who stands
+ * there, and brings their welcomes.
+ *
+ * @module
+ */
+import { hex } from "../../wire/bytes.ts";
+import type { Group } from "./group_state.ts";
+import { look } from "./doors.ts";
+import type { CommitEntry } from "./log_entries.ts";
+import type { LogLink } from "./log_link.ts";
+import { answerKnock } from "./mls/knock_answer.ts";
+import { GroupDoor } from "./mls/door.ts";
+import type { Wishes } from "./wishes.ts";
+
+/** Who stands at one door and is let in at a time. */
+const MOST_AT_ONCE = 4;
+
+type OwedWelcome = NonNullable<CommitEntry["welcome"]>;
+
+export class Reception {
+  /** Welcomes that may not be in their doors yet, by door in hex. */
+  readonly #owed = new Map<string, OwedWelcome>();
+  /** Members that may stand at their own doors, in hex. */
+  readonly #lost = new Set<string>();
+
+  constructor(private readonly group: Group, private readonly wishes: Wishes) {}
+
+  /** A commit has let somebody in. */
+  owe(welcome: OwedWelcome): void {
+    this.#owed.set(hex(welcome.door), welcome);
+  }
+
+  /** A member that seems to be unable to follow. */
+  suspect(node: string): void {
+    this.#lost.add(node);
+  }
+
+  /**
+   * Visits all doors that somebody may stand at. What is done about it is done when the present log is
+   * open again. `refused` hears why somebody is not let in.
+   */
+  async visit(log: LogLink, refused: (error: unknown) => void): Promise<void> {
+    for (const [name, welcome] of this.#owed) {
+      const door = await GroupDoor.ofValue(welcome.door);
+      const { found } = await look(door, log, welcome.frame);
+      if (!found) await log.append(welcome.frame);
+      this.#owed.delete(name);
+    }
+    for (const { value } of this.group.membership?.data.invitations ?? []) {
+      await this.#look(await GroupDoor.ofValue(value), log, refused);
+    }
+    for (const node of this.#lost) {
+      const peer = this.group.peer(node);
+      this.#lost.delete(node);
+      if (!peer) continue;
+      await this.#look(await GroupDoor.ofMember(peer.seed, this.group.id, peer.node), log, refused);
+    }
+  }
+
+  async #look(door: GroupDoor, log: LogLink, refused: (error: unknown) => void): Promise<void> {
+    const { knocks } = await look(door, log);
+    for (const keyPackage of knocks.slice(-MOST_AT_ONCE)) {
+      const wish = (membership: NonNullable<Group["membership"]>) =>
+        answerKnock(membership, door, keyPackage);
+      // Nobody waits for it: the next visit finds who is still there.
+      void this.wishes.add(wish).catch(refused);
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Changes of the group that somebody here wants: they outlive links, and are done one after the other,
+ * again where somebody else was quicker.
+ *
+ * @module
+ */
+import type { GroupChange } from "./mls/commit_maker.ts";
+import type { GroupMembership } from "./mls/group_membership.ts";
+
+/** What is to be done about the group as it is by then; nothing where it makes no sense any more. */
+export type Wish = (
+  membership: GroupMembership,
+) => GroupChange | undefined | Promise<GroupChange | undefined>;
+
+interface Wanted {
+  readonly wish: Wish;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+export class Wishes {
+  readonly #wanted: Wanted[] = [];
+  /** Runs when there is one more. */
+  onWish: () => void = () => {};
+
+  /** Resolves once the change is in force, or makes no sense any more. */
+  add(wish: Wish): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#wanted.push({ wish, done });
+    this.onWish();
+    return done.promise;
+  }
+
+  get next(): Wanted | undefined {
+    return this.#wanted[0];
+  }
+
+  /** The first one is done. */
+  settle(error?: unknown): void {
+    const wanted = this.#wanted.shift();
+    if (error === undefined) wanted?.done.resolve();
+    else wanted?.done.reject(error);
+  }
+
+  /** Nothing is done any more. */
+  end(why: Error): void {
+    for (const { done } of this.#wanted.splice(0)) {
+      done.promise.catch(() => {});
+      done.reject(why);
+    }
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * Writes into the log of the present epoch over one link: who we are, what we did, what we have, and
+ * changes of the group.
+ *
+ * @module
+ */
+import type { Bytes } from "../../wire/bytes.ts";
+import type { Saver } from "../blaze/storage.ts";
+import { ClientError, faultOf } from "../client_error.ts";
+import type { EpochLog } from "./epoch_log.ts";
+import type { Group } from "./group_state.ts";
+import type { Ledger } from "./ledger.ts";
+import type { LinkVector } from "./link_vector.ts";
+import { encodeAnnounce, type SealOptions, Voice } from "./log_entries.ts";
+import type { LogLink } from "./log_link.ts";
+import type { Post } from "./post.ts";
+import type { Wishes } from "./wishes.ts";
+import { concat } from "../../wire/bytes.ts";
+
+/** An announce follows what others wrote after this, and as much again by chance. */
+const ACK_MS = 200;
+/** Others keep still so long when somebody changes the group. */
+const HOLD_MS = 15_000;
+/** Lost races after which the others are asked to keep still. */
+const RACES = 2;
+/** What the relay had no room for is tried again after so long. */
+const AGAIN_MS = 5_000;
+/** Bytes on their way to the relay that are not answered yet. */
+const MOST_IN_FLIGHT = 512 * 1024;
+
+export interface WritingParts {
+  readonly group: Group;
+  readonly ledger: Ledger;
+  readonly saver: Saver;
+  readonly wishes: Wishes;
+  readonly post: Post;
+  readonly log: LogLink;
+  readonly options: SealOptions;
+  /** Whether all members that are here read zstd. */
+  readable(): boolean;
+}
+
+export interface WritingEvents {
+  /** An operation of ours is at the relay. */
+  mailed(counter: bigint): void;
+  /** The relay has no room, or has again. */
+  full(full: boolean): void;
+  fault(code: string, message: string): void;
+}
+
+export class Writing {
+  #voice: Voice | undefined;
+  #ended = false;
+  /** Another log is open for a moment: nothing must go there. */
+  #paused = true;
+  #stalled = false;
+  #heldUntil = 0;
+  #races = 0;
+  #stopAck: (() => void) | undefined;
+  #changing = false;
+  /** Last operations of others that were not acknowledged, by author in hex. */
+  readonly #unsaid = new Map<string, bigint>();
+  /** Our operations up to this counter are on their way, or there. */
+  #sentUpTo = 0n;
+  #pumping = false;
+  #pumpAgain = false;
+
+  constructor(
+    /** The log that is written into. */
+    readonly log: EpochLog,
+    private readonly parts: WritingParts,
+    private readonly events: WritingEvents,
+  ) {}
+
+  /** The log was read to its end: we may speak. */
+  async begin(): Promise<void> {
+    if (this.#ended) return;
+    const { group, options } = this.parts;
+    this.#paused = false;
+    if (!this.#voice) {
+      this.#voice = await Voice.draw(this.log, group.nodeId, group.database, options);
+      await this.announce();
+    }
+    if (this.#unsaid.size > 0) await this.announce();
+    this.rewind();
+    await this.change();
+  }
+
+  /** Another log is opened. */
+  pause(): void {
+    this.#paused = true;
+    this.#silent();
+  }
+
+  /** The log does not know us any more. */
+  forgotten(): void {
+    this.#voice = undefined;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The epoch is over, or the link: nothing is sealed any more. */
+  end(): void {
+    this.#ended = true;
+    this.#stopAck?.();
+  }
+
+  /** Whether everybody here reads zstd. */
+  get readable(): boolean {
+    return this.parts.readable();
+  }
+
+  get voice(): Voice | undefined {
+    return this.#ended || this.#paused ? undefined : this.#voice;
+  }
+
+  /** Says who speaks, what we have, and what we were shown. */
+  async announce(): Promise<void> {
+    this.#silent();
+    this.#unsaid.clear();
+    const { group, ledger } = this.parts;
+    const { voice } = this;
+    const membership = group.membership;
+    if (!voice || !membership) return;
+    const said = encodeAnnounce(this.log.cursor, membership.self.signKey, ledger.having);
+    const frame = await voice.announce(
+      concat(said, await membership.sign("BX2 announce", said)),
+    );
+    this.#append(frame);
+  }
+
+  /** An operation of another device was read, which waits to hear of it. */
+  news(author: string, counter: bigint): void {
+    if (this.#ended) return;
+    this.#unsaid.set(author, counter);
+    const wait = ACK_MS * (1 + Math.random());
+    this.#stopAck ??= this.parts.post.later(wait, async () => {
+      this.#stopAck = undefined;
+      await this.announce();
+    });
+  }
+
+  /** Somebody else has said what it has: nobody needs to hear the same from us. */
+  covered(by: string, vector: LinkVector): void {
+    for (const [author, counter] of this.#unsaid) {
+      if (author !== by && (vector.get(author)?.counter ?? 0n) >= counter) {
+        this.#unsaid.delete(author);
+      }
+    }
+    if (this.#unsaid.size === 0) this.#silent();
+  }
+
+  #silent(): void {
+    this.#stopAck?.();
+    this.#stopAck = undefined;
+  }
+
+  /** Somebody changes the group. */
+  hold(): void {
+    const { host } = this.parts.post;
+    this.#heldUntil = host.now() + HOLD_MS;
+    this.parts.post.later(HOLD_MS, () => this.pump());
+  }
+
+  /** What waits has new numbers, or is to be sent again. */
+  rewind(): void {
+    this.#sentUpTo = 0n;
+    this.pump();
+  }
+
+  /** Appends what waits, in its order. */
+  pump(): void {
+    this.#pumpAgain = true;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    void this.#pump().finally(() => this.#pumping = false);
+  }
+
+  async #pump(): Promise<void> {
+    const { ledger, log, post } = this.parts;
+    while (this.#pumpAgain) {
+      this.#pumpAgain = false;
+      for (const { counter, logged, bytes } of [...ledger.waiting]) {
+        if (logged || counter <= this.#sentUpTo) continue;
+        await post.link.turn();
+        while (log.bytesInFlight > MOST_IN_FLIGHT && !post.closed) await log.answered();
+        const { voice } = this;
+        if (!voice || this.#stalled || post.closed || post.host.now() < this.#heldUntil) return;
+        try {
+          const frame = await voice.operation(bytes, this.parts.readable());
+          // Sealing takes time, and the epoch may be over by now.
+          if (!this.voice) return;
+          this.#append(frame, () => this.events.mailed(counter));
+          this.#sentUpTo = counter;
+        } catch (error) {
+          return this.#fault(error);
+        }
+      }
+    }
+  }
+
+  /** Does the next change that is wanted. */
+  async change(): Promise<void> {
+    if (this.#changing || !this.voice) return;
+    const { group, wishes, saver } = this.parts;
+    // What came of the one before is not known yet, or it was never sent.
+    if (group.prepared) group.dropPrepared();
+    for (let { next } = wishes; next; { next } = wishes) {
+      let prepared;
+      try {
+        const change = await next.wish(group.membership!);
+        prepared = change && await group.prepare(change);
+      } catch (error) {
+        wishes.settle(error);
+        continue;
+      }
+      if (!prepared) {
+        wishes.settle();
+        continue;
+      }
+      await saver.flush();
+      this.#changing = true;
+      const { frame, at } = prepared;
+      return void this.parts.log.append(frame, at).then(
+        (result) => this.parts.post.run(() => this.#decided(result === "kept")),
+        (error) => this.parts.post.run(() => this.#postponed(error)),
+      );
+    }
+  }
+
+  /** The relay took the commit, which comes back as an entry; or somebody else wrote first. */
+  async #decided(kept: boolean): Promise<void> {
+    this.#changing = false;
+    if (kept || this.#ended) return;
+    this.parts.group.dropPrepared();
+    if (++this.#races >= RACES && this.voice) {
+      this.#races = 0;
+      this.#append(await this.voice.hold());
+    }
+    // What is missing has come before this answer.
+    await this.change();
+  }
+
+  #postponed(error: unknown): void {
+    this.#changing = false;
+    if (this.#ended) return;
+    const { group, wishes, post } = this.parts;
+    group.dropPrepared();
+    if (error instanceof ClientError && error.code === "READ_ONLY") return wishes.settle(error);
+    this.#fault(error);
+    post.later(AGAIN_MS, () => this.change());
+  }
+
+  /** A part of a checkpoint; `at`: the number that it must get. */
+  async append(frame: Bytes, at = 0n): Promise<boolean> {
+    return await this.parts.log.append(frame, at) === "kept";
+  }
+
+  #append(frame: Bytes, kept = () => {}): void {
+    this.parts.log.append(frame).then(
+      () => {
+        if (this.#stalled) {
+          this.#stalled = false;
+          this.events.full(false);
+        }
+        kept();
+      },
+      (error) => this.#refused(error),
+    );
+  }
+
+  #refused(error: unknown): void {
+    if (this.#ended || this.#stalled) return;
+    const code = error instanceof ClientError ? error.code : "";
+    if (code === "OFFLINE") return;
+    this.#stalled = true;
+    if (code === "MAILBOX_FULL") this.events.full(true);
+    else this.#fault(error);
+    if (code === "READ_ONLY") return;
+    this.parts.post.later(AGAIN_MS, async () => {
+      this.#stalled = false;
+      this.#sentUpTo = 0n;
+      await this.announce();
+      this.pump();
+    });
+  }
+
+  #fault(error: unknown): void {
+    const { code, message } = faultOf(error);
+    this.events.fault(code, message);
+  }
+}

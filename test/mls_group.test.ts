@@ -1,0 +1,171 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { initializeEpoch } from "ts-mls/keySchedule.js";
+import { random } from "../src/client/group/e2e/derive.ts";
+import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
+import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
+import { GroupDoor } from "../src/client/group/mls/door.ts";
+import { type Bytes, hex, WireError } from "../src/wire/bytes.ts";
+import { anyHead, MlsWorld } from "./kit/mls.ts";
+
+const nodes = (list: readonly { readonly node: Bytes }[]) => list.map(({ node }) => hex(node));
+
+test("eleven devices: in by whoever is there, keys anew, out, and of one mind all the time", async () => {
+  const world = await MlsWorld.of(1);
+  for (let i = 1; i < 11; i++) {
+    const by = (i * 7) % world.members.length;
+    const { judged, entered } = await world.add(`device ${i}`, by);
+    for (const { change } of judged) {
+      assertEquals([change.kind, change.added?.name, change.removed], ["add", `device ${i}`, []]);
+    }
+    assertEquals(entered.membership.self.name, `device ${i}`);
+    if (i % 3 === 0) {
+      const { judged } = await world.commit((i * 5) % i, { kind: "rotate" });
+      for (const { change } of judged) assertEquals(change, { kind: "rotate", removed: [] });
+    }
+  }
+  const names = world.members[4]!.peers().map(({ name }) => name);
+  assertEquals(names, Array.from({ length: 11 }, (_, i) => `device ${i}`));
+
+  const [second, fifth] = [world.members[2]!, world.members[5]!];
+  const gone = [second.self.node, fifth.self.node];
+  const { judged, message, head } = await world.commit(7, { kind: "remove", nodes: gone });
+  assertEquals(judged.filter(({ next }) => !next).length, 2);
+  for (const { change, author } of judged) {
+    assertEquals([change.kind, change.removed, author.name], ["remove", gone, "device 7"]);
+  }
+  assertEquals(world.members.length, 9);
+  assertEquals(world.members[0]!.data.removed, gone);
+  assertEquals((await second.judge(message, head)).next, undefined);
+
+  // Blank leaves are filled again, in trees that have unmerged leaves.
+  for (let i = 0; i < 3; i++) {
+    await world.commit(i, { kind: "rotate" });
+    await world.add(`later ${i}`, 8 - i);
+  }
+  const last = world.members[0]!.peers().slice(-3).map(({ name }) => name);
+  assertEquals(last, ["later 0", "later 1", "later 2"]);
+  await assertRejects(() => second.judge(message, anyHead()));
+  await assertRejects(async () => {
+    const next = await world.members[0]!.prepare({ kind: "rotate" }, head, []);
+    await second.judge(next.message, head);
+  });
+});
+
+test("a member that cannot follow comes in again: same node, same place, new door", async () => {
+  const world = await MlsWorld.of(4);
+  const lost = world.members[2]!;
+  const before = nodes(lost.peers());
+  const { group, self } = lost;
+  const door = await GroupDoor.ofMember(self.seed, group, self.node);
+  world.carry = [{ secret: await world.members[0]!.epochSecret(), bound: anyHead() }];
+  await world.commit(0, { kind: "rotate" });
+  const place = world.members.findIndex((member) => member.self.name === "device 2");
+  const stale = world.members[place]!;
+  const keys = lost.keys();
+  const newcomer = await GroupNewcomer.draw({
+    ...{ group, door, keys },
+    ...{ name: "device 2", postQuantum: false },
+  });
+  const { judged, entered } = await world.admit(newcomer, 3);
+  assertEquals(judged.map(({ change }) => change.kind), ["rejoin", "rejoin", "rejoin"]);
+  assertEquals(judged.filter(({ next }) => !next).length, 1, "its old leaf is gone");
+  const { membership } = entered;
+  assertEquals(entered.carry, world.carry);
+  assertEquals(nodes(membership.peers()), before);
+  assertEquals(membership.self.node, stale.self.node);
+  assert(hex(membership.self.seed) !== hex(self.seed));
+  await world.commit(1, { kind: "rotate" });
+});
+
+test("invitations: taken back, void after a removal, gone when used unless permanent", async () => {
+  const world = await MlsWorld.of(2);
+  const once = await world.invite(0);
+  const always = await world.invite(1, 0n);
+  const third = await world.invite(1);
+  const values = () => world.members[0]!.data.invitations.map(({ value }) => hex(value));
+  assertEquals(values(), [once, always, third].map(({ value }) => hex(value)));
+  const { judged } = await world.commit(0, { kind: "revoke", value: third.value });
+  assertEquals(judged[0]!.change, { kind: "revoke", removed: [] });
+  await world.add("by once", 0, once);
+  await world.add("by always", 0, always);
+  await world.add("by always again", 2, always);
+  assertEquals(values(), [hex(always.value)]);
+  await world.commit(0, { kind: "remove", nodes: [world.members[1]!.self.node] });
+  assertEquals(values(), []);
+});
+
+test("a state has the secrets of its own epoch only", async () => {
+  const world = await MlsWorld.of(3);
+  const old: string[] = [];
+  for (const kind of ["rotate", "invite", "rotate", "remove", "rotate"] as const) {
+    for (const { view: { state, self } } of world.members) {
+      const { initSecret, exporterSecret, membershipKey, confirmationKey, resumptionPsk } =
+        state.keySchedule;
+      const secrets = [initSecret, exporterSecret, membershipKey, confirmationKey, resumptionPsk];
+      old.push(...secrets.map(hex));
+      // A commit of the first device renews or blanks all but the leaves of the others.
+      if (kind === "invite") continue;
+      for (const [at, key] of Object.entries(state.privatePath.privateKeys)) {
+        if (self.leaf === 0 || Number(at) !== 2 * self.leaf) old.push(hex(key));
+      }
+    }
+    if (kind === "rotate") await world.commit(0, { kind });
+    else if (kind === "invite") await world.invite(0);
+    else await world.commit(0, { kind, nodes: [world.members[2]!.self.node] });
+    for (const member of world.members) {
+      const saved = hex(member.save());
+      assertEquals(old.filter((secret) => saved.includes(secret)), [], `after ${kind}`);
+      assertEquals(member.view.state.historicalReceiverData.size, 0);
+    }
+  }
+});
+
+test("who was removed cannot compute the next epoch, also where one device is left", async () => {
+  for (const count of [2, 3]) {
+    const world = await MlsWorld.of(count);
+    const gone = world.members[1]!.view;
+    await world.commit(0, { kind: "remove", nodes: [gone.self.node] });
+    const { suite, state } = world.members[0]!.view;
+    const zeros = new Uint8Array(suite.kdf.size);
+    const { initSecret } = gone.state.keySchedule;
+    // All that it knows: the init secret, and the context that the commit tells it.
+    const guess = await initializeEpoch(initSecret, zeros, state.groupContext, zeros, suite.kdf);
+    assertNotEquals(guess.keySchedule.exporterSecret, state.keySchedule.exporterSecret);
+  }
+});
+
+test("members sign, with a label and their name in it", async () => {
+  for (const postQuantum of [false, true]) {
+    const world = await MlsWorld.of(2, postQuantum);
+    const [a, b] = world.members as [GroupMembership, GroupMembership];
+    const message = random(100);
+    const signature = await a.sign("BX2 operation", message);
+    assertEquals(signature.length, 64);
+    assert(await b.verify("BX2 operation", a.self.node, signature, message));
+    assert(await b.verify("BX2 operation", b.peer(hex(a.self.node))!, signature, message));
+    assert(!await b.verify("BX2 announce", a.self.node, signature, message));
+    assert(!await b.verify("BX2 operation", b.self.node, signature, message));
+    assert(!await b.verify("BX2 operation", random(16), signature, message));
+    assert(!await b.verify("BX2 operation", a.self.node, signature.subarray(1), message));
+    assert(!await b.verify("BX2 operation", a.self.node, signature, random(100)));
+  }
+});
+
+test("the post-quantum suite does all of it", async () => {
+  const world = await MlsWorld.of(4, true);
+  await world.commit(2, { kind: "rotate" });
+  await world.commit(1, { kind: "remove", nodes: [world.members[3]!.self.node] });
+  await world.add("one more", 2);
+  assert(world.members[3]!.postQuantum);
+});
+
+test("a saved state that was cut or changed is refused, or is another's", async () => {
+  const saved = (await MlsWorld.of(2)).members[0]!.save();
+  for (let length = 0; length < saved.length; length += 1 + (length >> 4)) {
+    await assertRejects(() => GroupMembership.restore(saved.subarray(0, length)));
+  }
+  const other = saved.slice();
+  other[0] = 9;
+  await assertRejects(() => GroupMembership.restore(other), WireError, "BAD_STATE");
+});
