@@ -11,7 +11,6 @@ import { type Operation, operationKinds } from "../src/wire/blaze/operation.ts";
 import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
 import { refusalNow } from "./kit/refusal.ts";
-import { faultOf } from "../src/client/client_error.ts";
 
 const placeOf = ({ collection, id }: RecordState): string => `${collection}\n${id}`;
 

@@ -89,7 +89,7 @@ export class MlsWorld {
     const newcomer = await GroupNewcomer.restore(drawn.save());
     const { door } = newcomer;
     const knock = await door.openKnock(await door.sealKnock(newcomer.keyPackage));
-    const step = await this.commit(by, await answerKnock(this.members[by]!, door, knock));
+    const step = await this.commit(by, (await answerKnock(this.members[by]!, door, knock))!);
     const { message } = await step.welcome!.door.openWelcome(step.welcome!.body);
     const entered = await newcomer.enter(message);
     this.members.push(await GroupMembership.restore(entered.membership.save()));

@@ -21,7 +21,7 @@ const MAX_RECENT = 64;
  * - `next`: it follows the last one that counts. `gap`: something before it is missing; it counts.
  * - `repeated`: it counted before. `second`: another one stands there, or before it.
  */
-export type Place = "next" | "gap" | "repeated" | "second";
+export type ChainPlace = "next" | "gap" | "repeated" | "second";
 
 export class AuthorChain {
   #head = NO_HEAD;
@@ -43,7 +43,7 @@ export class AuthorChain {
   }
 
   /** Where an operation stands that follows `previous`. */
-  place(operation: ChainHead, previous: ChainHead): Place {
+  place(operation: ChainHead, previous: ChainHead): ChainPlace {
     if (this.follows(previous)) return sameHead(previous, this.#head) ? "next" : "gap";
     // What is older than all that is remembered was read before, as far as anybody can tell.
     return this.knows(operation) ?? operation.counter <= this.#head.counter ? "repeated" : "second";

@@ -14,7 +14,7 @@ import {
   decodeCheckpoint,
   instancesIn,
 } from "./checkpoint.ts";
-import type { Device } from "./conductor.ts";
+import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { Absorbed } from "./ledger.ts";
 import type { Cursor } from "./log_link.ts";

@@ -7,42 +7,25 @@
  *
  * @module
  */
-import type { Saver } from "../blaze/storage.ts";
 import { hex } from "../../wire/bytes.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { DoorReader, doorStart, knockFrame, look } from "./doors.ts";
+import { DoorReader, doorStart, knockFrame } from "./doors.ts";
+import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
-import type { Group } from "./group_state.ts";
-import type { Ledger } from "./ledger.ts";
 import type { SealOptions } from "./log_entries.ts";
 import type { LogLink } from "./log_link.ts";
 import type { Post } from "./post.ts";
 import type { Presence } from "./presence.ts";
-import { Reading, type ReadingEvents } from "./reading.ts";
-import type { Reception } from "./reception.ts";
-import type { Wishes } from "./wishes.ts";
+import { EpochReading, type ReadingEvents } from "./reading.ts";
 import { Writing } from "./writing.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
-
-/** What outlives links. */
-export interface Device {
-  readonly group: Group;
-  readonly ledger: Ledger;
-  readonly saver: Saver;
-  readonly wishes: Wishes;
-  /** Lets others in. */
-  readonly reception: Reception;
-}
-
-/** What a device is doing, for people. */
-export type Progress = "waiting" | "reading" | "synced";
 
 export interface ConductorEvents
   extends Pick<ReadingEvents, "operation" | "backlog" | "removed" | "fault"> {
   /** The device is in the group, in this epoch. */
   entered(number: bigint): void;
-  progress(state: Progress): void;
+  progress(state: "waiting" | "reading" | "synced"): void;
   mailed(counter: bigint): void;
   full(full: boolean): void;
   /** People have to decide. */
@@ -76,7 +59,7 @@ export class Conductor {
   readonly #checkpoints: Checkpoints;
 
   constructor(private readonly parts: ConductorParts, private readonly events: ConductorEvents) {
-    const { device, post, options } = parts;
+    const { device, post } = parts;
     this.#checkpoints = new Checkpoints(device, post, {
       fault: (code, message) => events.fault(code, message),
       truncate: (sequence) => parts.log.truncate(sequence),
@@ -181,7 +164,7 @@ export class Conductor {
     this.#opened = log;
     const writing = this.#writing = present ? this.#writingInto(log) : undefined;
     const parts = { ...device, checkpoints: this.#checkpoints, compression: options.compression };
-    const reading = new Reading(log, parts, {
+    const reading = new EpochReading(log, parts, {
       operation: (...told) => this.events.operation(...told),
       kept: () => {},
       announced: (node, vector) => {

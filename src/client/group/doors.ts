@@ -8,7 +8,7 @@ import { decodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import { decodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { digest } from "./e2e/derive.ts";
 import { deviceFrame } from "./log_entries.ts";
-import { type Cursor, type LogLink, type LogReader, NO_RING } from "./log_link.ts";
+import { type Cursor, type LogLink, type LogListener, NO_RING } from "./log_link.ts";
 import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
 import { referenceOf } from "./mls/newcomer.ts";
 
@@ -28,7 +28,7 @@ export async function doorStart(door: GroupDoor): Promise<Cursor> {
 }
 
 /** Reads a door. What is not sealed for it is nobody's. */
-export class DoorReader implements LogReader {
+export class DoorReader implements LogListener {
   #entries = 0;
 
   constructor(

@@ -27,7 +27,7 @@ import { tell } from "../tell.ts";
 import { memoryStorage, Saver } from "../blaze/storage.ts";
 import { Compression } from "../blaze/compression.ts";
 import { random } from "./e2e/derive.ts";
-import type { Device } from "./conductor.ts";
+import type { Device } from "./device.ts";
 import { Group } from "./group_state.ts";
 import { GroupSession } from "./group_session.ts";
 import type {

@@ -9,7 +9,7 @@
  */
 import type { Host } from "../../host.ts";
 import type { Link, Message } from "../../link/link.ts";
-import { type Bytes, hex, WireError, Writer } from "../../wire/bytes.ts";
+import { hex, WireError, Writer } from "../../wire/bytes.ts";
 import { decodeFault } from "../../wire/blaze/control.ts";
 import {
   decodeExtension,
@@ -28,12 +28,13 @@ import {
   TlvType,
   VERIFY_LENGTH,
 } from "../../wire/blaze/handshake.ts";
-import type { Operation } from "../../wire/blaze/operation.ts";
 import type { Conversation } from "../connection.ts";
 import type { PaceOptions } from "../pacer.ts";
 import { drawKeyPair, type KeyPair } from "../pair/pair_keys.ts";
 import { claimTlv } from "./claims.ts";
-import { Conductor, type ConductorEvents, type Device } from "./conductor.ts";
+import type { Clients } from "./clients.ts";
+import { Conductor, type ConductorEvents } from "./conductor.ts";
+import type { Device } from "./device.ts";
 import type { SealOptions } from "./log_entries.ts";
 import type { Safety } from "./group_types.ts";
 import { LogLink } from "./log_link.ts";
@@ -55,17 +56,6 @@ export interface SessionOptions extends SealOptions, PaceOptions {
 export interface SessionEvents extends ConductorEvents {
   presence(node: string, online: boolean): void;
   lost(code: number, reason: string): void;
-}
-
-/** What a session hands to whoever serves clients that speak the seed's text. */
-export interface Clients {
-  /** The device is in the group now. */
-  entered(): Promise<void>;
-  introduced(ack: Bytes, pair: KeyPair, handshake: Handshake): Promise<void>;
-  /** A frame of a client, whose node id is in hex. False: no client of ours. */
-  frame(node: string, frame: Bytes): Promise<boolean>;
-  left(node: string): void;
-  operation(operation: Operation): void;
 }
 
 export class GroupSession implements Conversation {

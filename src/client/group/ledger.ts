@@ -146,7 +146,7 @@ export class Ledger {
 
   /** Highest counter known: that of the next operation is above it. */
   get clock(): bigint {
-    return this.#clock;
+    return this.#authors.clock;
   }
 
   keeps(collection: string): boolean {

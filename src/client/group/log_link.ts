@@ -31,7 +31,7 @@ export interface Cursor {
 export type Opened = Extract<Extension, { subtype: "recovered" }>;
 
 /** What somebody who opened a log hears, in this order. */
-export interface LogReader {
+export interface LogListener {
   /** The relay's answer. */
   opened(answer: Opened): void | Promise<void>;
   /** The next frame, from the first one that was asked for. */
@@ -47,9 +47,9 @@ const CHECK_LENGTH = 8;
 
 export class LogLink {
   /** Who waits for an answer to its Open, the first one first. */
-  readonly #opening: (LogReader & { readonly failed: (error: Error) => void })[] = [];
+  readonly #opening: (LogListener & { readonly failed: (error: Error) => void })[] = [];
   readonly #appends: PromiseWithResolvers<AppendResult>[] = [];
-  #reader: LogReader | undefined;
+  #reader: LogListener | undefined;
   #bytesInFlight = 0;
   readonly #sizes: number[] = [];
 
@@ -69,7 +69,11 @@ export class LogLink {
    * Opens a log at a cursor, in place of the one that is open. Resolves when the reader is live. Rejects
    * with `NO_LOG`, `READ_ONLY`, and `OFFLINE` when the link goes.
    */
-  open({ id, key }: LogTarget, { ring, sequence, hash }: Cursor, reader: LogReader): Promise<void> {
+  open(
+    { id, key }: LogTarget,
+    { ring, sequence, hash }: Cursor,
+    reader: LogListener,
+  ): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Whoever waits is told; when nobody does, it is no crash.
     promise.catch(() => {});

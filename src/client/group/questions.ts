@@ -11,7 +11,7 @@
 import { type Bytes, concat, fromHex, hex, Reader, utf8Bytes, Writer } from "../../wire/bytes.ts";
 import { type BlazeFrame, encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { ClientError } from "../client_error.ts";
-import type { Device } from "./conductor.ts";
+import type { Device } from "./device.ts";
 import { random } from "./e2e/derive.ts";
 import { padded } from "./e2e/padding.ts";
 import { INSTANCE_LENGTH, Opener, Sealer, Sender } from "./e2e/sender.ts";

@@ -16,7 +16,7 @@ import type { Group } from "./group_state.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
 import { type Announce, type CommitEntry, type LogEntry, openEntry } from "./log_entries.ts";
-import type { LogReader, Opened } from "./log_link.ts";
+import type { LogListener, Opened } from "./log_link.ts";
 import { nodeOfKey } from "./mls/credential.ts";
 import type { Opener } from "./e2e/sender.ts";
 import { decodeLinked, type LinkedBody } from "./linked_body.ts";
@@ -79,7 +79,7 @@ export interface ReadingParts {
   readonly compression: Compression;
 }
 
-export class Reading implements LogReader {
+export class EpochReading implements LogListener {
   #live = false;
   #over = false;
   #unstored = 0;
