@@ -1,12 +1,12 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { decodeState, encodeState } from "../src/client/group/record_state.ts";
 import { type RecordState, Replica, seen } from "../src/client/group/replica.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
-import { hex, Reader, utf8Bytes, Writer } from "../src/wire/bytes.ts";
+import { hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { type Operation, operationKinds } from "../src/wire/blaze/operation.ts";
 import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fc, holds } from "./kit/random.ts";
