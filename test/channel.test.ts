@@ -7,7 +7,7 @@ import type { Link, Message } from "../src/link/link.ts";
 class Hub {
   readonly topics = new Map<string, Set<Listener>>();
 
-  publish(name: string, from: Listener, message: Message): boolean {
+  publish(name: string, from: Listener | undefined, message: Message): boolean {
     let clear = true;
     for (const listener of this.topics.get(name) ?? []) {
       if (listener === from) continue;
@@ -41,7 +41,8 @@ class Listener implements Member {
             hub.topics.get(name)!.add(listener);
           },
           leave: (name: string) => hub.topics.get(name)?.delete(listener),
-          publish: (name: string, message: Message) => hub.publish(name, listener, message),
+          publish: (name: string, message: Message, self = false) =>
+            hub.publish(name, self ? undefined : listener, message),
         },
       }),
     };
@@ -118,4 +119,28 @@ test("a member may leave while a message is being delivered", () => {
   channels.get("x")!.publish(message, a);
   assertEquals(c.alone.length, 0);
   assertEquals(channels.size, 0);
+});
+
+test("broadcast reaches every member once, whoever is in the topic and whoever lags", () => {
+  const [channels, hub] = [new Channels(), new Hub()];
+  const members = [new Listener(hub), new Listener(hub), new Listener()];
+  const [a] = members as [Listener];
+  const channel = channels.open("x");
+  const [wayOfA, wayOfB] = members.map((member) => channel.join(member));
+  const counts = () => members.map(({ byTopic, alone }) => [byTopic.length, alone.length]);
+  channel.broadcast(message);
+  assertEquals(counts(), [[1, 0], [1, 0], [0, 1]]);
+  wayOfA!.lagging();
+  channel.broadcast(message);
+  assertEquals(counts(), [[1, 1], [2, 0], [0, 2]]);
+  wayOfB!.lagging();
+  channel.broadcast(message);
+  assertEquals(counts(), [[1, 2], [2, 1], [0, 3]]);
+  wayOfA!.drained();
+  // Somebody who cannot take it all leaves the topic after it, not before.
+  a.buffered = 65_536;
+  channel.broadcast(new Uint8Array(65_536));
+  assertEquals(counts(), [[2, 2], [2, 2], [0, 4]]);
+  channel.broadcast(message);
+  assertEquals(counts(), [[2, 3], [2, 3], [0, 5]]);
 });

@@ -1,6 +1,6 @@
 /** Logs over real sockets. */
 import { test } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { limits } from "../src/limits.ts";
 import { host } from "../src/host.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
@@ -123,6 +123,10 @@ test("a device that is gone leaves its entries, and comes back to them with its 
     about(first).append(operation(1));
     const words = await until(first, (words) => words.includes("accepted 1 to 1"));
     assert(words.includes("#1"));
+    const metrics = await (await fetch(`${relay.url}/metrics`)).text();
+    for (const [event, count] of [["opened", 1], ["appended", 1], ["full", 0]]) {
+      assertStringIncludes(metrics, `blaze_relay_logs_total{event="${event}"} ${count}\n`);
+    }
     about(first).append(operation(2));
     first.close();
     const { socket } = await member(relay, 2);

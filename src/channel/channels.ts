@@ -90,18 +90,21 @@ export class Channel {
         if (member !== from) member.deliver(message, delivery, extent);
       }
     } else if (this.#inTopic.size > 0) {
-      this.#bytesSinceWalk += message.length;
-      const clear = topics.publish(this.name, message);
-      if (!clear && this.#bytesSinceWalk >= LAGGING) this.#walk();
+      this.#watched(message.length, topics.publish(this.name, message));
     }
   }
 
   /** To every member, its author too. */
   broadcast(message: Message): void {
-    // Somebody's topics carry it to the others there.
+    for (const member of this.#alone) member.deliver(message, "operation");
+    // Anybody's topics will do.
     const [via] = this.#inTopic;
-    this.publish(message, via);
-    via?.deliver(message, "operation");
+    if (via) this.#watched(message.length, via.link.topics!.publish(this.name, message, true));
+  }
+
+  #watched(bytes: number, clear: boolean): void {
+    this.#bytesSinceWalk += bytes;
+    if (!clear && this.#bytesSinceWalk >= LAGGING) this.#walk();
   }
 
   #serve(member: Member): void {

@@ -30,10 +30,10 @@ export interface Topics {
   join(name: string): void;
   leave(name: string): void;
   /**
-   * To every link in the topic but this one. Answers false when some link there could not take all
+   * To every link in the topic but this one, or with `self` to this one too. Answers false when some link there could not take all
    * of it at once, so that the caller looks for the slow one.
    */
-  publish(name: string, message: Message): boolean;
+  publish(name: string, message: Message, self?: boolean): boolean;
 }
 
 /** What a session wants to hear of its link. Nothing comes after `closed`. */

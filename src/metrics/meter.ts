@@ -235,16 +235,16 @@ function meteredTopics(topics: Topics, meter: Meter): Topics {
       }
       topics.leave(name);
     },
-    publish(name, message) {
+    publish(name, message, self) {
       if (name !== lastName) {
         last = joined.get(name);
         lastName = name;
       }
       const own = last;
-      const links = own ? own.links - 1 : meter.topic(name).links;
+      const links = own ? own.links - (self ? 0 : 1) : meter.topic(name).links;
       if (links > 0) meter.send(message, links);
       else if (!own) meter.forget(name);
-      return topics.publish(name, message);
+      return topics.publish(name, message, self);
     },
   };
 }

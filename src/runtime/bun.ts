@@ -34,6 +34,7 @@ interface Data {
   readonly accept: Accept;
   readonly remote: string;
   events?: LinkEvents;
+  readonly server: Pick<BunServer, "publish">;
   /** How it ended, from the moment that the session is told. */
   closedWith?: readonly [code: number, reason: string];
 }
@@ -44,6 +45,8 @@ interface BunServer {
   /** Requests whose responses have not left yet. */
   readonly pendingRequests: number;
   requestIP(request: Request): { address: string } | null;
+  /** To every socket in the topic, as a socket's own does to the others. */
+  publish(topic: string, message: Message): number;
   upgrade(request: Request, options: { data: Data; headers: HeadersInit }): boolean;
   stop(closeActive: boolean): Promise<void>;
 }
@@ -97,7 +100,7 @@ export const bun: Runtime = {
           address: server.requestIP(request)?.address ?? "",
           upgrade(accept, protocol) {
             const done = server.upgrade(request, {
-              data: { accept, remote: this.address },
+              data: { accept, remote: this.address, server },
               // Left alone, Bun echoes the first protocol offered, which may be a token.
               headers: { "sec-websocket-protocol": protocol ?? "" },
             });
@@ -185,7 +188,7 @@ class BunLink implements Link, Topics {
     this.socket.unsubscribe(name);
   }
 
-  publish(name: string, message: Message): boolean {
-    return this.socket.publish(name, message) >= 0;
+  publish(name: string, message: Message, self = false): boolean {
+    return (self ? this.socket.data.server : this.socket).publish(name, message) >= 0;
   }
 }

@@ -25,10 +25,10 @@ class Board {
     return {
       join: (name) => void (this.#members.get(name) ?? this.#made(name)).add(member),
       leave: (name) => void this.#members.get(name)?.delete(member),
-      publish: (name, message) => {
+      publish: (name, message, self = false) => {
         let clear = true;
         for (const other of this.#members.get(name) ?? []) {
-          if (other === member) continue;
+          if (other === member && !self) continue;
           other.take(message);
           clear &&= other.buffered === 0;
         }

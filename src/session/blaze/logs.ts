@@ -20,11 +20,10 @@ export interface LogMeter {
 }
 
 /** An entry as every reader gets it. */
-export const entryFrame = ({ sequence, frame }: Entry): Bytes =>
-  encodeFrame({
-    type: FrameType.extension,
-    payload: encodeExtension({ subtype: "sequenced", sequence, frame }),
-  }, { short: true });
+export function entryFrame({ sequence, frame }: Entry): Bytes {
+  const payload = encodeExtension({ subtype: "sequenced", sequence, frame });
+  return encodeFrame({ type: FrameType.extension, payload }, { short: true });
+}
 
 /** A log while somebody has it open. */
 export class OpenLog {
