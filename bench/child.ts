@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { here, script } from "../tools/runtimes.ts";
 import type { Report } from "./server.ts";
 
-/** Our relay, or a bare server of the same runtime. */
-export type Which = "ours" | "bare";
+/** Our relay, the same with logs in a file, or a bare server of the same runtime. */
+export type Which = "ours" | "disk" | "bare";
 
 export interface Child {
   readonly which: Which;
@@ -20,12 +20,12 @@ export interface Child {
   stop(): Promise<void>;
 }
 
-/** Starts a server on the runtime of this process. */
-export async function startChild(which: Which): Promise<Child> {
+/** Starts a server on the runtime of this process. `file`: that of the logs, for `disk`. */
+export async function startChild(which: Which, file = ""): Promise<Child> {
   const [program, ...first] = script(here)!;
   const flags = here === "deno" ? ["--v8-flags=--expose-gc"] : [];
-  const file = fileURLToPath(new URL("server.ts", import.meta.url));
-  const child = spawn(program!, [...first, ...flags, file, which], {
+  const server = fileURLToPath(new URL("server.ts", import.meta.url));
+  const child = spawn(program!, [...first, ...flags, server, which, file], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const gone = new Promise<never>((_, reject) =>

@@ -4,10 +4,13 @@
  *
  * @module
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { concat } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { encodeExtension } from "../src/wire/blaze/extension.ts";
-import { startChild } from "./child.ts";
+import { type Child, startChild } from "./child.ts";
 import { Client, fromServer, joinAll, masked, operation, quiet } from "./client.ts";
 import { median, print, quantile, short, title } from "./table.ts";
 
@@ -121,12 +124,17 @@ async function catchUp(port: number, author: Client): Promise<number> {
   return time;
 }
 
-export async function relayLog(): Promise<void> {
-  title(
-    `Logs: one author, ${OPENERS} others, ${PAYLOAD} B, store in memory`,
-    `Median of ${ROUNDS} interleaved rounds; the ratio is taken round by round.`,
-  );
-  const child = await startChild("ours");
+/** What one relay does. */
+interface Figures {
+  readonly on: number;
+  readonly off: number;
+  readonly ratio: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly reading: number;
+}
+
+async function measure(child: Child): Promise<Figures> {
   const { port } = child;
   const place = { port, database: "bench", handshake: true };
   const [author, ...openers] = await joinAll(Array(OPENERS + 1).fill(place)) as [Client];
@@ -145,14 +153,43 @@ export async function relayLog(): Promise<void> {
   const reading: number[] = [];
   for (let i = 0; i < 3; i++) reading.push(await catchUp(port, author));
   for (const client of [author, ...openers]) client.leave();
-  await child.stop();
+  return {
+    on: median(counted.map(({ on }) => on)),
+    off: median(counted.map(({ off }) => off)),
+    ratio: median(counted.map(({ on, off }) => on / off)),
+    p50: quantile(times, 0.5),
+    p99: quantile(times, 0.99),
+    reading: median(reading),
+  };
+}
+
+export async function relayLog(): Promise<void> {
+  title(
+    `Logs: one author, ${OPENERS} others, ${PAYLOAD} B`,
+    `Median of ${ROUNDS} interleaved rounds; the ratio is taken round by round.`,
+  );
+  const folder = mkdtempSync(join(tmpdir(), "blaze-bench-"));
+  const figures: Figures[] = [];
+  try {
+    for (const which of ["ours", "disk"] as const) {
+      const child = await startChild(which, join(folder, "relay.db"));
+      try {
+        figures.push(await measure(child));
+      } finally {
+        await child.stop();
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const row = (what: string, show: (figures: Figures) => string) => [what, ...figures.map(show)];
   const ms = (value: number) => `${value.toFixed(2)} ms`;
-  print(["", ""], [
-    ["operations/s, appended to a log", short(median(counted.map(({ on }) => on)))],
-    ["operations/s, passed on only", short(median(counted.map(({ off }) => off)))],
-    ["ratio", median(counted.map(({ on, off }) => on / off)).toFixed(2)],
-    ["append to `accepted`, p50", ms(quantile(times, 0.5))],
-    ["append to `accepted`, p99", ms(quantile(times, 0.99))],
-    [`catch-up of ${CATCH_UP.toLocaleString("en")}`, ms(median(reading))],
+  print(["", "in memory", "on disk"], [
+    row("operations/s, appended to a log", ({ on }) => short(on)),
+    row("operations/s, passed on only", ({ off }) => short(off)),
+    row("ratio", ({ ratio }) => ratio.toFixed(2)),
+    row("append to `accepted`, p50", ({ p50 }) => ms(p50)),
+    row("append to `accepted`, p99", ({ p99 }) => ms(p99)),
+    row(`catch-up of ${CATCH_UP.toLocaleString("en")}`, ({ reading }) => ms(reading)),
   ]);
 }

@@ -1,5 +1,5 @@
 /**
- * One server in a process of its own: `server.ts ours` or `server.ts bare`.
+ * One server in a process of its own: `server.ts ours`, `server.ts disk FILE` or `server.ts bare`.
  *
  * Prints one line of JSON once it listens, and one more for each line that it reads.
  *
@@ -8,6 +8,8 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { startRelay } from "../main.ts";
+import { limits } from "../src/limits.ts";
+import { openSqlite } from "../src/store/sqlite.ts";
 import { startBare } from "./bare.ts";
 
 /** What a server says of itself. Sizes in bytes, times in milliseconds since it started. */
@@ -28,10 +30,17 @@ const lifted = {
   linksPerAddress: 100_000,
 };
 
-const ours = async () =>
-  (await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { limits: lifted })).port;
+const [which, file] = process.argv.slice(2);
 
-const port = process.argv[2] === "ours" ? await ours() : startBare();
+/** With logs in memory, or in a file. */
+const ours = async () => {
+  const store = which === "disk" &&
+    await openSqlite({ path: file!, limits: limits(lifted) });
+  const options = { limits: lifted, ...(store && { store }) };
+  return (await startRelay({ host: "127.0.0.1", port: 0, token: "" }, options)).port;
+};
+
+const port = which === "bare" ? startBare() : await ours();
 
 /** Present in Bun, and in Deno with `--v8-flags=--expose-gc`. */
 const { Bun: bun, gc } = globalThis as unknown as {

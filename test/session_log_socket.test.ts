@@ -4,12 +4,15 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { limits } from "../src/limits.ts";
 import { host } from "../src/host.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
+import { openSqlite } from "../src/store/sqlite.ts";
+import type { LogStore } from "../src/store/store.ts";
 import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension, type Extension } from "../src/wire/blaze/extension.ts";
 import { TlvType } from "../src/wire/blaze/handshake.ts";
 import { greeting } from "./kit/blaze.ts";
 import { about, operation, said } from "./kit/log_lab.ts";
 import { withRelay } from "./kit/relay.ts";
+import { withStorePath } from "./kit/store_file.ts";
 import { TestSocket } from "./kit/socket.ts";
 
 const LIFTED = { messagesPerSecond: 0, bytesPerSecond: 0 };
@@ -56,48 +59,59 @@ test("a relay tells that it keeps logs, and one without a store does not", async
   }, { store: null });
 });
 
-test("authors at once, readers from the start, and readers that come in the middle: one order", () =>
-  withRelay(async (relay) => {
-    const EACH = 150;
-    const AUTHORS = 4;
-    const ALL = EACH * AUTHORS;
-    const people = await Promise.all(
-      Array.from({ length: AUTHORS }, (_, i) => member(relay, i + 1)),
-    );
-    for (const { socket } of people) about(socket).open(7);
-    await Promise.all(people.map(({ socket }) => until(socket, live)));
-    const late: Promise<string[]>[] = [];
-    for (let n = 0; n < EACH; n++) {
-      for (const { socket } of people) about(socket).append(operation(n, 500));
-      if (n % 50 === 25) {
-        late.push(
-          member(relay, 50 + n).then(async ({ socket }) => {
-            about(socket).open(7);
-            return await until(socket, (words) => entries(words).length === ALL);
-          }),
+/** Each engine, handed over for one test. */
+const STORES: Record<string, (run: (store: LogStore) => Promise<void>) => Promise<void>> = {
+  "in memory": (run) => run(new MemoryStore(host, limits())),
+  "on disk": (run) =>
+    withStorePath(async (path) => run(await openSqlite({ path, limits: limits() }))),
+};
+
+for (const [name, withStore] of Object.entries(STORES)) {
+  test(`authors at once, readers from the start and in the middle: one order, ${name}`, () =>
+    withStore((store) =>
+      withRelay(async (relay) => {
+        const EACH = 150;
+        const AUTHORS = 4;
+        const ALL = EACH * AUTHORS;
+        const people = await Promise.all(
+          Array.from({ length: AUTHORS }, (_, i) => member(relay, i + 1)),
         );
-        // Lets it come while the others write.
-        await new Promise((resolve) => setTimeout(resolve, 0));
-      }
-    }
-    const accepted = (words: string[]) =>
-      words.reduce((sum, one) => sum + Number(/^accepted (\d+)/.exec(one)?.[1] ?? 0), 0);
-    for (const { socket } of people) {
-      const words = await until(
-        socket,
-        (words) => accepted(words) === EACH && entries(words).length === ALL,
-      );
-      assertEquals(entries(words), numbers(ALL));
-      // Its own entries came before it was told so.
-      let seen = 0;
-      for (const one of words) {
-        if (one.startsWith("#")) seen++;
-        const upTo = /^accepted \d+ to (\d+)/.exec(one)?.[1];
-        if (upTo) assert(Number(upTo) <= seen, one);
-      }
-    }
-    for (const words of await Promise.all(late)) assertEquals(entries(words), numbers(ALL));
-  }, { limits: LIFTED }));
+        for (const { socket } of people) about(socket).open(7);
+        await Promise.all(people.map(({ socket }) => until(socket, live)));
+        const late: Promise<string[]>[] = [];
+        for (let n = 0; n < EACH; n++) {
+          for (const { socket } of people) about(socket).append(operation(n, 500));
+          if (n % 50 === 25) {
+            late.push(
+              member(relay, 50 + n).then(async ({ socket }) => {
+                about(socket).open(7);
+                return await until(socket, (words) => entries(words).length === ALL);
+              }),
+            );
+            // Lets it come while the others write.
+            await new Promise((resolve) => setTimeout(resolve, 0));
+          }
+        }
+        const accepted = (words: string[]) =>
+          words.reduce((sum, one) => sum + Number(/^accepted (\d+)/.exec(one)?.[1] ?? 0), 0);
+        for (const { socket } of people) {
+          const words = await until(
+            socket,
+            (words) => accepted(words) === EACH && entries(words).length === ALL,
+          );
+          assertEquals(entries(words), numbers(ALL));
+          // Its own entries came before it was told so.
+          let seen = 0;
+          for (const one of words) {
+            if (one.startsWith("#")) seen++;
+            const upTo = /^accepted \d+ to (\d+)/.exec(one)?.[1];
+            if (upTo) assert(Number(upTo) <= seen, one);
+          }
+        }
+        for (const words of await Promise.all(late)) assertEquals(entries(words), numbers(ALL));
+      }, { limits: LIFTED, store })
+    ));
+}
 
 test("a log of 24 MiB reaches all who read it", () =>
   withRelay(async (relay) => {
