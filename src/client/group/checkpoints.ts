@@ -50,14 +50,13 @@ export interface CheckpointEvents {
 
 export class Checkpoints {
   readonly #assembly = new CheckpointAssembly(MOST_BYTES);
+  #log: EpochLog | undefined;
   #first = 0n;
   #firstBase: Cursor | undefined;
   /** Our own digest at the base of the checkpoint that is on its way; nothing if we cannot say. */
   #own: Bytes | undefined;
   #standing: Standing | undefined;
   #tail = 0;
-  /** Something that we have may not be in the log. */
-  #lost = false;
   #writing: Writing | undefined;
   #planned = false;
   #busyUntil = 0;
@@ -69,18 +68,21 @@ export class Checkpoints {
     private readonly events: CheckpointEvents,
   ) {}
 
-  /** Another log is read. */
-  begin(): void {
+  /** A log is read, again or another one. */
+  begin(log: EpochLog): void {
+    this.#writing = undefined;
+    if (this.#log === log) return;
+    this.#log = log;
     this.#assembly.clear();
     this.#standing = undefined;
-    this.#writing = undefined;
     this.#tail = 0;
-    this.#lost = false;
   }
 
-  /** The log does not go on where we were. */
+  /** The log does not go on where we were: something that we have may not be in it. */
   gap(): void {
-    this.#lost = true;
+    this.#assembly.clear();
+    this.#standing = undefined;
+    this.device.group.lost = true;
   }
 
   /** An entry was read. */
@@ -97,23 +99,23 @@ export class Checkpoints {
 
   /** A part, at the place before it. Answers what a whole checkpoint has changed. */
   async part(
-    node: Bytes,
+    { node, instance }: { readonly node: Bytes; readonly instance: Bytes },
     part: Bytes,
     log: EpochLog,
     before: Cursor,
   ): Promise<Absorbed | undefined> {
-    const { ledger } = this.device;
+    const { group, ledger } = this.device;
     if (part[3] === 0 && part[2] === 0 && part[1] === 0 && part[0] === 0) {
       this.#first = before.sequence + 1n;
       this.#firstBase = before;
       for (const { node, instance, counter } of instancesIn(part)) {
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
-      const sure = ledger.settled && !ledger.missing && !this.#lost && ledger.whole;
+      const sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole;
       this.#own = sure && !this.#mine(node) ? await ledger.digest() : undefined;
     }
     this.#busyUntil = this.post.host.now() + PATIENCE_MS;
-    const bytes = this.#assembly.take(hex(node), part);
+    const bytes = this.#assembly.take(hex(instance), part);
     if (!bytes) return undefined;
     this.#busyUntil = 0;
     const checkpoint = await decodeCheckpoint(bytes);
@@ -121,9 +123,11 @@ export class Checkpoints {
     const { digest, vector, states } = checkpoint;
     this.#standing = { author: hex(node), digest, first: this.#first, bytes: bytes.length };
     this.#tail = 0;
+    // The logs before went with the memory of the relay.
+    if (group.lost) group.forgetPast();
     if (this.#mine(node)) {
-      this.#lost = false;
-      if (this.device.group.peers.length === 1) this.#settle();
+      group.lost = false;
+      if (group.peers.length === 1) this.#settle();
       return undefined;
     }
     if (this.#own) {
@@ -134,7 +138,7 @@ export class Checkpoints {
       return undefined;
     }
     const absorbed = ledger.absorb(vector, states);
-    if (this.#lost && ledger.covers(vector)) this.#lost = false;
+    if (ledger.covers(vector)) group.lost = false;
     return absorbed;
   }
 
@@ -191,7 +195,7 @@ export class Checkpoints {
   get #due(): boolean {
     const { ledger, group } = this.device;
     if (!ledger.whole) return false;
-    if (this.#lost || ledger.owes) return true;
+    if (group.lost || ledger.owes) return true;
     const last = this.#standing?.bytes ?? 0;
     return (this.#tail > TAIL_BYTES && this.#tail > TAIL_TIMES * last) ||
       group.past.length > MOST_PAST;

@@ -74,6 +74,7 @@ export class Group {
   #door: GroupDoor | undefined;
   /** Its text lets in others, too. */
   #permanent = false;
+  #lost = false;
   #log: EpochLog | undefined;
   #past: PastEpoch[] = [];
   #back: EpochLog[] = [];
@@ -130,6 +131,7 @@ export class Group {
       { database: kept.database, constant: kept.constant.slice() },
       saver,
     );
+    group.#lost = kept.lost;
     if (kept.newcomer) {
       group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
       group.#door = group.#newcomer.door;
@@ -208,6 +210,17 @@ export class Group {
   /** Whether others may be let in by that door. */
   get permanent(): boolean {
     return this.#permanent;
+  }
+
+  /** Something that this device has may not be in any log: a checkpoint has to bring it. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  set lost(lost: boolean) {
+    if (this.#lost === lost) return;
+    this.#lost = lost;
+    this.#save();
   }
 
   /** The present epoch, once the device is in the group. */
@@ -426,6 +439,7 @@ export class Group {
       constant,
       newcomer: this.#newcomer?.save() ?? null,
       permanent: this.#permanent,
+      lost: this.#lost,
       membership: this.#membership?.save() ?? null,
       past: this.#past.map(({ commit, ...rest }) => ({
         ...writePast(rest),
@@ -466,6 +480,7 @@ interface Saved {
   readonly constant: Uint8Array;
   readonly newcomer: Uint8Array | null;
   readonly permanent: boolean;
+  readonly lost: boolean;
   readonly membership: Uint8Array | null;
   readonly past: (SavedPast & { commit: Uint8Array | null })[];
   readonly back: SavedPast[];

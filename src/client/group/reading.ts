@@ -98,7 +98,7 @@ export class EpochReading implements LogListener {
   }
 
   opened(answer: Opened): void {
-    this.parts.checkpoints.begin();
+    this.parts.checkpoints.begin(this.log);
     if (!this.log.opened(answer)) this.events.gap();
     const from = this.log.cursor.sequence;
     const to = this.log.bound && this.log.bound.sequence < answer.last
@@ -274,7 +274,7 @@ export class EpochReading implements LogListener {
       throw new ClientError("NOT_A_MEMBER", "a checkpoint of a device that is not in the group");
     }
     log.admit(opener);
-    const absorbed = await checkpoints.part(node, content, log, before);
+    const absorbed = await checkpoints.part(opener.sender, content, log, before);
     if (!absorbed) return;
     const name = this.parts.group.peer(node)?.name ?? "";
     const who: Author = { node, name, verified: "membership" };

@@ -16,10 +16,10 @@ import { readKeyPackage } from "./mls_message.ts";
 
 /**
  * The change that answers a knock (an MLSMessage with a key package) in this door: an add where it
- * is of an invitation, a rejoin where it is a member's; nothing for who is a member by now.
+ * is of an invitation, a rejoin where it is a member's; nothing for who is a member by now, and
+ * where the door is of nobody any more.
  *
- * Throws `NOT_ADMITTED`: no invitation and no member has this door, or it has expired at `now`
- * (milliseconds since 1970). Throws `BAD_KNOCK` for a key package that must not come in.
+ * Throws `NOT_ADMITTED` where it has expired at `now` (milliseconds since 1970). Throws `BAD_KNOCK` for a key package that must not come in.
  */
 export async function answerKnock(
   membership: GroupMembership,
@@ -33,6 +33,8 @@ export async function answerKnock(
   if (invitation && invitation.expires !== 0n && invitation.expires <= BigInt(now)) {
     throw new ClientError("NOT_ADMITTED", "the invitation has expired");
   }
+  // It was used, or revoked, or a removal has made it void.
+  if (!invitation && !again) return undefined;
   const pack = readKeyPackage(keyPackage) ?? refuseKnock("it is no key package of MLS");
   // Somebody else was quicker.
   if (!again && isMember(data, identityOf(pack.leafNode).node)) return undefined;
@@ -57,7 +59,7 @@ async function memberOf(membership: GroupMembership, door: GroupDoor) {
     const own = await GroupDoor.ofMember(peer.seed, membership.group, peer.node);
     if (sameBytes(own.value, door.value)) return peer;
   }
-  throw new ClientError("NOT_ADMITTED", "the door is of no invitation and of no member");
+  return undefined;
 }
 
 function refuseKnock(detail: string): never {
