@@ -43,6 +43,10 @@ export interface ConductorParts {
 /** A welcome that another member should have brought is brought after this. */
 const SPARE_MS = 3_000;
 const USED = "the invitation has let in another device";
+/** A member that others are ahead of, as it seems, looks so long into the log before it knocks. */
+const FOLLOW_MS = 5_000;
+/** It waits so long at its own door. */
+const PATIENCE_MS = 60_000;
 /** Strangers are looked after at once, then no more often than this. */
 const DOORS_MS = 100;
 
@@ -87,10 +91,21 @@ export class Conductor {
   }
 
   /** A member is here that is in an epoch which we do not know. */
-  elsewhere(): void {
-    if (!this.parts.device.group.before) return;
-    this.#lookBackDue = true;
-    this.#turn();
+  elsewhere(node: string): void {
+    const { group, reception } = this.parts.device;
+    reception.suspect(node);
+    if (group.before) {
+      this.#lookBackDue = true;
+      this.#turn();
+    }
+    // The log should tell soon; if it does not, somebody has to let us in again.
+    const { epoch } = group;
+    this.parts.post.later(FOLLOW_MS, async () => {
+      if (group.epoch !== epoch || !this.#writing?.voice || !group.membership) return;
+      if (group.peer(node) && this.parts.presence.members.has(node)) return;
+      await group.standAtOwnDoor();
+      this.#turn();
+    });
   }
 
   close(): void {
@@ -103,7 +118,7 @@ export class Conductor {
     const { group } = this.parts.device;
     try {
       while (!this.#closed) {
-        if (!group.membership) await this.#wait();
+        if (group.door) await this.#wait();
         else if (group.back) await this.#read(group.back);
         else if (this.#lookBackDue && group.before) await this.#lookBack();
         else await this.#read(group.log!);
@@ -119,7 +134,7 @@ export class Conductor {
 
   /** Waits at a door until somebody opens. */
   async #wait(): Promise<void> {
-    const { device: { group, saver }, log, post } = this.parts;
+    const { device: { group, ledger, saver }, log, post } = this.parts;
     const door = group.door!;
     const newcomer = group.newcomer!;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -129,25 +144,32 @@ export class Conductor {
     const reader = new DoorReader(door, {
       knock: (_, reference) => knocked ||= reference === name,
       welcome: async ({ message }, reference) => {
-        if (group.membership) return;
+        if (group.newcomer !== newcomer) return;
         if (reference !== name) {
           if (!group.permanent) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
           return;
         }
         const { membership, carry } = await newcomer.enter(message);
         await group.enter(membership, carry);
+        ledger.unlogged();
         await saver.flush();
         resolve();
       },
     }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
     await saver.flush();
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-    if (!group.membership && !knocked) {
-      await log.append(await knockFrame(door, newcomer.keyPackage));
-    }
-    if (!group.membership) {
+    const waits = () => group.newcomer === newcomer;
+    if (waits() && !knocked) await log.append(await knockFrame(door, newcomer.keyPackage));
+    if (waits()) {
       post.toEverybody(Subtype.knock, new Uint8Array());
       this.events.progress("waiting");
+    }
+    if (group.membership) {
+      post.later(PATIENCE_MS, () => {
+        if (group.newcomer !== newcomer) return;
+        group.leaveOwnDoor();
+        resolve();
+      });
     }
     await promise;
   }

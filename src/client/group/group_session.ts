@@ -82,7 +82,7 @@ export class GroupSession implements Conversation {
     this.#presence = new Presence(device.group, this.post, {
       presence: (node, online) => events.presence(node, online),
       stranger: () => this.#conductor.stranger(),
-      elsewhere: () => this.#conductor.elsewhere(),
+      elsewhere: (node) => this.#conductor.elsewhere(node),
     });
     this.#questions = new Questions(device, this.post, this.#presence.members, options);
     const parts = { device, post: this.post, log: this.#log, presence: this.#presence, options };

@@ -302,10 +302,34 @@ export class Group {
     return [...past, { secret: log.epoch.secret, bound: { sequence, hash } }];
   }
 
-  /** A door let us in. */
-  async enter(membership: GroupMembership, carry: Carry): Promise<void> {
+  /** This member cannot follow any more: it waits at its own door to be let in again. */
+  async standAtOwnDoor(): Promise<void> {
+    const { self, postQuantum } = this.#membership!;
+    const { node, name, seed } = self;
+    const door = await GroupDoor.ofMember(seed, this.id, node);
+    const keys = this.#membership!.keys();
+    const arrival = { group: this.id, name, door, postQuantum, keys };
+    this.#newcomer = await GroupNewcomer.draw(arrival);
+    this.#door = door;
+    this.#permanent = true;
+    this.#save();
+  }
+
+  /** Nobody opened: goes on as before. */
+  leaveOwnDoor(): void {
     this.#newcomer = undefined;
     this.#door = undefined;
+    this.#save();
+  }
+
+  /** A door let us in. */
+  async enter(membership: GroupMembership, carry: Carry): Promise<void> {
+    // What was written since may be in no log that the others follow.
+    if (this.#membership) this.lost = true;
+    this.#newcomer = undefined;
+    this.#door = undefined;
+    this.#prepared = undefined;
+    this.#before = undefined;
     this.#past = carry.map((one) => ({ ...one, commit: undefined }));
     this.#back = [];
     for (const { secret, bound } of carry) {

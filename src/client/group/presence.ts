@@ -15,7 +15,7 @@ export interface PresenceEvents {
   /** Somebody is here who is no member: it may want to be let in. */
   stranger(): void;
   /** A member is here that is in an epoch which we do not know. */
-  elsewhere(): void;
+  elsewhere(node: string): void;
 }
 
 export class Presence {
@@ -51,7 +51,7 @@ export class Presence {
     if (!claim) return this.events.stranger();
     // It may be behind, or ahead: what it writes into the log will tell.
     if (claim.epoch !== epoch.name) {
-      if (membership.peer(node)) this.events.elsewhere();
+      if (membership.peer(node)) this.events.elsewhere(node);
       return this.events.stranger();
     }
     if (!await claimHolds(claim, handshake, epoch, membership)) {
