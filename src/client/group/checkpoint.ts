@@ -246,6 +246,8 @@ function readStates(r: Reader): RecordState[] {
 }
 
 function inOrder(a: RecordState, b: RecordState): boolean {
-  if (a.collection === b.collection) return a.id.toString() < b.id.toString();
+  if (a.collection === b.collection) {
+    return a.id.high === b.id.high ? a.id.low < b.id.low : a.id.high < b.id.high;
+  }
   return compareBytes(utf8Bytes(a.collection), utf8Bytes(b.collection)) < 0;
 }

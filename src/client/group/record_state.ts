@@ -25,26 +25,28 @@ import { later, stamps } from "./replica.ts";
 const MAX_COLLECTION = 127;
 
 export function encodeState(state: RecordState): Bytes {
-  const distinct = new Map<string, Stamp>();
-  for (const stamp of stamps(state)) distinct.set(keyOf(stamp), stamp);
-  const ordered = [...distinct].sort(([, a], [, b]) => later(a, b) ? 1 : -1);
-  const indexes = new Map(ordered.map(([key], index) => [key, index]));
+  // Most stamps are one object already; equal ones of different objects come together by the order.
+  const ordered: Stamp[] = [];
+  const indexes = new Map<Stamp, number>();
+  for (const stamp of [...new Set(stamps(state))].sort((a, b) => later(a, b) ? 1 : -1)) {
+    const last = ordered.at(-1);
+    if (!last || last.counter !== stamp.counter || last.node !== stamp.node) ordered.push(stamp);
+    indexes.set(stamp, ordered.length - 1);
+  }
   const collection = utf8Bytes(state.collection);
   const w = new Writer(256).u8(collection.length).bytes(collection);
   w.u64(state.id.high).u64(state.id.low).u16(ordered.length);
-  for (const [, { counter, node }] of ordered) w.u64(counter).bytes(fromHex(node));
+  for (const { counter, node } of ordered) w.u64(counter).bytes(fromHex(node));
   for (const stamp of [state.inserted, state.updated, state.deleted]) {
-    w.u16(stamp ? 1 + indexes.get(keyOf(stamp))! : 0);
+    w.u16(stamp ? 1 + indexes.get(stamp)! : 0);
   }
   const names = [...state.fields.keys()];
   sortedNames(names);
   w.u16(names.length);
-  for (const name of names) w.u16(indexes.get(keyOf(state.fields.get(name)!.stamp))!);
+  for (const name of names) w.u16(indexes.get(state.fields.get(name)!.stamp)!);
   const values = names.map((name) => [name, state.fields.get(name)!.value] as const);
   return w.bytes(encodeRecord(Object.fromEntries(values))).finish();
 }
-
-const keyOf = ({ counter, node }: Stamp): string => `${node}${counter}`;
 
 /** Throws `TRUNCATED`, `BAD_STAMP`, `NAME_LENGTH`, and the codes of records. */
 export function decodeState(bytes: Uint8Array): RecordState {

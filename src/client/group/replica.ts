@@ -121,8 +121,9 @@ export class Replica {
   /** Puts in what another device has of a record. Throws `COUNT_LIMIT`, and then nothing has changed. */
   merge(other: RecordState): Effect {
     const { collection, id } = other;
-    this.#checkSize(this.state(collection, id), other);
+    if (other.fields.size > MAX_FIELDS) throw new WireError("COUNT_LIMIT", 0);
     const state = this.#open(collection, id);
+    checkSize(state, other);
     const wasVisible = visible(state);
     const before = state.deleted;
     let lost = false;
@@ -153,14 +154,6 @@ export class Replica {
     }
   }
 
-  #checkSize(state: RecordState | undefined, { fields }: RecordState): void {
-    if ((state?.fields.size ?? 0) + fields.size <= MAX_FIELDS) return;
-    const added = [...fields.keys()].filter((name) => !state?.fields.has(name));
-    if ((state?.fields.size ?? 0) + added.length > MAX_FIELDS) {
-      throw new WireError("COUNT_LIMIT", 0);
-    }
-  }
-
   #open(collection: string, id: Uuid): RecordState {
     const records = this.#collections.get(collection) ?? new Map<string, RecordState>();
     this.#collections.set(collection, records);
@@ -173,6 +166,13 @@ export class Replica {
     }
     return state;
   }
+}
+
+/** Throws `COUNT_LIMIT` if both together have more fields than a record can. */
+function checkSize(state: RecordState, { fields }: RecordState): void {
+  if (state.fields.size + fields.size <= MAX_FIELDS) return;
+  const added = [...fields.keys()].filter((name) => !state.fields.has(name));
+  if (state.fields.size + added.length > MAX_FIELDS) throw new WireError("COUNT_LIMIT", 0);
 }
 
 const byBytes = (a: string, b: string): number => compareBytes(utf8Bytes(a), utf8Bytes(b));
