@@ -6,7 +6,13 @@ import { holdsOperation } from "../src/client/group/replica.ts";
 import type { Operation } from "../src/wire/blaze/operation.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";
-import { type Counted, WorldDevice, type WorldEntry, WorldLog } from "./kit/ledger_world.ts";
+import {
+  type Counted,
+  stateOf,
+  WorldDevice,
+  type WorldEntry,
+  WorldLog,
+} from "./kit/ledger_world.ts";
 import { dice, seed, times } from "./kit/random.ts";
 
 /** Lives of each kind. */
@@ -129,7 +135,22 @@ async function live(seed: number, steps: number, chaos: Chaos): Promise<void> {
         break;
     }
   }
+  for (const device of devices) {
+    await device.save();
+    assertEquals(
+      await device.asStored(),
+      stateOf(device.ledger),
+      `seed ${seed}: not all is stored`,
+    );
+  }
   await settle(devices, log, () => ++uploads);
+  for (const device of devices) {
+    assertEquals(
+      await device.asStored(),
+      stateOf(device.ledger),
+      `seed ${seed}: not all is stored`,
+    );
+  }
   const digests = new Set<string>();
   for (const { ledger } of devices) digests.add(hex(await ledger.digest()));
   assertEquals(digests.size, 1, `seed ${seed}: records differ`);

@@ -283,6 +283,65 @@ test("a checkpoint's word counts where it has another last operation under the s
   assertEquals(ledger.take(b, await body(7n, headOf(there))).kind, "counts");
 });
 
+test("what is read while an operation is made, or numbered anew, moves it behind that", async () => {
+  const { ledger } = await open(A);
+  const zero = await ledger.write("update", "bugs", id(1), { n: 0 });
+  ledger.take(a, zero);
+  // A second run of this device wrote these.
+  const one = await body(2n, headOf(zero));
+  const two = await body(3n, headOf(one));
+  const three = await body(4n, headOf(two));
+  const making = ledger.write("update", "bugs", id(1), { n: 1 });
+  await Promise.resolve();
+  ledger.take(a, one);
+  const made = await making;
+  assertEquals([made.previous, ledger.stale], [headOf(one), false]);
+  ledger.take(a, two);
+  assertEquals(ledger.stale, true);
+  const numbering = ledger.renumber();
+  await Promise.resolve();
+  ledger.take(a, three);
+  await numbering;
+  const [, anew] = [...ledger.waiting];
+  assertEquals([anew!.previous, ledger.stale], [headOf(three), false]);
+});
+
+test("an operation that a second run overtook is covered by nothing of that one's", async () => {
+  const { ledger } = await open(A);
+  const mine = await ledger.write("update", "bugs", id(1), { mine: true });
+  const one = await body(2n);
+  ledger.take(a, one);
+  assertEquals(ledger.covered(b, new Map([[a, headOf(one)]])), false);
+  assertEquals([...ledger.waiting].map(({ counter }) => counter), [mine.counter]);
+  assertEquals(ledger.stale, true);
+});
+
+test("what waits below a second run's operations goes on from those in the next log", async () => {
+  const { ledger } = await open(A);
+  const mine = await ledger.write("update", "bugs", id(1), { mine: true });
+  const one = await body(2n, headOf(mine));
+  for (const each of [mine, one]) ledger.take(a, each);
+  ledger.unlogged();
+  assertEquals([ledger.settled, ledger.stale], [false, false]);
+  const next = await ledger.write("update", "bugs", id(1), { next: true });
+  assertEquals([next.previous, ledger.stale], [headOf(one), false]);
+  assertEquals(ledger.take(a, mine).kind, "repeated");
+  assertEquals(ledger.take(a, next).kind, "counts");
+  assertEquals(ledger.settled, true);
+});
+
+test("operations that stood in the log are numbered anew when a checkpoint has another past", async () => {
+  const { ledger } = await open(A);
+  const mine = await ledger.write("update", "bugs", id(1), { mine: true });
+  ledger.take(a, mine);
+  const other = await body(5n);
+  ledger.absorb(new Map([[a, headOf(other)]]), []);
+  assertEquals([ledger.settled, ledger.stale], [false, true]);
+  await ledger.renumber();
+  const [anew] = [...ledger.waiting];
+  assertEquals(anew!.previous, headOf(other));
+});
+
 test("what was queued without a signature gets one with its new number", async () => {
   const { ledger } = await open(A);
   await ledger.write("insert", "bugs", id(1), { n: 1 }, C);

@@ -4,14 +4,15 @@
  *
  * @module
  */
-import { Saver } from "../../src/client/blaze/storage.ts";
+import { memoryStorage, Saver } from "../../src/client/blaze/storage.ts";
 import {
   CheckpointAssembly,
   checkpointParts,
   decodeCheckpoint,
+  snapshotOf,
 } from "../../src/client/group/checkpoint.ts";
 import { decodeLinked } from "../../src/client/group/linked_body.ts";
-import { includes, type LinkVector } from "../../src/client/group/link_vector.ts";
+import { encodeLinks, includes, type LinkVector } from "../../src/client/group/link_vector.ts";
 import { Ledger, type Taken } from "../../src/client/group/ledger.ts";
 import { type Bytes, hex, Reader, Writer } from "../../src/wire/bytes.ts";
 import { type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";
@@ -53,6 +54,14 @@ export class WorldLog {
     this.entries = [];
   }
 }
+
+/** Everything that a ledger must not lose over a restart. */
+export const stateOf = (ledger: Ledger): unknown[] => [
+  hex(snapshotOf(ledger.vector, ledger.replica.all()).bytes),
+  hex(encodeLinks(ledger.having)),
+  [...ledger.waiting].map(({ bytes, logged }) => `${logged} ${hex(bytes)}`),
+  [ledger.clock, ledger.missing, ledger.stale, ledger.owes],
+];
 
 export interface Counted {
   readonly ring: number;
@@ -119,6 +128,13 @@ export class WorldDevice {
   async save(): Promise<void> {
     this.#saver.set("cursor", new Writer(8).u32(this.ring).u32(this.cursor).finish());
     await this.#saver.flush().catch(() => {});
+  }
+
+  /** What there would be after a restart, without one: records, vectors and what waits. */
+  async asStored(): Promise<unknown[]> {
+    const saver = new Saver(memoryStorage());
+    const options = { node: this.id, most: this.most };
+    return stateOf(await Ledger.of(saver, new Map(this.stored), options));
   }
 
   async write(kind: OperationKind, record: number, changes: FieldsInput): Promise<Operation> {
