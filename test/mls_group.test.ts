@@ -1,12 +1,15 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { initializeEpoch } from "ts-mls/keySchedule.js";
+import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
+import type { GroupChange } from "../src/client/group/mls/commit_maker.ts";
 import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
 import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { type Bytes, hex, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
+import { dice } from "./kit/random.ts";
 
 const nodes = (list: readonly { readonly node: Bytes }[]) => list.map(({ node }) => hex(node));
 
@@ -168,4 +171,53 @@ test("a saved state that was cut or changed is refused, or is another's", async 
   const other = saved.slice();
   other[0] = 9;
   await assertRejects(() => GroupMembership.restore(other), WireError, "BAD_STATE");
+});
+
+test("whatever happens in a group, all are of one mind", async () => {
+  const world = await MlsWorld.of(3);
+  const roll = dice();
+  for (let step = 0; step < 40; step++) {
+    const { length } = world.members;
+    const by = roll(length);
+    const other = (by + 1 + roll(length - 1)) % length;
+    const { self, group } = world.members[other]!;
+    const what = roll(8);
+    if (what < 3 && length < 9) await world.add(`step ${step}`, by);
+    else if (what === 3 && length > 2) {
+      await world.commit(by, { kind: "remove", nodes: [self.node] });
+    } else if (what === 4) {
+      const door = await GroupDoor.ofMember(self.seed, group, self.node);
+      const keys = world.members[other]!.keys();
+      const draw = { group, name: self.name, door, postQuantum: false, keys };
+      // The one that was there stops; its place is taken by the one that comes in again.
+      await world.admit(await GroupNewcomer.draw(draw), by);
+    } else await world.commit(by, { kind: "rotate" });
+  }
+});
+
+test("a change that makes no sense is refused before anybody sees it", async () => {
+  const world = await MlsWorld.of(2);
+  const [member, other] = world.members as [GroupMembership, GroupMembership];
+  const door = await GroupDoor.ofInvitation(random(16), world.group);
+  const stranger = await world.draw("stranger", door);
+  const cases: readonly [GroupChange, string][] = [
+    [{ kind: "remove", nodes: [random(16)] }, "NOT_A_MEMBER"],
+    [{ kind: "remove", nodes: [] }, "BAD_COMMIT"],
+    [{ kind: "remove", nodes: [member.self.node] }, "BAD_COMMIT"],
+    [{ kind: "remove", nodes: [other.self.node, other.self.node] }, "BAD_COMMIT"],
+    [{ kind: "revoke", value: random(32) }, "BAD_COMMIT"],
+    [{ kind: "add", keyPackage: stranger.keyPackage, door }, "NOT_ADMITTED"],
+    [{ kind: "rejoin", keyPackage: stranger.keyPackage, node: random(16) }, "NOT_A_MEMBER"],
+    [{ kind: "rejoin", keyPackage: stranger.keyPackage, node: other.self.node }, "BAD_COMMIT"],
+    [{ kind: "rejoin", keyPackage: random(50), node: other.self.node }, "BAD_KNOCK"],
+  ];
+  for (const [change, code] of cases) {
+    const error = await assertRejects(() => member.prepare(change, anyHead(), []), ClientError);
+    assertEquals(error.code, code, change.kind);
+  }
+  const invite = () => ({ kind: "invite", value: random(32), expires: 0n }) as const;
+  let full = member;
+  for (let i = 0; i < 32; i++) full = (await full.prepare(invite(), anyHead(), [])).next;
+  const error = await assertRejects(() => full.prepare(invite(), anyHead(), []), ClientError);
+  assertEquals(error.code, "TOO_MANY");
 });

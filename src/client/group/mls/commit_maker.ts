@@ -5,12 +5,14 @@
  * @module
  */
 import { makeKeyPackageRef } from "ts-mls/keyPackage.js";
+import { MlsError } from "ts-mls/mlsError.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import { type Carry, encodeCarry, encodeLogHead, type LogHead } from "./carry.ts";
 import { craftCommit } from "./commit_craft.ts";
 import { doorPsks, examineCommit } from "./commit_judge.ts";
+import { refuseCommit } from "./commit_rules.ts";
 import { GroupDoor } from "./door.ts";
 import { type EpochView, type GroupPeer, viewOf } from "./epoch_view.ts";
 import {
@@ -25,7 +27,7 @@ import {
   MAX_MEMBERS,
 } from "./group_data.ts";
 import { CARRY_EXTENSION, DATA_EXTENSION, identityOf } from "./leaf_rules.ts";
-import { readKeyPackage, writeMessage, writeWelcome } from "./mls_message.ts";
+import { MAX_MLS_MESSAGE, readKeyPackage, writeMessage, writeWelcome } from "./mls_message.ts";
 import type { GroupSuite } from "./webcrypto_provider.ts";
 
 /** What a commit can do. Key packages are MLSMessages, nodes 16 bytes. */
@@ -77,13 +79,20 @@ export async function prepareCommit(
     psks: doorPsks(door),
     authenticatedData: encodeLogHead(head),
     infoExtensions: [{ extensionType: CARRY_EXTENSION, extensionData: encodeCarry(carry) }],
+  }).catch((error) => {
+    if (error instanceof MlsError) refuseCommit(`MLS refuses it: ${error.message}`);
+    throw error;
   });
   const message = writeMessage(made.commit);
+  const answer = made.welcome && writeWelcome(made.welcome);
+  if (Math.max(message.length, answer?.length ?? 0) > MAX_MLS_MESSAGE) {
+    throw new ClientError("GROUP_FULL", "a message of this group would be above 1 MiB");
+  }
   await examineCommit(view, message, head);
   const next = viewOf(suite, made.next);
-  if (!door || !keyPackage || !made.welcome) return { message, welcome: undefined, next };
+  if (!door || !keyPackage || !answer) return { message, welcome: undefined, next };
   const reference = await referenceOf(keyPackage, suite);
-  const body = await door.sealWelcome({ reference, message: writeWelcome(made.welcome) });
+  const body = await door.sealWelcome({ reference, message: answer });
   return { message, welcome: { door, body }, next };
 }
 
