@@ -197,6 +197,15 @@ test("the text of an invitation comes back, with blanks around it too", async ()
   }
 });
 
+test("the text of an invitation says which suite, and for how many", async () => {
+  for (const [i, postQuantum] of [false, true, false, true].entries()) {
+    const drawn = drawInvitation("bugs", random(16), { postQuantum, permanent: i > 1 });
+    const text = await formatInvitation(drawn);
+    assertEquals(text.length, "bugs.".length + 50);
+    assertEquals(await parseInvitation(text), drawn);
+  }
+});
+
 test("a text with a typing error, a part of one, or none is refused", async () => {
   const text = await formatInvitation(drawInvitation("bugs"));
   const refused = async (bad: string) => {
@@ -204,7 +213,6 @@ test("a text with a typing error, a part of one, or none is refused", async () =
     assertEquals(error.code, "BAD_INVITATION");
   };
   for (let length = 0; length < text.length; length++) await refused(text.slice(0, length));
-  // The last of 48 letters stands for six bits that all count.
   for (let at = 0; at < text.length; at++) {
     const other = text[at] === "A" ? "B" : "A";
     await refused(text.slice(0, at) + other + text.slice(at + 1));

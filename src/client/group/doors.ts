@@ -10,7 +10,7 @@ import { digest } from "./e2e/derive.ts";
 import { deviceFrame } from "./log_entries.ts";
 import { type Cursor, type LogLink, type LogListener, NO_RING } from "./log_link.ts";
 import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
-import { referenceOf } from "./mls/newcomer.ts";
+import { referenceOf } from "./mls/key_package.ts";
 
 /** Entries of one door that are looked at: whoever holds the text can write into it. */
 const MOST_ENTRIES = 256;

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { makeKeyPackageRef } from "ts-mls/keyPackage.js";
 import { MlsError } from "ts-mls/mlsError.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
@@ -26,6 +25,7 @@ import {
   MAX_INVITATIONS,
   MAX_MEMBERS,
 } from "./group_data.ts";
+import { referenceOf } from "./key_package.ts";
 import { CARRY_EXTENSION, DATA_EXTENSION, identityOf } from "./leaf_rules.ts";
 import { MAX_MLS_MESSAGE, readKeyPackage, writeMessage, writeWelcome } from "./mls_message.ts";
 import type { GroupSuite } from "./webcrypto_provider.ts";
@@ -91,14 +91,9 @@ export async function prepareCommit(
   await examineCommit(view, message, head);
   const next = viewOf(suite, made.next);
   if (!door || !keyPackage || !answer) return { message, welcome: undefined, next };
-  const reference = await referenceOf(keyPackage, suite);
+  const reference = await referenceOf(keyPackage);
   const body = await door.sealWelcome({ reference, message: answer });
   return { message, welcome: { door, body }, next };
-}
-
-/** The reference of a key package (MLSMessage): 32 bytes, or 64 where the suite's hash has them. */
-export async function referenceOf(keyPackage: Uint8Array, suite: GroupSuite): Promise<Bytes> {
-  return (await makeKeyPackageRef(packageOf(keyPackage), suite.hash)).slice();
 }
 
 async function planOf(view: EpochView, change: GroupChange): Promise<Plan> {

@@ -6,13 +6,16 @@
 import {
   generateKeyPackageWithKey,
   type KeyPackage,
+  makeKeyPackageRef,
   type PrivateKeyPackage,
 } from "ts-mls/keyPackage.js";
 import type { Bytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { random } from "../e2e/derive.ts";
 import { encodeIdentity, nodeOfKey } from "./credential.ts";
 import { capabilitiesOf, lifetimeFrom } from "./leaf_rules.ts";
-import type { GroupSuite } from "./webcrypto_provider.ts";
+import { readKeyPackage } from "./mls_message.ts";
+import { type GroupSuite, mlsSuite, P256_SUITE, XWING_SUITE } from "./webcrypto_provider.ts";
 
 /** The signature keys that a device keeps for good: its node id is made of them. */
 export interface DeviceKeys {
@@ -47,4 +50,15 @@ export async function drawKeyPackage(
     pair,
     suite,
   );
+}
+
+/** The reference of a key package (an MLSMessage), its first 32 bytes. Throws `BAD_KNOCK`. */
+export async function referenceOf(keyPackage: Bytes): Promise<Bytes> {
+  const pack = readKeyPackage(keyPackage);
+  const name = pack?.cipherSuite;
+  if (!pack || (name !== P256_SUITE && name !== XWING_SUITE)) {
+    throw new ClientError("BAD_KNOCK", "it is no key package of MLS");
+  }
+  const reference = await makeKeyPackageRef(pack, (await mlsSuite(name)).hash);
+  return reference.slice(0, 32);
 }

@@ -9,9 +9,9 @@ import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import type { GroupChange } from "./commit_maker.ts";
 import { GroupDoor } from "./door.ts";
-import { invitationOf, isMember } from "./group_data.ts";
+import { invitationOf } from "./group_data.ts";
 import type { GroupMembership } from "./group_membership.ts";
-import { flawOfKeyPackage, identityOf } from "./leaf_rules.ts";
+import { flawOfKeyPackage, MEMBER_ALREADY } from "./leaf_rules.ts";
 import { readKeyPackage } from "./mls_message.ts";
 
 /**
@@ -36,9 +36,9 @@ export async function answerKnock(
   // It was used, or revoked, or a removal has made it void.
   if (!invitation && !again) return undefined;
   const pack = readKeyPackage(keyPackage) ?? refuseKnock("it is no key package of MLS");
-  // Somebody else was quicker.
-  if (!again && isMember(data, identityOf(pack.leafNode).node)) return undefined;
   const flaw = await flawOfKeyPackage(pack, view.suite, data, view.state.ratchetTree, again);
+  // Somebody else was quicker.
+  if (flaw === MEMBER_ALREADY) return undefined;
   if (flaw) refuseKnock(`it is of ${flaw}`);
   const { leafNode } = pack;
   const { signature } = view.suite;

@@ -114,7 +114,7 @@ export async function flawOfKeyPackage(
       return "another device than the one that it replaces";
     }
   } else if (isMember(data, node)) {
-    return "a device that is a member";
+    return MEMBER_ALREADY;
   }
   if (!await isHpkeKey(initKey, suite)) return "a key that is none";
   const keys = hpkeKeys(tree);
@@ -122,6 +122,9 @@ export async function flawOfKeyPackage(
   if (keys.has(hex(leafNode.hpkePublicKey))) return "a key that is in the tree";
   return undefined;
 }
+
+/** What {@linkcode flawOfKeyPackage} says of who need not come in any more. */
+export const MEMBER_ALREADY = "a device that is a member";
 
 /** The public keys of all nodes, as hex. */
 export function hpkeKeys(tree: RatchetTree): Set<string> {

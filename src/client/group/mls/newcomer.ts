@@ -49,17 +49,6 @@ interface Fields {
   readonly privatePackage: PrivateKeyPackage;
 }
 
-/** The reference of a key package (an MLSMessage), its first 32 bytes. Throws `BAD_KNOCK`. */
-export async function referenceOf(keyPackage: Bytes): Promise<Bytes> {
-  const pack = readKeyPackage(keyPackage);
-  const name = pack?.cipherSuite;
-  if (!pack || (name !== P256_SUITE && name !== XWING_SUITE)) {
-    throw new ClientError("BAD_KNOCK", "it is no key package of MLS");
-  }
-  const reference = await makeKeyPackageRef(pack, (await mlsSuite(name)).hash);
-  return reference.slice(0, 32);
-}
-
 export class GroupNewcomer {
   readonly #fields: Fields;
 
