@@ -126,6 +126,8 @@ export class Checkpoints {
     // The logs before went with the memory of the relay.
     if (group.lost) group.forgetPast();
     if (this.#mine(node)) {
+      // Our records are in it; what was owed is there now.
+      ledger.absorb(vector, []);
       group.lost = false;
       if (group.peers.length === 1) this.#settle();
       return undefined;
