@@ -204,12 +204,17 @@ test("ecgSeal refuses another header, a repeat, and what is no sealed message", 
       const change of [
         { stream: "bed-4" },
         { type: MessageType.FEATURE_DATA },
-        { type: MessageType.ANOMALY_ALERT },
         { timestamp: header.timestamp + 1n },
-        { flags: Flag.ENCRYPTED | Flag.PRIORITY },
         { flags: Flag.ENCRYPTED | Flag.BROADCAST },
       ]
     ) await refused(seal, sealed, "AUTH_FAILED", { ...header, ...change });
+    // Alerts are signed, and this is none.
+    for (
+      const change of [
+        { type: MessageType.ANOMALY_ALERT },
+        { flags: Flag.ENCRYPTED | Flag.PRIORITY },
+      ]
+    ) await refused(seal, sealed, "UNSIGNED", { ...header, ...change });
     // Every bit is bound, also of what stands in the clear.
     for (let bit = 0; bit < 8 * sealed.length; bit++) {
       const changed = sealed.slice();

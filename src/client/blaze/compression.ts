@@ -81,6 +81,19 @@ export class Compression {
     return zstd.decompress(bytes, MAX_PLAINTEXT);
   }
 
+  /** Whether what came compressed can be read. The first time zstd is waited for. */
+  async readable(): Promise<boolean> {
+    return await this.#ready() !== undefined;
+  }
+
+  /** Resolves once zstd is there, however long that takes, or nobody waits any longer. */
+  async until(enough: AbortSignal): Promise<void> {
+    for (let i = 0; !enough.aborted && !await this.readable(); i++) {
+      await this.#pause(KEEP_MS[i] ?? AGAIN_MS, enough);
+      if (!enough.aborted) await this.#try();
+    }
+  }
+
   /**
    * Resolves once zstd is there, or was tried for half a minute, or `enough` says that nobody waits any
    * longer. Half a minute is waited once; whoever asks later hears at once how things stand.

@@ -60,6 +60,7 @@ export class Conductor {
   #lookBackDue = true;
   #doorsQuiet = false;
   #closed = false;
+  readonly #gone = new AbortController();
   readonly #checkpoints: Checkpoints;
 
   constructor(private readonly parts: ConductorParts, private readonly events: ConductorEvents) {
@@ -110,6 +111,7 @@ export class Conductor {
 
   close(): void {
     this.#closed = true;
+    this.#gone.abort();
     this.#writing?.end();
     this.#turn();
   }
@@ -181,6 +183,7 @@ export class Conductor {
     const present = log === group.log;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = resolve;
+    let stopped = false;
     if (this.#opened !== log) this.events.progress("reading");
     if (present && this.#opened !== log) this.events.entered(group.membership!.number);
     this.#opened = log;
@@ -234,14 +237,30 @@ export class Conductor {
         resolve();
       },
       removed: () => this.events.removed(),
+      stopped: () => {
+        stopped = true;
+        this.events.progress("reading");
+        resolve();
+      },
       fault: (code, message) => this.events.fault(code, message),
     });
     await this.parts.log.open(log.epoch.log, log.cursor, reading);
     await promise;
     writing?.pause();
+    if (stopped) return await this.#withoutZstd();
     if (this.#closed || log !== group.log) return;
     // Still the present one: somebody stands at a door.
     if (this.#doorsDue && reading.caughtUp) await this.#doors();
+  }
+
+  /**
+   * What is compressed is read once zstd is there. Others compress nothing while this device is here, as
+   * soon as its Handshake says that it cannot read it.
+   */
+  async #withoutZstd(): Promise<void> {
+    const { post, options } = this.parts;
+    if (post.readsZstd) post.link.close(1000, "without zstd");
+    await options.compression.until(this.#gone.signal);
   }
 
   /** What writes into this log over this link. */

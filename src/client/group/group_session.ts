@@ -159,11 +159,12 @@ export class GroupSession implements Conversation {
   async #greet(): Promise<void> {
     this.#pair = await drawKeyPair();
     const { group } = this.device;
+    this.post.readsZstd = !this.options.compression.failed;
     const plain: Handshake = {
       node: group.nodeId,
       database: group.room,
       publicKey: this.#pair.publicKey,
-      capabilities: CAPABILITIES & ~(this.options.compression.failed ? Capability.compression : 0),
+      capabilities: CAPABILITIES & ~(this.post.readsZstd ? 0 : Capability.compression),
       timestamp: BigInt(Date.now()),
       tlvs: [
         { type: TlvType.batch, value: new Writer(4).u32(LARGEST_BATCH).finish() },

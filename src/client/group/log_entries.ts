@@ -156,6 +156,22 @@ export async function openEntry(
   throw new WireError("UNEXPECTED_TYPE", 2, "in no log");
 }
 
+/** Whether what an entry holds was compressed. False for what is no entry at all. */
+export function isCompressed(frame: Uint8Array): boolean {
+  const { type, compressed, payload } = decodeFrame(frame);
+  if (type !== FrameType.extension) return compressed;
+  const extension = decodeExtension(payload);
+  if (extension.subtype !== "device") return false;
+  switch (extension.code) {
+    case Subtype.checkpoint:
+      return extension.body[NODE_ID_LENGTH + INSTANCE_LENGTH] === 1;
+    case Subtype.endorsement:
+    case Subtype.hold:
+      return extension.body[0] === 1;
+  }
+  return false;
+}
+
 function readFlag(r: Reader): boolean {
   const at = r.offset;
   const flag = r.u8();

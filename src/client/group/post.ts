@@ -22,6 +22,8 @@ export class Post {
   readonly shown = new Set<string>();
   /** Those of them whose Handshake says that they read zstd. */
   readonly zstd = new Set<string>();
+  /** Whether our own Handshake says so. */
+  readsZstd = true;
   readonly #timers = new Set<() => void>();
   readonly #quiet = new Map<string, number>();
   #steps: Promise<void> = Promise.resolve();

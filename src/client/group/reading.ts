@@ -2,7 +2,8 @@
  * Reads the log of one epoch: each entry in its order, once. What an entry is worth is decided by the
  * entries before it and nothing else, so every device decides the same.
  *
- * An entry that is not as it should be is left out with a fault, and reading goes on behind it.
+ * An entry that is not as it should be is left out with a fault, and reading goes on behind it. One that
+ * only this device cannot read, for want of zstd, is not: reading stops before it.
  *
  * @module
  */
@@ -15,7 +16,13 @@ import { type EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
-import { type Announce, type CommitEntry, type LogEntry, openEntry } from "./log_entries.ts";
+import {
+  type Announce,
+  type CommitEntry,
+  isCompressed,
+  type LogEntry,
+  openEntry,
+} from "./log_entries.ts";
 import type { LogListener, Opened } from "./log_link.ts";
 import { nodeOfKey } from "./mls/credential.ts";
 import type { Opener } from "./e2e/sender.ts";
@@ -68,6 +75,8 @@ export interface ReadingEvents {
   /** The epoch is over, by a commit of ours or not: the next log is to be opened. */
   ended(own: boolean): void;
   removed(): void;
+  /** What comes next is compressed, and zstd cannot be had: the log is to be opened again later. */
+  stopped(): void;
   fault(code: string, message: string): void;
 }
 
@@ -110,6 +119,11 @@ export class EpochReading implements LogListener {
   async entry(sequence: bigint, frame: Bytes): Promise<void> {
     if (this.#over) return;
     const { log, parts } = this;
+    if (await this.#unreadable(frame)) {
+      this.#over = true;
+      await this.#store();
+      return this.events.stopped();
+    }
     const before = log.cursor;
     await log.step(sequence, frame);
     try {
@@ -133,6 +147,15 @@ export class EpochReading implements LogListener {
     // The end of a past epoch that the relay has lost: nothing more comes of it.
     if (this.log.bound) this.#end();
     else this.events.live();
+  }
+
+  /** Whether others can read this, and we cannot: then it is not ours to skip. */
+  async #unreadable(frame: Bytes): Promise<boolean> {
+    try {
+      return isCompressed(frame) && !await this.parts.compression.readable();
+    } catch {
+      return false;
+    }
   }
 
   #progress(): void {
