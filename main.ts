@@ -6,7 +6,7 @@
 import process from "node:process";
 import { openAdmission, tokenAdmission } from "./src/admission.ts";
 import { Close } from "./src/close.ts";
-import { type Config, ConfigError, readConfig, usage } from "./src/config.ts";
+import { type Config, ConfigError, readConfig, type StoreConfig, usage } from "./src/config.ts";
 import { type Limits, limits } from "./src/limits.ts";
 import type { Accept } from "./src/link/link.ts";
 import { log, logToConsole, printable } from "./src/log.ts";
@@ -16,6 +16,8 @@ import { bun } from "./src/runtime/bun.ts";
 import { ListenError, listening } from "./src/runtime/listening.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { host } from "./src/host.ts";
+import { openSqlite } from "./src/store/sqlite.ts";
+import { StoreError } from "./src/store/sqlite_file.ts";
 import { sweeping } from "./src/store/sweeping.ts";
 import type { LogStore } from "./src/store/store.ts";
 import { assemble } from "./routes/assemble.ts";
@@ -144,10 +146,13 @@ async function run(): Promise<void> {
   await logToConsole(config.logLevel);
   const beyond = !LOOPBACK.has(config.host);
   const token = config.token || (beyond ? crypto.randomUUID() : "");
+  const store = await storeOf(config.store);
   const relay = await startRelay({ ...config, token }, {
     limits: config.bmpChunkBytes === undefined ? {} : { bmpChunkBytes: config.bmpChunkBytes },
+    ...(store !== undefined && { store }),
   });
-  console.log(welcome(relay, token, token !== config.token, config.bmp?.tls !== undefined));
+  const tls = config.bmp?.tls !== undefined;
+  console.log(welcome(relay, token, token !== config.token, tls, keptAt(config.store, store)));
 
   let leaving = false;
   const leave = async (signal: string) => {
@@ -160,7 +165,38 @@ async function run(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void leave(signal));
 }
 
-function welcome(relay: Relay, token: string, made: boolean, tls: boolean): string {
+/**
+ * What keeps the logs; in memory where that is undefined. A relay that may not write where nobody told
+ * it to serves all the same. Throws {@linkcode StoreError}.
+ */
+async function storeOf(config: StoreConfig): Promise<LogStore | null | undefined> {
+  if (config.kind !== "file") return config.kind === "off" ? null : undefined;
+  try {
+    return await openSqlite({ path: config.path, limits: limits() });
+  } catch (error) {
+    if (!(error instanceof StoreError && config.usual && error.kind === "unwritable")) throw error;
+    log.warn(
+      "{reason}. Logs of groups are kept in memory and end with this process: let the relay write " +
+        "there, name a file with --store, or say --store memory",
+      { reason: error.message },
+    );
+  }
+}
+
+/** The same for people. */
+function keptAt(config: StoreConfig, store: LogStore | null | undefined): string {
+  if (store === null) return "are not kept: devices sync only while both are online";
+  if (store && config.kind === "file") return `on disk, in ${config.path}`;
+  return "in memory: they end with this process";
+}
+
+function welcome(
+  relay: Relay,
+  token: string,
+  made: boolean,
+  tls: boolean,
+  kept: string,
+): string {
   const ws = relay.url.replace("http", "ws");
   // All addresses is none that a browser could open.
   const clickable = relay.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, "//127.0.0.1");
@@ -170,6 +206,7 @@ function welcome(relay: Relay, token: string, made: boolean, tls: boolean): stri
     `  monitors and viewers ${ws}/ecg/<stream>`,
     `  look at a heart      ${clickable}/viewer#stream=demo${made ? `&token=${token}` : ""}`,
     `  what is here         ${relay.url}/`,
+    `  logs of groups       ${kept}`,
   ];
   if (relay.bmpPort !== undefined) {
     const at = relay.hostname.includes(":") ? `[${relay.hostname}]` : relay.hostname;
@@ -189,7 +226,8 @@ export async function started(run: () => Promise<void>): Promise<void> {
   try {
     await run();
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof ListenError)) throw error;
+    const known = [ConfigError, ListenError, StoreError].some((kind) => error instanceof kind);
+    if (!(known && error instanceof Error)) throw error;
     console.error(printable(error.message));
     process.exit(2);
   }

@@ -21,5 +21,5 @@ await started(async () => {
     throw new ConfigError("Set the environment variable TOKEN: all instances need the same one.");
   }
   await logToConsole(config.logLevel);
-  await startRelay(config);
+  await startRelay(config, config.store.kind === "off" ? { store: null } : {});
 });

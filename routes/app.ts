@@ -28,6 +28,8 @@ export interface Parts extends StreamParts {
   readonly metrics?: Metrics;
   /** Runtime and version, for people. */
   readonly runtime: string;
+  /** How safe the logs of groups are, or that there are none. */
+  readonly logs: string;
 }
 
 export function createApp(parts: Parts): Hono<Env> {
@@ -44,7 +46,8 @@ export function createApp(parts: Parts): Hono<Env> {
   app.get("/ready", (c) => {
     const ready = parts.ready();
     const status = ready ? "ready" : "stopping";
-    return c.json({ status, runtime: parts.runtime, links: parts.links.size }, ready ? 200 : 503);
+    const { runtime, links, logs } = parts;
+    return c.json({ status, runtime, links: links.size, logs }, ready ? 200 : 503);
   });
   app.get("/limits", (c) =>
     c.json(

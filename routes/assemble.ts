@@ -18,7 +18,7 @@ import { BlazeSessions } from "../src/session/blaze/blaze_session.ts";
 import { echo } from "../src/session/echo.ts";
 import { EcgSessions } from "../src/session/ecg/ecg_session.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
-import type { LogStore } from "../src/store/store.ts";
+import { durabilityName, type LogStore } from "../src/store/store.ts";
 import { createApp } from "./app.ts";
 import type { Env } from "./upgrade.ts";
 
@@ -77,6 +77,7 @@ export function assemble(options: AssemblyOptions): Assembly {
     ...(options.bmp && { bmp: options.bmp }),
     echo: echo(limits, host),
     metrics,
+    logs: store ? durabilityName(store.durability) : "off",
     ready,
   });
   return { app, links, streams, store };

@@ -263,7 +263,8 @@ test("plain HTTP gets answers that say what to do", () =>
     };
     assertEquals(JSON.parse((await get("/health")).text), { status: "ok" });
     const ready = await get("/ready");
-    assertEquals([ready.status, JSON.parse(ready.text).status], [200, "ready"]);
+    const { status, logs } = JSON.parse(ready.text);
+    assertEquals([ready.status, status, logs], [200, "ready", "memory"]);
     for (const path of ["/sync", "/sync/bugs", "/ecg", "/ecg/ward/bed", "/ws"]) {
       const { status, text } = await get(path);
       assertEquals(status, 426, path);

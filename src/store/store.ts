@@ -22,6 +22,12 @@ export const Durability = {
 } as const;
 export type Durability = (typeof Durability)[keyof typeof Durability];
 
+/** `memory`, `process`, `disk` or `replicated`. */
+export const durabilityName = (durability: Durability): string =>
+  Object.keys(Durability).find((name) =>
+    Durability[name as keyof typeof Durability] === durability
+  )!;
+
 export interface LogName {
   readonly tenant: string;
   /** 32 hexadecimal digits. */

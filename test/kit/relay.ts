@@ -29,21 +29,23 @@ export interface RelayProcess {
   readonly output: () => string;
 }
 
-/** Runs `main.ts` on a runtime, hands it over once it listens, and ends it whatever happens. */
+/**
+ * Runs `main.ts` on a runtime, or whatever `start` says, hands it over once it listens, and ends it
+ * whatever happens.
+ */
 export async function withRelayProcess(
   runtime: "bun" | "deno",
   run: (relay: RelayProcess) => Promise<void>,
   args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+  start = { cwd: root, command: [...script(runtime)!, "main.ts"] },
 ): Promise<void> {
-  const [program, ...first] = script(runtime)!;
-  const child = spawn(
-    program!,
-    [...first, "main.ts", "--port", "0", "--store", "memory", ...args],
-    {
-      cwd: root,
-      env: { ...process.env, NO_COLOR: "1" },
-    },
-  );
+  const [program, ...first] = start.command;
+  const child = spawn(program!, [...first, "--port", "0", ...args], {
+    cwd: start.cwd,
+    // Nothing of a test stays in the folder of the project.
+    env: { ...process.env, NO_COLOR: "1", STORE: "memory", ...env },
+  });
   let output = "";
   const listening = new Promise<string>((resolve, reject) => {
     const read = (chunk: unknown) => {
