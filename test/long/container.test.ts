@@ -73,6 +73,8 @@ test(`the ${here} image: what the Dockerfile copies installs from its lock file 
       });
       assertEquals(await (await fetch(`${url}/health`)).json(), { status: "ok" });
       assertEquals((await fetch(`${url}/viewer`)).status, 200);
+      const { logs } = await (await fetch(`${url}/ready`)).json();
+      assertEquals(logs, "disk", output);
     } finally {
       child.kill();
     }
