@@ -19,6 +19,7 @@ test(
   "complete examples have no type errors: all of the README, and what begins with an import in docs/",
   {
     skip: deno === undefined && skipped("there is no Deno to check types with"),
+    timeout: 60_000,
   },
   () => {
     const docs = readdirSync(`${root}docs`).filter((file) => file.endsWith(".md"));

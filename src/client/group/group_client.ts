@@ -71,6 +71,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #seen = new Set<string>();
   /** Operations that the relay has accepted, and that were not read in the log yet. */
   readonly #mailed = new Set<bigint>();
+  /** Whoever waits until nothing is only here. */
+  #sent: PromiseWithResolvers<void> | undefined;
   #device: Device | undefined;
   #saver: Saver | undefined;
   #connection: Connection | undefined;
@@ -149,6 +151,17 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     let local = 0;
     for (const one of this.#device?.ledger.waiting ?? []) if (!this.#kept(one)) local++;
     return { local, mailbox: this.pending - local };
+  }
+
+  /**
+   * Resolves once nothing that this device did is only here: then it may go, and others read it when they
+   * come. How safe it is until then: {@linkcode safety}. Rejects when the client ends before.
+   */
+  async sent(): Promise<void> {
+    await this.#started;
+    if (this.#ended) throw this.#ended;
+    if (this.counts.local === 0) return;
+    await (this.#sent ??= Promise.withResolvers<void>()).promise;
   }
 
   /** Where an operation of this device is, by its counter. */
@@ -360,9 +373,15 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         for (const loop of this.#loops) loop.push(incoming);
       },
       entered: (number) => this.#entered(Number(number)),
-      progress: (state) => this.#is(state),
+      progress: (state) => {
+        this.#is(state);
+        this.#checkSent();
+      },
       backlog: (received, total) => this.#tell({ kind: "backlog", received, total }),
-      mailed: (counter) => this.#mailed.add(counter),
+      mailed: (counter) => {
+        this.#mailed.add(counter);
+        this.#checkSent();
+      },
       full: (full) => this.#tell({ kind: "mailbox", full }),
       presence: (node, online) => this.#tell({ kind: "presence", node, online }),
       fault,
@@ -440,6 +459,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     }));
   }
 
+  #checkSent(): void {
+    if (!this.#sent || this.counts.local > 0) return;
+    this.#sent.resolve();
+    this.#sent = undefined;
+  }
+
   #kept({ logged, operation }: { logged: boolean; operation: { counter: bigint } }): boolean {
     if (logged) this.#mailed.delete(operation.counter);
     return logged || this.#mailed.has(operation.counter);
@@ -464,6 +489,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#ended = why;
     this.#ending.abort();
     this.#ready.reject(why);
+    this.#sent?.reject(why);
     this.#device?.wishes.end(why);
     const clean = why instanceof ConnectionClosed && why.code === 1000;
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
