@@ -148,7 +148,7 @@ for (const { name, command } of runtimes) {
 test("the demo runs", async () => {
   const { status, output } = await run([...script(here)!, "tools/demo.ts"]);
   assertEquals(status, 0, output);
-  for (const text of ["phone got", "laptop got", "V1 watcher", "V3 watcher", "every one equal"]) {
+  for (const text of ["relay keeps", "laptop got", "V1 watcher", "V3 watcher", "every one equal"]) {
     assertStringIncludes(output, text);
   }
 });

@@ -1,22 +1,24 @@
 /**
- * The main job, to look at: two devices sync through a relay that cannot read along, and three
- * watchers follow a real heart. `deno task demo` or `bun run demo`.
+ * The main job, to look at: two devices that are never there together sync through a relay that cannot
+ * read what it keeps, and three watchers follow a real heart. `deno task demo` or `bun run demo`.
  *
  * @module
  */
 import process from "node:process";
 import { startRelay } from "../main.ts";
 import {
+  BlazeGroup,
   BlazePair,
   EcgClient,
   type FieldsInput,
-  type PairCollection,
-  type PairIncoming,
-  type Sent,
+  memoryStorage,
   Version,
 } from "../src/client/mod.ts";
-import type { Accept } from "../src/link/link.ts";
-import { hex } from "../src/wire/bytes.ts";
+import { host } from "../src/host.ts";
+import { limits } from "../src/limits.ts";
+import { MemoryStore } from "../src/store/memory_store.ts";
+import type { Append, LogName } from "../src/store/store.ts";
+import { type Bytes, hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { FrameType, frameType } from "../src/wire/blaze/blaze_frame.ts";
 import { readArgs } from "./args.ts";
 import { bug, longBug, SEED_SIZES, sizes } from "./demo/bug.ts";
@@ -26,8 +28,8 @@ import { say } from "./say.ts";
 readArgs({
   command: "demo",
   about:
-    "Starts a relay on a free port of this machine, lets two devices sync a bug record through it,\n" +
-    "plays four seconds of a real ECG to three watchers, and ends.",
+    "Starts a relay on a free port of this machine, lets two devices sync through it that are never\n" +
+    "there together, plays four seconds of a real ECG to three watchers, and ends.",
   flags: {},
 });
 
@@ -35,13 +37,22 @@ const colour = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code: number) => (text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
 const [bold, dim, green, yellow] = [paint(1), paint(2), paint(32), paint(33)];
 
-/** The operations that have passed the relay, as it saw them. */
-const seen: Uint8Array[] = [];
+/** What devices gave the relay to keep, as it got it. */
+const kept: Bytes[] = [];
 
-const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { wrap: watched });
+class Watched extends MemoryStore {
+  override append(log: LogName, append: Append) {
+    kept.push(append.frame.slice());
+    return super.append(log, append);
+  }
+}
+
+const store = new Watched(host, limits());
+const relay = await startRelay({ host: "127.0.0.1", port: 0, token: "" }, { store });
 say(`${bold(`\nBlaze Relay on ${relay.runtime}`)} ${dim(relay.url)}`);
 try {
-  await sync();
+  await group();
+  await pair();
   await table();
   await heart();
 } finally {
@@ -50,95 +61,92 @@ try {
 say(green("\nAll of it arrived.\n"));
 process.exit(0);
 
-/** A session whose incoming Blaze operations are noted. */
-function watched(accept: Accept): Accept {
-  return (link) => {
-    const events = accept(link);
-    return {
-      message(message) {
-        if (message[0] === 0xbf && frameType(message) === FrameType.operation) {
-          seen.push(message.slice());
-        }
-        events.message(message);
-      },
-      text: () => events.text(),
-      drained: () => events.drained(),
-      closed: (code, reason) => events.closed(code, reason),
-    };
-  };
+function line(who: string, what: string, note: string, shown = bold): void {
+  say(`  ${shown(who.padEnd(13))}${what}  ${dim(note)}`);
 }
 
-async function sync(): Promise<void> {
-  say(bold("\nTwo devices, one database, end to end encrypted\n"));
-  // Each device shows six digits. Here the program compares them, as two people would.
+async function group(): Promise<void> {
+  say(bold("\nTwo devices, one database, never there together\n"));
+  const { url } = relay;
+  const storage = memoryStorage();
+  const phone = BlazeGroup.create({ url, database: "bugs", name: "phone" });
+  const invited = BlazeGroup.open({
+    url,
+    storage,
+    name: "laptop",
+    invitation: await phone.invite(),
+  });
+  await invited.ready;
+  await invited.close();
+  say(`  The laptop was let in with an invitation, and has gone.\n`);
+
+  const bugs = phone.collection("bugs");
+  const { id, ...fields } = bug;
+  const changes = { status: "closed", priority: 1 };
+  await wrote(phone, describe("insert", fields), () => bugs.insert(fields, id));
+  await wrote(phone, describe("update", changes), () => bugs.update(id, changes));
+  const { mailbox } = phone.counts;
+  const there = bugs.get(id)!;
+  await phone.close();
+  const bytes = kept.reduce((sum, frame) => sum + frame.length, 0);
+  say(
+    `\n  The phone has gone: nobody is here. The relay keeps ${mailbox} changes that nobody else has,`,
+  );
+  say(`  ${kept.length} sealed entries and ${bytes.toLocaleString("en")} bytes in all.\n`);
+
+  const since = performance.now();
+  const laptop = BlazeGroup.open({ url, storage });
+  let left = mailbox;
+  for await (const { operation } of laptop) {
+    const took = `${(performance.now() - since).toFixed(0)} ms after it came`;
+    line("laptop got", cut(describe(operation.kind, operation.changes)), took);
+    if (--left === 0) break;
+  }
+  const here = laptop.collection("bugs").get(id)!;
+  if (describe("", here) !== describe("", there)) throw new Error("the records differ");
+  await laptop.close();
+}
+
+/** One change: what was written, and what the relay keeps of it. */
+async function wrote(
+  phone: BlazeGroup,
+  what: string,
+  act: () => Promise<{ plainLength: number }>,
+): Promise<void> {
+  const before = kept.length;
+  const { plainLength } = await act();
+  await phone.sent();
+  const wire = kept.slice(before).find((frame) => frameType(frame) === FrameType.operation)!;
+  line("phone wrote", cut(what), `${plainLength} bytes`);
+  line("relay keeps", yellow(`${hex(wire.subarray(0, 42))}…`), `${wire.length} bytes`, String);
+  if (hex(wire).includes(hex(utf8Bytes(bug.title)))) throw new Error("the relay could read it");
+}
+
+async function pair(): Promise<void> {
+  say(bold("\nOr two devices that compare six digits, and are there together\n"));
+  // Here the program compares, as two people would.
   const screens = [Promise.withResolvers<string>(), Promise.withResolvers<string>()] as const;
   const [phone, laptop] = screens.map((screen, i) =>
     BlazePair.open({
       url: relay.url,
-      database: "bugs",
+      database: "notes",
       confirm: async (code) => {
         screen.resolve(code);
         return code === await screens[1 - i]!.promise;
       },
     })
   ) as [BlazePair, BlazePair];
-  const [seenByPhone, seenByLaptop] = await Promise.all([phone.ready, laptop.ready]);
-  say(
-    `  phone shows  ${bold(seenByPhone.code)}   laptop shows ${bold(seenByLaptop.code)}    ${
-      dim("the same, so nobody sits in between")
-    }`,
-  );
-  const [atPhone, atLaptop] = [phone[Symbol.asyncIterator](), laptop[Symbol.asyncIterator]()];
-  const { id, ...fields } = bug;
-  await step(
-    "phone",
-    "insert",
-    fields,
-    (bugs) => bugs.insert(fields, id),
-    phone,
-    "laptop",
-    atLaptop,
-  );
-  const changes = { status: "closed", priority: 1 };
-  await step(
-    "laptop",
-    "update",
-    changes,
-    (bugs) => bugs.update(id, changes),
-    laptop,
-    "phone",
-    atPhone,
-  );
-  await step("phone", "delete", {}, (bugs) => bugs.delete(id), phone, "laptop", atLaptop);
+  const arrivals = laptop[Symbol.asyncIterator]();
+  const codes = await Promise.all([phone.ready, laptop.ready]);
+  const [atPhone, atLaptop] = codes.map(({ code }) => bold(code));
+  say(`  phone shows  ${atPhone}   laptop shows ${atLaptop}   ${dim("nobody sits in between")}`);
+  const since = performance.now();
+  await phone.collection("notes").insert({ text: "hello" });
+  const { operation } = (await arrivals.next()).value!;
+  const took = `${(performance.now() - since).toFixed(1)} ms`;
+  line("laptop got", describe(operation.kind, operation.changes), took);
   phone.close();
   laptop.close();
-}
-
-/** One operation: what was sent, what the relay saw of it, and what arrived. */
-async function step(
-  sender: string,
-  kind: string,
-  changes: FieldsInput,
-  act: (bugs: PairCollection) => Promise<Sent>,
-  device: BlazePair,
-  receiver: string,
-  arrivals: AsyncIterator<PairIncoming>,
-): Promise<void> {
-  const since = performance.now();
-  const { plainLength, wireLength } = await act(device.collection("bugs"));
-  const { operation } = (await arrivals.next()).value as PairIncoming;
-  const took = performance.now() - since;
-  const wire = seen.at(-1)!;
-  const line = (who: string, what: string, note: string) =>
-    say(`  ${who.padEnd(13)}${what}  ${dim(note)}`);
-  say();
-  const [sent, got] = [describe(kind, changes), describe(operation.kind, operation.changes)];
-  line(bold(`${sender} sent`), cut(sent), `${plainLength} bytes`);
-  line("relay saw", yellow(`${hex(wire.subarray(0, 42))}…`), `${wireLength} bytes`);
-  line(bold(`${receiver} got`), cut(got), `${took.toFixed(1)} ms`);
-  if (sent !== got) throw new Error("something else arrived");
-  const plain = new TextEncoder().encode(bug.title);
-  if (hex(wire).includes(hex(plain))) throw new Error("the relay could read the title");
 }
 
 function describe(kind: string, changes: FieldsInput): string {
