@@ -1,14 +1,26 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { EcgClient } from "../src/client/mod.ts";
+import { sha256 } from "../src/store/chain.ts";
+import { openSqlite } from "../src/store/sqlite.ts";
 import { denoCommand, here, root, script } from "../tools/runtimes.ts";
-import { withRelayProcess } from "./kit/relay.ts";
+import { logKey, operation } from "./kit/log_lab.ts";
+import { withRelay, withRelayProcess } from "./kit/relay.ts";
 import { skipped } from "./kit/skip.ts";
-import { withStorePath } from "./kit/store_file.ts";
+import { STORE_LIMITS, withStorePath } from "./kit/store_file.ts";
 import { appendTo } from "./kit/stored.ts";
 
 const ready = async (url: string) => (await (await fetch(`${url}/ready`)).json()).logs;
@@ -53,6 +65,21 @@ test("what a relay accepted is there for the next one, however the first one end
       }, ["--store", path]);
     }
     assertEquals(readdirSync(dirname(path)), ["relay.db"]);
+  }));
+
+test("the file has hashes of keys, no keys, and no name of a database", () =>
+  withStorePath(async (path) => {
+    await withRelayProcess(here, async ({ url, child }) => {
+      await appendTo({ url }, 2);
+      await ended(child, "SIGKILL");
+    }, ["--store", path]);
+    const bytes = Buffer.concat(
+      readdirSync(dirname(path)).map((name) => readFileSync(join(dirname(path), name))),
+    );
+    assert(bytes.includes(Buffer.from(sha256(logKey(7)))));
+    assert(bytes.includes(Buffer.from(operation(1))));
+    assertEquals(bytes.indexOf(Buffer.from(logKey(7))), -1);
+    assertEquals(bytes.indexOf("bugs"), -1);
   }));
 
 test("one file has one relay; the next one, and a place that is none, end the start in one line", () =>
@@ -140,4 +167,25 @@ test("a broken file costs its logs, and not the relay", () =>
       assertMatch(output(), /ERR.*the file of logs .* is broken .*: it is .*\.corrupt-\d/);
       assertEquals((await appendTo({ url }, 2)).entries, ["#1", "#2"]);
     }, ["--store", path]);
+  }));
+
+test("while a disk takes a second for an entry, an ECG passes", () =>
+  withStorePath(async (path) => {
+    const store = await openSqlite({ path, limits: STORE_LIMITS, delayMs: 1_000 });
+    await withRelay(async ({ url }) => {
+      const watcher = EcgClient.open({ url, stream: "bed" });
+      const messages = await watcher.watch();
+      const monitor = EcgClient.open({ url, stream: "bed" });
+      await monitor.ready;
+      let stored = false;
+      const appended = appendTo({ url }, 1).then(() => stored = true);
+      for (let n = 0; n < 20; n++) {
+        await monitor.publish({ signal: [n], sampling_rate: 360 }, { acknowledged: true });
+        await messages.next();
+        assert(!stored);
+      }
+      monitor.close();
+      watcher.close();
+      await appended;
+    }, { store });
   }));
