@@ -1,7 +1,8 @@
 /**
- * Tries every order of what devices and relay of `group_model.ts` can do, up to a number of each, breadth
- * first, and lets each state that it reaches come to rest: everybody connects in turn to a relay that
- * stays as it is, until nothing changes. A property that falls comes with the shortest way to it.
+ * Tries every order of what devices and relay of `group_model.ts` can do, up to a number of each,
+ * breadth first, and lets each state that it reaches come to rest: everybody connects in turn to a
+ * relay that stays as it is, until nothing changes. A property that falls comes with the shortest
+ * way to it.
  *
  * @module
  */

@@ -1,11 +1,12 @@
 /**
- * The rules of `docs/protocol/group.md`, Order to Another past, over small numbers in place of bytes: what
- * a device keeps, what a relay keeps, and what a device does when it connects. Which commit ends an
- * epoch is the client's own function, `judge`. Nothing here is random; `explore.ts` tries every order.
+ * The rules of `docs/protocol/group.md`, Order to Another past, over small numbers in place of
+ * bytes: what a device keeps, what a relay keeps, and what a device does when it connects. Which
+ * commit ends an epoch is the client's own function, `judge`. Nothing here is random; `explore.ts`
+ * tries every order.
  *
- * An operation is a bit. A device that connects reads to the head and looks into its old logs in one
- * step, since nobody else sees how far it has read; what it writes are steps of their own, so that others
- * and a crash come between.
+ * An operation is a bit. A device that connects reads to the head and looks into its old logs in
+ * one step, since nobody else sees how far it has read; what it writes are steps of their own, so
+ * that others and a crash come between.
  *
  * @module
  */
@@ -52,8 +53,7 @@ export class GroupModel {
 
   /** Members whom this device saw removed, in a branch that lost. */
   returned(device: ModelDevice): number {
-    const removed = [...device.acted, ...device.lost]
-      .reduce((bits, id) => bits | this.removes(id), 0);
+    const removed = this.seenRemoved(device);
     return this.rules.removeAgain ? this.members(device) & removed : 0;
   }
 
@@ -120,9 +120,6 @@ export class GroupModel {
       : judge(log, [], new Set(), lossy);
     if (judged === undefined) return undefined;
     if ("crossed" in judged) return "crossed";
-    for (const { commit } of judged.lost) {
-      if (commit.change === "remove") device.lost = sorted(device.lost, commit.id);
-    }
     return judged.follow;
   }
 
@@ -184,7 +181,10 @@ export class GroupModel {
     return true;
   }
 
-  /** Did a member whom this device saw removed end the present epoch before it could be removed again? */
+  /**
+   * Did a member whom this device saw removed end the present epoch before it could be removed
+   * again?
+   */
   endedByReturned(device: ModelDevice, log: number): boolean {
     const first = this.valid(log, device.epoch).find(({ inPlace }) => inPlace);
     return first !== undefined && this.rules.bars &&
@@ -251,7 +251,8 @@ export class GroupModel {
       const known = device.acted.filter((id) => this.names.commits[id]!.parent === epoch);
       for (const id of this.rules.appendAgain ? known : []) this.again(world, index, id);
       if (depth < device.floor) {
-        // Without the state it cannot check whether another commit is valid: others can, and let it in.
+        // Without the state it cannot check whether another commit is valid: others can, and let it
+        // in.
         const verdict = this.verdict(world, index, epoch);
         const strange = verdict !== undefined && verdict !== "crossed" &&
           verdict.commit.id !== followed;

@@ -1,11 +1,13 @@
 /**
- * Short names for what a model would otherwise copy into each state: commits, and logs. A log is named by
- * its last entry, which names the one before it: what the chain hash is on the wire.
+ * Short names for what a model would otherwise copy into each state: commits, and logs. A log is
+ * named by its last entry, which names the one before it: what the chain hash is on the wire.
  *
  * @module
  */
 
-/** What an entry is: an operation (bit), a commit, an announce or a checkpoint of some operations. */
+/**
+ * What an entry is: an operation (bit), a commit, an announce or a checkpoint of some operations.
+ */
 export interface ModelEntry {
   readonly kind: "operation" | "commit" | "announce" | "checkpoint" | "junk";
   readonly author: number;

@@ -7,8 +7,8 @@ import type { GroupModel } from "./group_model.ts";
 import { Fallen, type ModelWorld } from "./state.ts";
 
 /**
- * Two pasts are named by whoever was shown another one before, or reads what somebody wrote who was. Told
- * from the entries, not from what the model keeps as a hash.
+ * Two pasts are named by whoever was shown another one before, or reads what somebody wrote who
+ * was. Told from the entries, not from what the model keeps as a hash.
  */
 export function told(model: GroupModel, world: ModelWorld, index: number): void {
   const { epoch, out, named, crossed } = world.devices[index]!;

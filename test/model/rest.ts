@@ -73,7 +73,8 @@ function atRest(model: GroupModel, bounds: Bounds, world: ModelWorld, before: nu
     throw new Fallen("at rest: stopped although no removals cross");
   }
   if (bounds.apart && world.devices.some((device) => device.apart)) return;
-  // Who cannot judge a commit that removes it waits at a door that nobody opens: out, but it cannot know.
+  // Who cannot judge a commit that removes it waits at a door that nobody opens: out, but it cannot
+  // know.
   // Who was removed and does not obey is wherever it says that it is.
   const gone = (index: number): boolean => Boolean(bounds.evil) && bounds.targets!.includes(index);
   const settled = world.devices.find(({ out, knocks }, index) => !out && !knocks && !gone(index));
@@ -102,7 +103,10 @@ function atRest(model: GroupModel, bounds: Bounds, world: ModelWorld, before: nu
   if (lost) throw new Fallen(`at rest: an operation is lost${report()}`);
 }
 
-/** Operations of those who are members: what somebody wrote and nobody took before it was removed may go. */
+/**
+ * Operations of those who are members: what somebody wrote and nobody took before it was removed
+ * may go.
+ */
 function memberBits(model: GroupModel, device: ModelWorld["devices"][number]): number {
   let bits = 0;
   for (let index = 0; index < 16; index++) {

@@ -1,6 +1,6 @@
 /**
- * A state of `group_model.ts`: what devices and a relay keep. It is compared as JSON, and never changed
- * once it was reached.
+ * A state of `group_model.ts`: what devices and a relay keep. It is compared as JSON, and never
+ * changed once it was reached.
  *
  * @module
  */
@@ -22,8 +22,6 @@ export interface ModelDevice {
   own: number[];
   /** Commits that this device followed. */
   acted: number[];
-  /** Removals that lost against another commit of their epoch: they are made again. */
-  lost: number[];
   /** Operations that it has. */
   has: number;
   /** Own operations that nothing covers yet. */
@@ -78,7 +76,6 @@ export function newWorld(devices: number, left: Record<string, number>): ModelWo
       pending: 0,
       own: [],
       acted: [],
-      lost: [],
       has: 0,
       waiting: 0,
       heal: false,

@@ -23,7 +23,10 @@ export interface Bounds {
   readonly announces?: number;
   /** How often the relay loses its memory. */
   readonly losses?: number;
-  /** A relay that shows two views: entries that it carries from one to the other, and turns of devices. */
+  /**
+   * A relay that shows two views: entries that it carries from one to the other, and turns of
+   * devices.
+   */
   readonly forks?: number;
   readonly carried?: number;
   /** Device 0 is restored from a copy of any earlier state. */
@@ -198,7 +201,10 @@ function knocking(model: GroupModel, world: ModelWorld, index: number, target: n
     (other.epoch !== device.epoch || other.cursor < 0) && model.returned(device) === 0;
 }
 
-/** What a removed device tries in every log that it could open: in place, and as if from another ring. */
+/**
+ * What a removed device tries in every log that it could open: in place, and as if from another
+ * ring.
+ */
 function evil(
   model: GroupModel,
   world: ModelWorld,

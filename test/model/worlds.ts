@@ -1,6 +1,6 @@
 /**
- * Small worlds in which every order is tried, and what falls there when a rule is left out. The numbers
- * are states that were visited.
+ * Small worlds in which every order is tried, and what falls there when a rule is left out. The
+ * numbers are states that were visited.
  *
  * @module
  */

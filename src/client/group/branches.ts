@@ -1,7 +1,7 @@
 /**
- * Which commit is followed where more than one ends the same epoch. That happens only with a relay that
- * lost its memory, or lies: `docs/protocol/group.md`, Another past. Pure: the client and the model of the
- * protocol (`test/model/`) run the same lines.
+ * Which commit is followed where more than one ends the same epoch. That happens only with a relay
+ * that lost its memory, or lies: `docs/protocol/group.md`, Another past. Pure: the client and the
+ * model of the protocol (`test/model/`) run the same lines.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface Contender {
   readonly author: string;
   /** The author's place in the group before this commit; 0 is the longest member. */
   readonly seniority: number;
-  /** Its author had seen this epoch's log in more than one ring: from the authenticated data. */
+  /** For its author the epoch was in doubt: from the authenticated data. */
   readonly doubt: boolean;
   /** Node ids that it removes, as hex. */
   readonly removes: readonly string[];
@@ -22,7 +22,10 @@ export interface Contender {
 
 /** A contender where a log has it. */
 export interface Standing extends Contender {
-  /** It names this ring, and the entry before it: here its author put it. Others were appended again. */
+  /**
+   * It names this ring, and the entry before it: here its author put it. Others were appended
+   * again.
+   */
   readonly inPlace: boolean;
 }
 
@@ -32,13 +35,14 @@ export type Verdict = "first" | "second" | "stop";
 export type Choice = { readonly winner: number } | { readonly crossed: readonly string[] };
 
 /**
- * The one that everybody follows who sees these. Not pair by pair: "removes the other one's author" has
- * circles (C removes A, who is longer than B, who is longer than C), so all are looked at together.
+ * The one that everybody follows who sees these. Not pair by pair: "removes the other one's author"
+ * has circles (C removes A, who is longer than B, who is longer than C), so all are looked at
+ * together.
  *
- * Authors that remove each other, in a circle of any length, stop the device. Then every commit goes whose
- * author another one removes; of the rest one that was made without doubt is followed, since people may have
- * lived with it for long; then one that removes somebody, so that nobody removed comes back; then the
- * longer member; then the lower hash.
+ * Authors that remove each other, in a circle of any length, stop the device. Then every commit
+ * goes whose author another one removes; of the rest one that was made without doubt is followed,
+ * since people may have lived with it for long; then one that removes somebody, so that nobody
+ * removed comes back; then the longer member; then the lower hash.
  */
 export function choose(contenders: readonly Contender[]): Choice {
   const crossed = circle(contenders);
@@ -58,29 +62,26 @@ export function decide(first: Contender, second: Contender): Verdict {
   return "crossed" in choice ? "stop" : choice.winner === 0 ? "first" : "second";
 }
 
-/** `lost`: those that competed in vain, by authors whom the winner leaves in: their removals stand. */
-export type Judgement<C> =
-  | { readonly follow: C; readonly lost: readonly C[] }
-  | { readonly crossed: readonly string[] };
-
 /**
- * Which commit ends this epoch for this device: rules 12 and 13 in one place. Nothing where none does.
+ * Which commit ends this epoch for this device: rules 12 and 13 in one place. Nothing where none
+ * does.
  *
- * `log`: the valid commits in the log of that epoch as it stands, in order. `acted`: those that ended the
- * same epoch for this device once, wherever they are now. `barred`: authors removed by a commit that
- * it acted on in another epoch.
+ * `log`: the valid commits in the log of that epoch as it stands, in order. `acted`: those that
+ * ended the same epoch for this device once, wherever they are now. `barred`: authors removed by a
+ * commit that it acted on in another epoch.
  *
- * The first one that stands in its place ends the epoch. Those that were appended again compete with it
- * only if the relay lost its memory since the epoch began (`lossy`: this device saw it; or the author of the
- * first one had): what a removed device appends later is no contender otherwise. Whoever was removed by a commit that was acted on is no author any more; whom
- * such an author added comes in through its commit only, so that this is refused too.
+ * The first one that stands in its place ends the epoch. Those that were appended again compete
+ * with it only if the relay lost its memory since the epoch began (`lossy`: this device saw it; or
+ * the author of the first one had): what a removed device appends later is no contender otherwise.
+ * Whoever was removed by a commit that was acted on is no author any more; whom such an author
+ * added comes in through its commit only, so that this is refused too.
  */
 export function judge<C extends Standing>(
   log: readonly C[],
   acted: readonly C[],
   barred: ReadonlySet<string>,
   lossy: boolean,
-): Judgement<C> | undefined {
+): { readonly follow: C } | { readonly crossed: readonly string[] } | undefined {
   let left = union(log, acted).filter(({ author }) => !barred.has(author));
   for (;;) {
     const first = left.find((commit) => commit.inPlace && log.includes(commit));
@@ -92,20 +93,17 @@ export function judge<C extends Standing>(
     const gone = pool.find(({ author }) => acted.some(({ removes }) => removes.includes(author)));
     if (gone === undefined) {
       const choice = choose(pool);
-      if ("crossed" in choice || choice.winner < 0) return undefined;
-      const follow = pool[choice.winner]!;
-      const lost = pool.filter((commit) =>
-        commit !== follow && !follow.removes.includes(commit.author)
-      );
-      return { follow, lost };
+      return "winner" in choice && choice.winner >= 0
+        ? { follow: pool[choice.winner]! }
+        : undefined;
     }
     left = left.filter((commit) => commit !== gone);
   }
 }
 
 /**
- * Members of the present epoch whom a commit removed that this device acted on, in a branch that lost:
- * they are removed again first. Until then it seals nothing, and nothing of theirs counts.
+ * Members of the present epoch whom a commit removed that this device acted on, in a branch that
+ * lost: they are removed again first. Until then it seals nothing.
  */
 export function toRemoveAgain(
   members: readonly string[],
