@@ -10,13 +10,13 @@
  *
  * @module
  */
-import { judge, type Standing } from "../../src/client/group/branches.ts";
+import { judge, type PlacedContender } from "../../src/client/group/branches.ts";
 import { type Link, type ModelCommit, type ModelEntry, type Names } from "./names.ts";
 import { allRules, type Rules } from "./rules.ts";
 import { Fallen, type ModelDevice, type ModelWorld } from "./state.ts";
 
 /** A contender that knows which commit of the model it is. */
-interface Placed extends Standing {
+interface Placed extends PlacedContender {
   readonly commit: ModelCommit;
   /** Its link in the log; −1 where it is not there. */
   readonly link: number;

@@ -21,7 +21,7 @@ export interface Contender {
 }
 
 /** A contender where a log has it. */
-export interface Standing extends Contender {
+export interface PlacedContender extends Contender {
   /**
    * It names this ring, and the entry before it: here its author put it. Others were appended
    * again.
@@ -76,7 +76,7 @@ export function decide(first: Contender, second: Contender): Verdict {
  * Whoever was removed by a commit that was acted on is no author any more; whom such an author
  * added comes in through its commit only, so that this is refused too.
  */
-export function judge<C extends Standing>(
+export function judge<C extends PlacedContender>(
   log: readonly C[],
   acted: readonly C[],
   barred: ReadonlySet<string>,
