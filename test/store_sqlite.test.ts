@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
@@ -242,6 +242,28 @@ test("pages that turn out to be broken later: the same, and what was asked for f
       await assertRejects(() => store.append(log, plain(frameOf(1))), Error, "no such log");
       assertEquals((await store.open(log, OWNERS_KEY, true))?.last, 0n);
       assertEquals((await store.append(log, plain(frameOf(1)))).kind, "appended");
+    });
+  }));
+
+test("a worker that dies fails what was asked for, and everything after, and nothing else", () =>
+  withStorePath(async (path) => {
+    const folder = join(dirname(path), "state");
+    const inner = join(folder, "relay.db");
+    await withSqlite(inner, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      await Promise.all(
+        Array.from({ length: 100 }, (_, n) => store.append(log, plain(frameOf(n, 3_000)))),
+      );
+    });
+    spoil(inner, 8 * 4096, statSync(inner).size - 8 * 4096);
+    await withSqlite(inner, async (store) => {
+      await store.open(log, OWNERS_KEY, false);
+      // The broken file cannot be moved aside: its folder is gone, and in its place is something else.
+      renameSync(folder, `${folder}-gone`);
+      writeFileSync(folder, "");
+      const asked = [store.read(log, 0n, 10_000_000), store.append(log, plain(frameOf(1)))];
+      for (const one of asked) await assertRejects(() => one, Error, "worker has failed");
+      await assertRejects(() => store.open(log, OWNERS_KEY, true), Error, "worker has failed");
     });
   }));
 

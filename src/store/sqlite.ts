@@ -21,6 +21,7 @@ import {
   type LogState,
   type LogStore,
 } from "./store.ts";
+import { News, Watchers } from "./watchers.ts";
 
 /** Frames that may wait for the disk. Beyond that it is too slow for what comes, and appends fail. */
 const MOST_WAITING_BYTES = 67_108_864;
@@ -85,7 +86,7 @@ class SqliteStore implements LogStore {
   /** What the worker has. */
   #running: Pending[] = [];
   #scheduled = false;
-  #watchers = new Map<string, { log: LogName; heard: Set<(entries: readonly Entry[]) => void> }>();
+  readonly #watchers = new Watchers();
   /** Why nothing goes any more. */
   #over: Error | undefined;
   #closed: Promise<void> | undefined;
@@ -136,24 +137,13 @@ class SqliteStore implements LogStore {
   }
 
   watch(log: LogName, heard: (entries: readonly Entry[]) => void): () => void {
-    const key = keyOf(log);
-    // Two that watch with one function are two.
-    const one = (entries: readonly Entry[]) => heard(entries);
-    const watched = this.#watchers.get(key) ?? { log: nameOf(log), heard: new Set() };
-    this.#watchers.set(key, watched);
-    watched.heard.add(one);
-    return () => {
-      watched.heard.delete(one);
-      if (watched.heard.size === 0 && this.#watchers.get(key) === watched) {
-        this.#watchers.delete(key);
-      }
-    };
+    return this.#watchers.add(log, heard);
   }
 
   async sweep(): Promise<void> {
     const swept = () =>
       this.#ask(
-        { kind: "sweep", watched: [...this.#watchers.values()].map(({ log }) => log) },
+        { kind: "sweep", watched: this.#watchers.logs },
         (reply) => as(reply, "done").more,
       );
     while (await swept());
@@ -245,25 +235,13 @@ class SqliteStore implements LogStore {
 
   /** What was appended, to those who watch: before anybody hears that it was. */
   #tell(run: readonly Pending[], replies: readonly SqliteReply[]): void {
-    const news = new Map<string, Entry[]>();
+    const news = new News(this.#watchers);
     run.forEach(({ request, frame }, i) => {
       const reply = replies[i]!;
       if (reply.kind !== "appended" || request.kind !== "append") return;
-      const key = keyOf(request.log);
-      if (!this.#watchers.has(key)) return;
-      const entries = news.get(key) ?? [];
-      news.set(key, entries);
-      entries.push({ sequence: BigInt(reply.sequence), frame: frame! });
+      news.add(request.log, { sequence: BigInt(reply.sequence), frame: frame! });
     });
-    for (const [key, entries] of news) {
-      for (const heard of [...this.#watchers.get(key)?.heard ?? []]) {
-        try {
-          heard(entries);
-        } catch (error) {
-          relayLog.error("a watcher of a log failed: {error}", { error });
-        }
-      }
-    }
+    news.tell();
   }
 
   /** The worker is gone, and with it everything that it was to do. */
@@ -280,7 +258,6 @@ class SqliteStore implements LogStore {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
-const keyOf = ({ tenant, id }: LogName): string => `${id} ${tenant}`;
 const nameOf = ({ tenant, id }: LogName): LogName => ({ tenant, id });
 
 /** No log gets so far: beyond it every number is the same. */
