@@ -184,6 +184,8 @@ export class Conductor {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = resolve;
     let stopped = false;
+    /** Another log is opened in its place. */
+    let left = false;
     if (this.#opened !== log) this.events.progress("reading");
     if (present && this.#opened !== log) this.events.entered(group.membership!.number);
     this.#opened = log;
@@ -208,7 +210,7 @@ export class Conductor {
       live: () => {
         if (!writing) return;
         void post.run(async () => {
-          if (this.#writing !== writing) return;
+          if (left || this.#writing !== writing) return;
           await writing.begin();
           this.#checkpoints.live(writing);
           this.events.progress("synced");
@@ -246,6 +248,7 @@ export class Conductor {
     });
     await this.parts.log.open(log.epoch.log, log.cursor, reading);
     await promise;
+    left = true;
     writing?.pause();
     if (stopped) return await this.#withoutZstd();
     if (this.#closed || log !== group.log) return;

@@ -133,7 +133,10 @@ export class LogLink {
         return true;
       case "accepted":
         if (extension.count === 0) this.#answered()?.resolve("moved");
-        for (let i = 0; i < extension.count; i++) this.#answered()?.resolve("kept");
+        // No more than were sent, whatever number the relay says.
+        for (let left = extension.count; left > 0 && this.inFlight > 0; left--) {
+          this.#answered()?.resolve("kept");
+        }
         return true;
     }
     return false;

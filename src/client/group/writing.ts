@@ -50,6 +50,8 @@ export interface WritingEvents {
 
 export class Writing {
   #voice: Voice | undefined;
+  /** The log knows who speaks: nothing else goes before that. */
+  #introduced = false;
   #ended = false;
   /** Another log is open for a moment: nothing must go there. */
   #paused = true;
@@ -77,11 +79,9 @@ export class Writing {
     if (this.#ended) return;
     const { group, options } = this.parts;
     this.#paused = false;
-    if (!this.#voice) {
-      this.#voice = await Voice.draw(this.log, group.nodeId, group.database, options);
-      await this.announce();
-    }
-    if (this.#unsaid.size > 0) await this.announce();
+    this.#voice ??= await Voice.draw(this.log, group.nodeId, group.database, options);
+    if (!this.#introduced || this.#unsaid.size > 0) await this.announce();
+    if (!this.#introduced) return;
     this.rewind();
     await this.change();
   }
@@ -95,6 +95,7 @@ export class Writing {
   /** The log does not know us any more. */
   forgotten(): void {
     this.#voice = undefined;
+    this.#introduced = false;
   }
 
   get ended(): boolean {
@@ -112,6 +113,7 @@ export class Writing {
     return this.parts.readable();
   }
 
+  /** What seals, as long as it may go into this log. */
   get voice(): Voice | undefined {
     return this.#ended || this.#paused ? undefined : this.#voice;
   }
@@ -119,15 +121,21 @@ export class Writing {
   /** Says who speaks, what we have, and what we were shown. */
   async announce(): Promise<void> {
     this.#silent();
-    this.#unsaid.clear();
     const { group, ledger } = this.parts;
     const { voice } = this;
     const membership = group.membership;
     if (!voice || !membership) return;
     const said = encodeAnnounce(this.log.cursor, membership.self.signKey, ledger.having);
+    const unsaid = [...this.#unsaid];
     const frame = await voice.announce(
       concat(said, await membership.sign("BX2 announce", said)),
     );
+    // Signing takes time: another log may be open by now, and then this is said later.
+    if (this.voice !== voice) return;
+    for (const [author, counter] of unsaid) {
+      if (this.#unsaid.get(author) === counter) this.#unsaid.delete(author);
+    }
+    this.#introduced = true;
     this.#append(frame);
   }
 
@@ -187,7 +195,10 @@ export class Writing {
         await post.link.turn();
         while (log.bytesInFlight > MOST_IN_FLIGHT && !post.closed) await log.answered();
         const { voice } = this;
-        if (!voice || this.#stalled || post.closed || post.host.now() < this.#heldUntil) return;
+        if (
+          !voice || !this.#introduced || this.#stalled || post.closed ||
+          post.host.now() < this.#heldUntil
+        ) return;
         try {
           const frame = await voice.operation(bytes, this.parts.readable());
           // Sealing takes time, and the epoch may be over by now.
@@ -221,6 +232,8 @@ export class Writing {
         continue;
       }
       await saver.flush();
+      // It goes into this log or into none; begin() comes back to it.
+      if (!this.voice) return;
       this.#changing = true;
       const { frame, at } = prepared;
       return void this.parts.log.append(frame, at).then(
@@ -237,7 +250,8 @@ export class Writing {
     this.parts.group.dropPrepared();
     if (++this.#races >= RACES && this.voice) {
       this.#races = 0;
-      this.#append(await this.voice.hold());
+      const hold = await this.voice.hold();
+      if (this.voice) this.#append(hold);
     }
     // What is missing has come before this answer.
     await this.change();
@@ -255,6 +269,8 @@ export class Writing {
 
   /** A part of a checkpoint; `at`: the number that it must get. */
   async append(frame: Bytes, at = 0n): Promise<boolean> {
+    // Sealing takes time, and another log may be open by now.
+    if (!this.voice) return false;
     return await this.parts.log.append(frame, at) === "kept";
   }
 
