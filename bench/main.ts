@@ -11,6 +11,7 @@ import { bmp } from "./bmp.ts";
 import { codecs } from "./codecs.ts";
 import { ecg } from "./ecg.ts";
 import { fanout } from "./fanout.ts";
+import { group } from "./group.ts";
 import { memory } from "./memory.ts";
 import { stream } from "./stream.ts";
 import { meter } from "./metering.ts";
@@ -23,6 +24,7 @@ const benchmarks: Readonly<Record<string, () => Promise<boolean | void>>> = {
   codecs,
   memory,
   stream,
+  group,
   bmp,
   ecg,
   meter,
@@ -43,7 +45,7 @@ if (names.includes("--help") || names.includes("-h")) {
   codecs   MB/s and operations per second, beside JSON and MessagePack
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
-  group    bytes of a sealed operation, seals and opens a second, time to join a group
+  group    bytes of an operation, seals and opens, joining, catching up, changes by MLS
   log      operations a second with and without a log, time to an answer, 10,000 to catch up
   appends  entries that a log on disk takes, how soon they are safe, and what others notice
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
