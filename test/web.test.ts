@@ -1,3 +1,4 @@
+import { build } from "esbuild";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -34,3 +35,39 @@ test("pages load nothing but their own files, and no script of the page itself",
       }
     }
   }));
+
+test("a bundle of the SDK begins without X-Wing and zstd, which it loads when they are asked for", async () => {
+  const { metafile } = await build({
+    entryPoints: [`${root}src/client/mod.ts`],
+    absWorkingDir: root,
+    outdir: "/nowhere",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    metafile: true,
+    write: false,
+    tsconfigRaw: {},
+  });
+  const { outputs } = metafile;
+  const entry = Object.keys(outputs).find((name) =>
+    outputs[name]!.entryPoint === "src/client/mod.ts"
+  );
+  const atOnce = new Set<string>();
+  const walk = (name: string): void => {
+    if (atOnce.has(name)) return;
+    atOnce.add(name);
+    for (const { path, kind } of outputs[name]!.imports) {
+      if (kind === "import-statement") walk(path);
+    }
+  };
+  walk(entry!);
+  const inputs = (names: Iterable<string>) =>
+    [...names].flatMap((name) => Object.keys(outputs[name]!.inputs));
+  for (const part of ["ts-mls", "hybridkem-x-wing", "mlkem", "zstd-wasm"]) {
+    const there = (all: readonly string[]) => all.some((path) => path.includes(`/${part}/`));
+    assert(there(inputs(Object.keys(outputs))), `${part} is in the bundle`);
+    assertEquals(there(inputs(atOnce)), part === "ts-mls", part);
+  }
+});
