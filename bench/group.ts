@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startRelay } from "../main.ts";
 import { Compression } from "../src/client/blaze/compression.ts";
-import { type Bytes, concat } from "../src/wire/bytes.ts";
+import type { Bytes } from "../src/wire/bytes.ts";
 import { encodeExtension } from "../src/wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import type { FieldsInput } from "../src/wire/blaze/blaze_record.ts";
