@@ -45,7 +45,7 @@ const ways: Readonly<Record<string, (path: string) => Promise<Keeper> | Keeper>>
     const store = await openSqlite({ path, limits: LIMITS });
     await store.open(LOG, KEY, true);
     return {
-      append: (frame) => store.append(LOG, { frame, at: 0n, closing: false }),
+      append: async (frame) => await store.append(LOG, { frame, at: 0n, closing: false }),
       close: () => store.close(),
     };
   },

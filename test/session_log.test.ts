@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Close, Refused } from "../src/close.ts";
-import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { TlvType } from "../src/wire/blaze/handshake.ts";
 import { everything, LITERAL, nodeId, PAIRED, PROFILE } from "./kit/blaze.ts";
@@ -71,7 +71,7 @@ test("what one appends, others and its author get in one order, as the same byte
   await lab.settle();
   assertEquals(a.received.slice(0, 3), b.received.slice(0, 3));
   assertEquals(
-    a.received.slice(0, 3).map((message) => decodeExtension(message.subarray(5))),
+    a.received.slice(0, 3).map((message) => decodeExtension(decodeFrame(message).payload)),
     [1, 2, 3].map((n) => ({ subtype: "sequenced", sequence: BigInt(n), frame: operation(n) })),
   );
   assertEquals(heard(a), ["#1", "#2", "#3", "accepted 2 to 3"]);

@@ -22,126 +22,180 @@ import {
 
 type Heard = (entries: readonly Entry[]) => void;
 
+/** What is here of one tenant. */
+class Tenant {
+  /** What its logs cost. */
+  cost = 0;
+  readonly logs = new Map<string, MemoryLog>();
+  readonly watchers = new Map<string, Set<Heard>>();
+}
+
+/** Entries whose chain hashes are made in one turn. */
+const SLICE = 1_024;
+
 const constantTimeEqual: (a: Uint8Array, b: Uint8Array) => boolean = timingSafeEqual;
 
 export class MemoryStore implements LogStore {
   readonly durability = Durability.memory;
-  readonly #logs = new Map<string, MemoryLog>();
-  /** What the logs of each tenant cost. */
-  readonly #costs = new Map<string, number>();
-  readonly #watchers = new Map<string, Set<Heard>>();
+  /** Those with a log, or with somebody who watches one. */
+  readonly #tenants = new Map<string, Tenant>();
   #closed = false;
+  /** The time in this turn: asking for it at each append costs more than the append. */
+  #time: number | undefined;
 
   constructor(
-    private readonly host: Pick<Host, "now" | "random">,
+    private readonly host: Pick<Host, "now" | "random" | "afterTurn">,
     private readonly limits: StoreLimits,
   ) {}
 
   /** Logs that are kept. */
   get size(): number {
-    return this.#logs.size;
+    return this.#count(({ logs }) => logs.size);
   }
 
   /** Logs that somebody watches. */
   get watched(): number {
-    return this.#watchers.size;
+    return this.#count(({ watchers }) => watchers.size);
   }
 
   open(name: LogName, key: Bytes, create: boolean): Promise<LogState | undefined> {
     return this.#now(() => {
-      const log = this.#logs.get(keyOf(name)) ?? (create ? this.#create(name, key) : undefined);
+      const known = this.#tenants.get(name.tenant)?.logs.get(name.id);
+      const log = known ?? (create ? this.#create(name, key) : undefined);
       if (!log || !sameKey(log.key, key)) return undefined;
       log.usedAt = this.host.now();
       return log.state;
     });
   }
 
-  append(name: LogName, { frame, at, closing }: Append): Promise<Appended> {
-    return this.#now(() => {
-      const log = this.#get(name);
-      const { last } = log;
-      if (at !== 0n && at !== last + 1n) return { kind: "moved", last };
-      const cost = frame.length + ENTRY_BYTES;
-      const { logBytes, tenantLogBytes } = this.limits;
-      const tenant = this.#costs.get(name.tenant) ?? 0;
-      if (log.cost(ENTRY_BYTES) + cost > logBytes || tenant + cost > tenantLogBytes) {
-        return { kind: "full" };
+  append(name: LogName, append: Append): Appended | Promise<Appended> {
+    const tenant = this.#tenants.get(name.tenant);
+    const log = tenant?.logs.get(name.id);
+    if (!log || !tenant) return this.#now(() => this.#none());
+    const { frame, at } = append;
+    const { last } = log;
+    if (at !== 0n && at !== last + 1n) return { kind: "moved", last };
+    const cost = frame.length + ENTRY_BYTES;
+    const { logBytes, tenantLogBytes } = this.limits;
+    if (log.cost(ENTRY_BYTES) + cost > logBytes || tenant.cost + cost > tenantLogBytes) {
+      return { kind: "full" };
+    }
+    tenant.cost += cost;
+    log.usedAt = this.#turn();
+    const entry = log.append(append, log.usedAt);
+    const watchers = tenant.watchers.get(name.id);
+    if (watchers) {
+      const entries = [entry];
+      try {
+        for (const heard of watchers) heard(entries);
+      } catch (error) {
+        return Promise.reject(error);
       }
-      this.#costs.set(name.tenant, tenant + cost);
-      log.usedAt = this.host.now();
-      const entry = log.append(frame, closing, log.usedAt);
-      for (const heard of this.#watchers.get(keyOf(name)) ?? []) heard([entry]);
-      return { kind: "appended", sequence: entry.sequence };
-    });
+    }
+    return { kind: "appended", sequence: entry.sequence };
   }
 
   read(name: LogName, after: bigint, most: number): Promise<Entry[]> {
     return this.#now(() => this.#get(name).read(after, most));
   }
 
-  hashAt(name: LogName, sequence: bigint): Promise<Bytes | undefined> {
-    return this.#now(() => this.#get(name).hashAt(sequence));
+  async hashAt(name: LogName, sequence: bigint): Promise<Bytes | undefined> {
+    const log = await this.#now(() => this.#get(name));
+    await this.#prepared(log, sequence);
+    return log.hashAt(sequence);
   }
 
   truncate(name: LogName, before: bigint): Promise<void> {
     return this.#now(() => this.#get(name).truncate(before, this.host.now()));
   }
 
-  watch(name: LogName, heard: Heard): () => void {
-    const key = keyOf(name);
-    const watchers = this.#watchers.get(key) ?? new Set();
-    this.#watchers.set(key, watchers);
+  watch({ tenant: called, id }: LogName, heard: Heard): () => void {
+    const tenant = this.#tenant(called);
+    const watchers = tenant.watchers.get(id) ?? new Set();
+    tenant.watchers.set(id, watchers);
     // Wrapped, so that whoever watches twice is two watchers.
     const own: Heard = (entries) => heard(entries);
     watchers.add(own);
     return () => {
-      if (watchers.delete(own) && watchers.size === 0) this.#watchers.delete(key);
+      if (!watchers.delete(own) || watchers.size > 0) return;
+      tenant.watchers.delete(id);
+      this.#forget(called, tenant);
     };
   }
 
-  sweep(): Promise<void> {
-    return this.#now(() => {
-      const now = this.host.now();
-      const { logGraceMs, logIdleMs, logClosedMs } = this.limits;
-      for (const [key, log] of this.#logs) {
+  async sweep(): Promise<void> {
+    const now = await this.#now(() => this.host.now());
+    const { logGraceMs, logIdleMs, logClosedMs } = this.limits;
+    for (const [called, tenant] of this.#tenants) {
+      for (const [id, log] of tenant.logs) {
+        const due = [now - logGraceMs, now - logClosedMs] as const;
+        await this.#prepared(log, log.due(...due) - 1n);
         const before = log.cost(ENTRY_BYTES);
-        log.drop(now - logGraceMs, now - logClosedMs);
-        const idle = !log.closed && !this.#watchers.has(key) && now - log.usedAt >= logIdleMs;
-        if (idle) this.#logs.delete(key);
-        const freed = before - (idle ? -LOG_BYTES : log.cost(ENTRY_BYTES));
-        this.#spend(log.tenant, -freed);
+        log.drop(...due);
+        const idle = !log.closed && !tenant.watchers.has(id) && now - log.usedAt >= logIdleMs;
+        if (idle) tenant.logs.delete(id);
+        tenant.cost -= before - (idle ? -LOG_BYTES : log.cost(ENTRY_BYTES));
       }
-    });
+      this.#forget(called, tenant);
+    }
   }
 
   close(): Promise<void> {
     this.#closed = true;
-    this.#logs.clear();
-    this.#costs.clear();
-    this.#watchers.clear();
+    this.#tenants.clear();
     return Promise.resolve();
   }
 
-  #get(name: LogName): MemoryLog {
-    const log = this.#logs.get(keyOf(name));
-    if (!log) throw new Error("this log is not open");
-    return log;
+  #get({ tenant, id }: LogName): MemoryLog {
+    return this.#tenants.get(tenant)?.logs.get(id) ?? this.#none();
+  }
+
+  #none(): never {
+    throw new Error("this log is not open");
+  }
+
+  #tenant(called: string): Tenant {
+    let tenant = this.#tenants.get(called);
+    if (!tenant) this.#tenants.set(called, tenant = new Tenant());
+    return tenant;
   }
 
   /** Nothing where the tenant has no room for one more. */
   #create(name: LogName, key: Bytes): MemoryLog | undefined {
-    const tenant = this.#costs.get(name.tenant) ?? 0;
-    if (tenant + LOG_BYTES > this.limits.tenantLogBytes) return undefined;
-    this.#spend(name.tenant, LOG_BYTES);
+    if (LOG_BYTES > this.limits.tenantLogBytes) return undefined;
+    const tenant = this.#tenant(name.tenant);
+    if (tenant.cost + LOG_BYTES > this.limits.tenantLogBytes) return undefined;
+    tenant.cost += LOG_BYTES;
     const log = new MemoryLog(name, key.slice(), this.host.random(8));
-    this.#logs.set(keyOf(name), log);
+    tenant.logs.set(name.id, log);
     return log;
   }
 
-  #spend(tenant: string, bytes: number): void {
-    const cost = (this.#costs.get(tenant) ?? 0) + bytes;
-    if (cost > 0) this.#costs.set(tenant, cost);
-    else this.#costs.delete(tenant);
+  /** Forgets a tenant of whom nothing is here. */
+  #forget(called: string, tenant: Tenant): void {
+    if (tenant.logs.size + tenant.watchers.size > 0) return;
+    if (this.#tenants.get(called) === tenant) this.#tenants.delete(called);
+  }
+
+  /** Others have their turn, however many chain hashes are missing. */
+  async #prepared(log: MemoryLog, sequence: bigint): Promise<void> {
+    while (!log.prepare(sequence, SLICE)) {
+      await new Promise<void>((resolve) => this.host.afterTurn(resolve));
+    }
+  }
+
+  #turn(): number {
+    if (this.#time === undefined) {
+      this.#time = this.host.now();
+      this.host.afterTurn(() => this.#time = undefined);
+    }
+    return this.#time;
+  }
+
+  #count(of: (tenant: Tenant) => number): number {
+    let count = 0;
+    for (const tenant of this.#tenants.values()) count += of(tenant);
+    return count;
   }
 
   /** Everything happens at once; what goes wrong is a rejection all the same. */
@@ -152,8 +206,5 @@ export class MemoryStore implements LogStore {
     });
   }
 }
-
-/** A tenant holds no "/". */
-const keyOf = ({ tenant, id }: LogName): string => `${tenant}/${id}`;
 
 const sameKey = (a: Bytes, b: Bytes): boolean => a.length === b.length && constantTimeEqual(a, b);

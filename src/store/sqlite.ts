@@ -43,6 +43,7 @@ export interface SqliteOptions extends SqliteSetup {
 interface Pending {
   readonly request: SqliteRequest;
   readonly frame?: Bytes;
+  readonly envelope?: Bytes;
   done(reply: SqliteReply, frames: Bytes): void;
   failed(error: Error): void;
 }
@@ -104,14 +105,14 @@ class SqliteStore implements LogStore {
     return this.#ask(request, (reply) => as(reply, "state").state);
   }
 
-  append(log: LogName, { frame, at, closing }: Append): Promise<Appended> {
+  append(log: LogName, { frame, at, closing, envelope }: Append): Promise<Appended> {
     const { length } = frame;
     const request = { kind: "append", log: nameOf(log), length, at: cut(at), closing } as const;
     return this.#ask(request, (reply) => {
       if (reply.kind === "moved") return { kind: "moved", last: BigInt(reply.last) };
       if (reply.kind === "full") return { kind: "full" };
       return { kind: "appended", sequence: BigInt(as(reply, "appended").sequence) };
-    }, frame);
+    }, { frame, ...(envelope && { envelope }) });
   }
 
   read(log: LogName, after: bigint, most: number): Promise<Entry[]> {
@@ -170,10 +171,10 @@ class SqliteStore implements LogStore {
   #ask<T>(
     request: SqliteRequest,
     read: (reply: SqliteReply, frames: Bytes) => T,
-    frame?: Bytes,
+    append?: Pick<Append, "frame" | "envelope">,
   ): Promise<T> {
     if (this.#over) return Promise.reject(this.#over);
-    const bytes = frame?.length ?? 0;
+    const bytes = append?.frame.length ?? 0;
     if (this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
       return Promise.reject(new Error("the disk is too slow for what comes"));
     }
@@ -187,7 +188,7 @@ class SqliteStore implements LogStore {
           failed(error as Error);
         }
       };
-      this.#waiting.push({ request, done, failed, ...(frame && { frame }) });
+      this.#waiting.push({ request, done, failed, ...append });
       this.#schedule();
     });
   }
@@ -236,10 +237,11 @@ class SqliteStore implements LogStore {
   /** What was appended, to those who watch: before anybody hears that it was. */
   #tell(run: readonly Pending[], replies: readonly SqliteReply[]): void {
     const news = new News(this.#watchers);
-    run.forEach(({ request, frame }, i) => {
+    run.forEach(({ request, frame, envelope }, i) => {
       const reply = replies[i]!;
       if (reply.kind !== "appended" || request.kind !== "append") return;
-      news.add(request.log, { sequence: BigInt(reply.sequence), frame: frame! });
+      const entry = { sequence: BigInt(reply.sequence), frame: frame! };
+      news.add(request.log, envelope ? { ...entry, envelope } : entry);
     });
     news.tell();
   }

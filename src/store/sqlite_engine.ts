@@ -254,7 +254,6 @@ const stateOf = (row: LogRow): LogState => ({
   first: BigInt(row.first),
   last: BigInt(row.last),
   before: row.before,
-  hash: row.hash,
   bytes: row.bytes,
   closed: row.closing !== null,
 });

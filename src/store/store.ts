@@ -44,8 +44,6 @@ export interface LogState {
   readonly last: bigint;
   /** Chain hash before `first`: 32 bytes. */
   readonly before: Bytes;
-  /** Chain hash after `last`: 32 bytes. */
-  readonly hash: Bytes;
   /** Bytes of the frames that are kept. */
   readonly bytes: number;
   /** An entry was appended with `closing`. A hint, and nothing is refused for it. */
@@ -55,6 +53,8 @@ export interface LogState {
 export interface Entry {
   readonly sequence: bigint;
   readonly frame: Bytes;
+  /** As it was appended with; in {@linkcode LogStore.watch} only, of what this process appended. */
+  readonly envelope?: Bytes;
 }
 
 /** What to append. */
@@ -64,6 +64,12 @@ export interface Append {
   readonly at: bigint;
   /** It closes the log: retention begins. */
   readonly closing: boolean;
+  /**
+   * The message that the frame came in, for those who watch: they may write into what is before the frame
+   * in it. With it the frame is the store's to keep: nobody else writes there, and it is no part of
+   * anything much larger.
+   */
+  readonly envelope?: Bytes;
 }
 
 /**
@@ -86,8 +92,11 @@ export interface LogStore {
    * Nothing comes back either where the tenant has no room for one more.
    */
   open(log: LogName, key: Bytes, create: boolean): Promise<LogState | undefined>;
-  /** Appends to a log that was opened. In the order of the calls. Throws when the engine fails. */
-  append(log: LogName, append: Append): Promise<Appended>;
+  /**
+   * Appends to a log that was opened. In the order of the calls. An engine that needs no time answers at
+   * once; when it fails, a promise says so.
+   */
+  append(log: LogName, append: Append): Appended | Promise<Appended>;
   /** Entries above `after`, in order, up to `most` bytes of frames but at least one if there is one. */
   read(log: LogName, after: bigint, most: number): Promise<Entry[]>;
   /** Chain hash after this entry, 32 bytes; nothing where that is not kept any more or not yet. */
@@ -96,7 +105,7 @@ export interface LogStore {
   truncate(log: LogName, before: bigint): Promise<void>;
   /**
    * Hears every entry that is appended from now on, whoever appends it: in order, without a hole, once it
-   * is as safe as it gets, and before `append` resolves. Answers how to stop.
+   * is as safe as it gets, and before `append` has answered. Answers how to stop.
    */
   watch(log: LogName, heard: (entries: readonly Entry[]) => void): () => void;
   /** Lets go of what is due: truncated entries, contents of closed logs, logs that nobody uses. */

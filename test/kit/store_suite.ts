@@ -79,7 +79,7 @@ export function storeSuite(name: string, open: OpenStore): void {
       first: 1n,
       last: 0n,
       before: start,
-      hash: start,
+
       bytes: 0,
       closed: false,
     });
@@ -132,12 +132,60 @@ export function storeSuite(name: string, open: OpenStore): void {
       if (n > 0) hash = chainNext(hash, frame(n));
       assertEquals(await store.hashAt(log, BigInt(n)), hash, `${n}`);
     }
-    const { last, bytes, hash: head } = await state(store);
-    assertEquals([last, bytes, head], [5n, 80, hash]);
+    const { last, bytes } = await state(store);
+    assertEquals([last, bytes], [5n, 80]);
     for (const none of [6n, 2n ** 64n - 1n]) {
       assertEquals(await store.hashAt(log, none), undefined);
     }
   });
+
+  check(
+    "chain hashes are there, however long nobody asked and whatever went",
+    async (store, host) => {
+      await store.open(log, K, true);
+      const hashes = [chainStart(log.id)];
+      for (let n = 1; n <= 3_000; n++) hashes.push(chainNext(hashes.at(-1)!, frame(n)));
+      await fill(store, 3_000);
+      /** Lets turns go by until something is done. */
+      const done = async <T>(work: Promise<T>): Promise<T> => {
+        let over = false;
+        void work.finally(() => over = true);
+        while (!over) {
+          host.pass(0);
+          await new Promise<void>((resolve) => setImmediate(resolve));
+        }
+        return await work;
+      };
+      const at = (n: number) => done(store.hashAt(log, BigInt(n)));
+      for (const n of [2_500, 2_499, 64, 63, 1]) assertEquals(await at(n), hashes[n], `${n}`);
+      await store.truncate(log, 2_990n);
+      host.pass(DAY_MS);
+      await done(store.sweep());
+      assertEquals((await state(store)).before, hashes[2_989]);
+      for (const n of [3_000, 2_989, 2_990, 2_999]) assertEquals(await at(n), hashes[n], `${n}`);
+      assertEquals(await at(2_988), undefined);
+    },
+  );
+
+  check(
+    "a frame that comes in an envelope is heard in it, and stays what it was",
+    async (store) => {
+      await store.open(log, K, true);
+      const heard: Entry[] = [];
+      store.watch(log, (entries) => {
+        heard.push(...entries);
+        for (const { envelope, frame } of entries) envelope!.fill(0xff, 0, -frame.length);
+      });
+      for (const spare of [14, 1_000]) {
+        const envelope = new Uint8Array(spare + 16);
+        envelope.set(frame(spare), spare);
+        const inside = envelope.subarray(spare);
+        await store.append(log, { frame: inside, at: 0n, closing: false, envelope });
+        assert(heard.at(-1)!.envelope === envelope);
+      }
+      assertEquals((await store.read(log, 0n, 100)).map((e) => e.frame), [frame(14), frame(1_000)]);
+    },
+  );
 
   check("a frame belongs to the store once it was appended", async (store) => {
     await store.open(log, K, true);
@@ -220,7 +268,7 @@ export function storeSuite(name: string, open: OpenStore): void {
   });
 
   check("a log that is not there is no place to append to, or to read", async (store) => {
-    await assertRejects(() => store.append(log, plain(1)));
+    await assertRejects(async () => void await store.append(log, plain(1)));
     await assertRejects(() => store.read(log, 0n, 100));
     await assertRejects(() => store.truncate(log, 1n));
   });
@@ -278,7 +326,7 @@ export function storeSuite(name: string, open: OpenStore): void {
     await store.sweep();
     const empty = await state(store);
     assertEquals([empty.first, empty.last, empty.bytes], [5n, 4n, 0]);
-    assertEquals(empty.before, empty.hash);
+    assertEquals(await store.hashAt(log, 4n), empty.before);
     assertEquals(await store.append(log, plain(5)), { kind: "appended", sequence: 5n });
   });
 
@@ -290,6 +338,7 @@ export function storeSuite(name: string, open: OpenStore): void {
     await fill(store, 4);
     await store.append(log, { frame: frame(5), at: 5n, closing: true });
     const closed = await state(store);
+    const head = await store.hashAt(log, 5n);
     assertEquals([closed.closed, closed.last], [true, 5n]);
     host.pass(30 * DAY_MS - 1);
     await store.sweep();
@@ -300,9 +349,9 @@ export function storeSuite(name: string, open: OpenStore): void {
     await store.sweep();
     const left = await state(store);
     assertEquals([left.ring, left.first, left.last], [closed.ring, 5n, 5n]);
-    assertEquals([left.hash, left.closed, left.bytes], [closed.hash, true, 16]);
+    assertEquals([left.closed, left.bytes], [true, 16]);
     assertEquals(await store.read(log, 0n, 1_000), [{ sequence: 5n, frame: frame(5) }]);
-    assertEquals(await store.hashAt(log, 5n), closed.hash);
+    assertEquals(await store.hashAt(log, 5n), head);
     assertEquals(await store.open(log, key(2), true), undefined);
     assertEquals((await store.open(log, K, true))?.ring, closed.ring);
   });
@@ -421,7 +470,7 @@ export function storeSuite(name: string, open: OpenStore): void {
   check("a store that was closed does nothing more", async (store) => {
     await store.open(log, K, true);
     await store.close();
-    await assertRejects(() => store.append(log, plain(1)));
+    await assertRejects(async () => void await store.append(log, plain(1)));
     await assertRejects(() => store.open(log, K, true));
   });
 
@@ -470,10 +519,13 @@ export function storeSuite(name: string, open: OpenStore): void {
               wished = wished.filter(({ at }) => host.now() - at < DAY_MS);
               first = Math.max(first, ...due.map(({ before }) => before));
             }
-            const { first: f, last: l, before, hash, bytes } = await state(store);
+            const { first: f, last: l, before, bytes } = await state(store);
             const kept = frames.slice(first - 1);
             assertEquals([f, l], [BigInt(first), BigInt(frames.length)]);
-            assertEquals([before, hash], [hashes[first - 1]!, hashes.at(-1)!]);
+            assertEquals(before, hashes[first - 1]!);
+            for (const n of [hashes.length - 1, first - 1, (first + hashes.length) >> 1]) {
+              assertEquals(await store.hashAt(log, BigInt(n)), hashes[n]);
+            }
             assertEquals(bytes, kept.reduce((sum, { length }) => sum + length, 0));
             assertEquals((await store.read(log, 0n, 1e6)).map((e) => e.frame), kept);
           }

@@ -332,11 +332,10 @@ class BlazeSession implements LinkEvents {
       refuse: (fault, detail) => this.#refuse(member, fault, detail),
       end: (fault, detail) => this.#end(fault, detail),
     });
+    if (message[header] === Subtype.sequenced) return log.append(message, header);
     try {
       const word = decodeExtension(message.subarray(header));
-      if (word.subtype === "open" || word.subtype === "sequenced" || word.subtype === "truncate") {
-        log.take(word, message.length);
-      }
+      if (word.subtype === "open" || word.subtype === "truncate") log.take(word, message.length);
     } catch (error) {
       if (!(error instanceof WireError) || message[header] !== Subtype.open) throw error;
       log.refuse(Refused.badPayload, error.message, message.length);

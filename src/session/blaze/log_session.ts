@@ -5,9 +5,10 @@
  * @module
  */
 import { Close, type CloseFault, type Fault, Refused } from "../../close.ts";
+import type { Message } from "../../link/link.ts";
 import { log as logger } from "../../log.ts";
 import { sha256 } from "../../store/chain.ts";
-import type { LogName, LogState } from "../../store/store.ts";
+import type { Append, Appended, LogName, LogState } from "../../store/store.ts";
 import { flagsFit, FrameType, frameType, headerSize } from "../../wire/blaze/blaze_frame.ts";
 import {
   CHECK_LENGTH,
@@ -15,6 +16,7 @@ import {
   FIRST_DEVICE_SUBTYPE,
   Subtype,
 } from "../../wire/blaze/extension.ts";
+import { sequencedFrame, sequenceOf } from "../../wire/blaze/sequenced.ts";
 import { type Bytes, hex, sameBytes, WireError } from "../../wire/bytes.ts";
 import { LogReader } from "./log_reader.ts";
 import type { Logs } from "./logs.ts";
@@ -22,7 +24,7 @@ import type { BlazeMember } from "./member.ts";
 
 type OpenWord = Extract<Extension, { subtype: "open" }>;
 /** What a device says to the store. */
-export type LogWord = Extract<Extension, { subtype: "open" | "sequenced" | "truncate" }>;
+export type LogWord = Extract<Extension, { subtype: "open" | "truncate" }>;
 
 /** What an answer that waits costs beside the message that it is for, in bytes. */
 const OVERHEAD = 256;
@@ -55,6 +57,9 @@ export class LogSession {
   /** Answers that are owed, in their order. */
   readonly #slots: Slot[] = [];
   #ahead = 0;
+  /** Appends that are answered next, all as one, and the number of the last. */
+  #accepted = 0;
+  #acceptedTo = 0n;
   #flushing = false;
   #over = false;
 
@@ -64,20 +69,33 @@ export class LogSession {
     private readonly owner: LogSessionOwner,
   ) {}
 
-  /** `bytes`: those of the message. Throws `WireError` for a frame in it that is none. */
+  /** `bytes`: those of the message. */
   take(word: LogWord, bytes: number): void {
-    if (word.subtype === "sequenced" && !mayKeep(word.frame)) {
-      return this.refuse(Refused.notAllowed, "a log keeps what devices say", bytes);
-    }
     const slot = this.#owe(bytes);
     if (!slot) return;
     this.#later(() => {
-      if (word.subtype === "open") void this.#open(word, slot);
-      else if (!this.#reader) this.#settle(slot, refusal(Refused.notAllowed, "no log is open"));
-      else if (!this.member.mayWrite) this.#settle(slot, refusal(Refused.readOnly));
-      else if (word.subtype === "truncate") void this.#truncate(word.sequence, slot, this.#reader);
-      else void this.#append(word.frame, word.sequence, slot, this.#reader);
+      if (word.subtype === "open") return void this.#open(word, slot);
+      const reader = this.#writable(slot);
+      if (reader) void this.#truncate(word.sequence, slot, reader);
     });
+  }
+
+  /**
+   * Appends the frame in a `sequenced` message, which goes out to the readers under its number. Throws
+   * `WireError` for a frame in it that is none.
+   */
+  append(message: Message, header: 5 | 7): void {
+    const frame = sequencedFrame(message, header);
+    if (!mayKeep(frame)) {
+      return this.refuse(Refused.notAllowed, "a log keeps what devices say", message.length);
+    }
+    const at = sequenceOf(message, frame.length);
+    const closing = at !== 0n && isCommit(frame);
+    const slot = this.#owe(message.length);
+    if (!slot) return;
+    const append = { frame, at, closing, envelope: message };
+    if (this.#opening) this.#queue.push(() => this.#append(append, slot));
+    else this.#append(append, slot);
   }
 
   /** Refuses what came, in its order. */
@@ -110,6 +128,14 @@ export class LogSession {
     const slot = { bytes: cost };
     this.#slots.push(slot);
     return slot;
+  }
+
+  /** The log to write to; the answer where there is none. */
+  #writable(slot: Slot): LogReader | undefined {
+    if (this.#reader && this.member.mayWrite) return this.#reader;
+    const fault = this.#reader ? refusal(Refused.readOnly) : NOT_OPEN;
+    this.#settle(slot, fault);
+    return undefined;
   }
 
   #later(run: () => void): void {
@@ -173,24 +199,26 @@ export class LogSession {
     return hash && sameBytes(hash.subarray(0, CHECK_LENGTH), check) ? hash : undefined;
   }
 
-  async #append(frame: Uint8Array, at: bigint, slot: Slot, reader: LogReader): Promise<void> {
-    const { store, meter } = this.logs;
-    const closing = at !== 0n && isCommit(frame);
-    try {
-      const append = { frame: frame as Bytes, at, closing };
-      const appended = await store.append(reader.log.name, append);
-      if (appended.kind === "full") {
-        meter?.logFull();
-        this.#settle(slot, refusal(Refused.mailboxFull));
-      } else if (appended.kind === "moved") {
-        this.#settle(slot, appended);
-      } else {
-        meter?.logAppended();
-        this.#settle(slot, { ...appended, reader });
-      }
-    } catch (error) {
-      this.#settle(slot, failure(error));
+  #append(append: Append, slot: Slot): void {
+    const reader = this.#writable(slot);
+    if (!reader) return;
+    const appended = this.logs.store.append(reader.log.name, append);
+    if ("kind" in appended) return this.#appended(appended, slot, reader);
+    appended.then(
+      (appended) => this.#appended(appended, slot, reader),
+      (error) => this.#settle(slot, failure(error)),
+    );
+  }
+
+  #appended(appended: Appended, slot: Slot, reader: LogReader): void {
+    const { meter } = this.logs;
+    if (appended.kind === "moved") return this.#settle(slot, appended);
+    if (appended.kind === "full") {
+      meter?.logFull();
+      return this.#settle(slot, refusal(Refused.mailboxFull));
     }
+    meter?.logAppended();
+    this.#settle(slot, { kind: "appended", sequence: appended.sequence, reader });
   }
 
   async #truncate(before: bigint, slot: Slot, reader: LogReader): Promise<void> {
@@ -223,22 +251,22 @@ export class LogSession {
 
   /** Gives the answers whose turn it is. */
   #flush(): void {
-    let count = 0;
-    let sequence = 0n;
-    const accept = () => {
-      if (count > 0) this.member.extend({ subtype: "accepted", count, sequence });
-      count = 0;
-    };
     for (let answer = this.#next(); answer; answer = this.#next()) {
       if (answer.kind === "appended") {
-        count++;
-        sequence = answer.sequence;
+        this.#accepted++;
+        this.#acceptedTo = answer.sequence;
         continue;
       }
-      accept();
+      this.#accept();
       this.#answer(answer);
     }
-    accept();
+    this.#accept();
+  }
+
+  #accept(): void {
+    const [count, sequence] = [this.#accepted, this.#acceptedTo];
+    this.#accepted = 0;
+    if (count > 0) this.member.extend({ subtype: "accepted", count, sequence });
   }
 
   /** Takes the oldest answer, if it is there and may go. */
@@ -274,6 +302,8 @@ export class LogSession {
 const OURS: ReadonlySet<Fault> = new Set([Refused.logFailed, Refused.mailboxFull]);
 
 const refusal = (fault: Fault, detail?: string): Answer => ({ kind: "fault", fault, detail });
+
+const NOT_OPEN: Answer = refusal(Refused.notAllowed, "no log is open");
 
 function failure(error: unknown): Answer {
   logger.warn("the store of logs failed: {error}", { error });

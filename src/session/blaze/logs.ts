@@ -8,8 +8,7 @@ import type { Channels, Member, Membership } from "../../channel/channels.ts";
 import type { Host } from "../../host.ts";
 import type { Limits } from "../../limits.ts";
 import type { Entry, LogName, LogStore } from "../../store/store.ts";
-import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { encodeExtension } from "../../wire/blaze/extension.ts";
+import { sequencedMessage, setSequence } from "../../wire/blaze/sequenced.ts";
 import type { Bytes } from "../../wire/bytes.ts";
 
 /** Counts what happens to logs. */
@@ -19,10 +18,11 @@ export interface LogMeter {
   logFull(): void;
 }
 
-/** An entry as every reader gets it. */
-export function entryFrame({ sequence, frame }: Entry): Bytes {
-  const payload = encodeExtension({ subtype: "sequenced", sequence, frame });
-  return encodeFrame({ type: FrameType.extension, payload }, { short: true });
+/** An entry as every reader gets it. Where it came in a message like that, that one with its number. */
+export function entryFrame({ sequence, frame, envelope }: Entry): Bytes {
+  if (!envelope) return sequencedMessage(sequence, frame);
+  setSequence(envelope, frame.length, sequence);
+  return envelope;
 }
 
 /** A log while somebody has it open. */
@@ -77,6 +77,7 @@ export class OpenLog {
       this.published = entry.sequence;
       this.channels.get(this.#channel)?.broadcast(entryFrame(entry));
     }
+    if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const run of waiting) run();

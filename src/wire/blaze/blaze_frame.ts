@@ -134,6 +134,12 @@ function writeHeader(length: number, flags: number, short: boolean): Bytes {
   return message;
 }
 
+/** A frame whose payload, of so many bytes, is still to be written; the short header where that fits. */
+export function frameOfLength(type: FrameType, length: number): Bytes {
+  if (length > largest(type)) throw new WireError("TOO_LARGE", 3);
+  return writeHeader(length, type, true);
+}
+
 /**
  * Writes one frame. Throws `TOO_LARGE` for a payload above {@linkcode MAX_PAYLOAD}, or an Extension
  * above {@linkcode MAX_MESSAGE}.

@@ -195,13 +195,18 @@ const isDevice = (code: number): boolean => code >= FIRST_DEVICE_SUBTYPE && code
 
 function readFrame(r: Reader, envelope: number): Uint8Array {
   const at = r.offset;
-  if (r.left === 0) throw new WireError("EMPTY_FRAME", at);
   const frame = r.rest();
+  checkFrame(frame, envelope, at);
+  return frame;
+}
+
+/** Throws for what may not be in an envelope of this subtype; `at`: where it is. */
+export function checkFrame(frame: Uint8Array, envelope: number, at: number): void {
+  if (frame.length === 0) throw new WireError("EMPTY_FRAME", at);
   const inside = subtypeOf(frame);
   if (inside !== undefined && !mayHold(envelope, inside)) {
     throw new WireError("NESTING", at, `${hexByte(inside)} inside ${hexByte(envelope)}`);
   }
-  return frame;
 }
 
 /** What a device sends to others is never one of the relay's own words. */
