@@ -184,7 +184,9 @@ for (const runtime of ["bun", "deno"] as const) {
               process.kill(relay.child.pid!, "SIGCONT");
               assertEquals(found, []);
               assert(bytes > 10_000_000, `${bytes} bytes were searched`);
-              const kept = [...patterns].filter(([, pattern]) => file.includes(Buffer.from(pattern)));
+              const kept = [...patterns].filter(([, pattern]) =>
+                file.includes(Buffer.from(pattern))
+              );
               assertEquals(kept.map(([name]) => name), []);
               assert(file.length > 4_096, `the file has ${file.length} bytes`);
             } finally {

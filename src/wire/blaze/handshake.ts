@@ -38,9 +38,9 @@ export const Capability = {
   rowLevelSecurity: 1 << 3,
   /** 5-byte headers may be sent to me. */
   shortHeaders: 1 << 4,
-  /** Group profile BX1. Implies the legend reading and both header sizes. */
+  /** Group profile. Implies the legend reading and both header sizes. */
   group: 1 << 5,
-  /** Sequence numbers and resume. */
+  /** Retired. */
   sequence: 1 << 6,
   /** TLVs follow the fixed fields. */
   tlvs: 1 << 7,
@@ -50,9 +50,9 @@ export const Capability = {
 export const TlvType = {
   /** 32 bytes: SHA-256 of the nonce that a `reveal` will show. */
   commitment: 1,
-  /** Proof of membership: MAC of the Handshake under the epoch. */
+  /** Proof of membership: the device's signature of the Handshake, sealed under the epoch. */
   membership: 2,
-  /** 16 bytes: ring id 8, sequence u64. */
+  /** Retired. 16 bytes: ring id 8, sequence u64. */
   resume: 3,
   /** 4 bytes: the largest batch accepted, in bytes. */
   batch: 4,
