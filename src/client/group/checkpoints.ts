@@ -32,6 +32,8 @@ const MOST_PAST = 64;
 const CHANCE_MS = 1_000;
 /** Somebody else's upload is waited for this long. */
 const PATIENCE_MS = 10_000;
+/** What is missing is waited for this long; then a checkpoint is uploaded without it. */
+const MISSING_MS = 30_000;
 const DIGEST_LENGTH = 32;
 
 /** The last checkpoint that is whole. */
@@ -45,6 +47,8 @@ interface Standing {
 
 export interface CheckpointEvents {
   truncate(sequence: bigint): void;
+  /** A checkpoint has overtaken what waits. */
+  renumber(): void;
   fault(code: string, message: string): void;
 }
 
@@ -56,6 +60,10 @@ export class Checkpoints {
   /** Our own digest at the base of the checkpoint that is on its way; nothing if we cannot say. */
   #own: Bytes | undefined;
   #standing: Standing | undefined;
+  /** What a checkpoint says that we had as well, and that we did not say yet. */
+  #unendorsed: Bytes | undefined;
+  /** When this link was caught up first, in milliseconds. */
+  #since: number | undefined;
   #tail = 0;
   #writing: Writing | undefined;
   #planned = false;
@@ -74,7 +82,7 @@ export class Checkpoints {
     if (this.#log === log) return;
     this.#log = log;
     this.#assembly.clear();
-    this.#standing = undefined;
+    this.#standing = this.#unendorsed = undefined;
     this.#tail = 0;
   }
 
@@ -94,6 +102,8 @@ export class Checkpoints {
   /** The log was read to its end: we may write. */
   live(writing: Writing): void {
     this.#writing = writing;
+    this.#since ??= this.post.host.now();
+    void this.post.run(() => this.#endorse());
     this.#plan();
   }
 
@@ -132,15 +142,23 @@ export class Checkpoints {
       if (group.peers.length === 1) this.#settle();
       return undefined;
     }
-    if (this.#own) {
-      if (!sameBytes(this.#own, digest)) {
-        throw new ClientError("CHECKPOINT_DIFFERS", `${hex(node)} has other records than we`);
-      }
-      await this.#endorse(digest);
+    if (this.#own && sameBytes(this.#own, digest)) {
+      this.#unendorsed = digest;
+      await this.#endorse();
       return undefined;
     }
     const absorbed = ledger.absorb(vector, states);
-    if (ledger.covers(vector)) group.lost = false;
+    if (this.#own) {
+      // Both have what the other one has, once ours is there, too.
+      group.lost = true;
+      const { code, message } = faultOf(
+        new ClientError("CHECKPOINT_DIFFERS", `${hex(node)} has other records than we`),
+      );
+      this.events.fault(code, message);
+    } else if (ledger.covers(vector)) {
+      group.lost = false;
+    }
+    if (ledger.stale) this.events.renumber();
     return absorbed;
   }
 
@@ -176,10 +194,13 @@ export class Checkpoints {
     }
   }
 
-  async #endorse(digest: Bytes): Promise<void> {
+  /** Says that we had the same, as soon as we may speak. */
+  async #endorse(): Promise<void> {
     const voice = this.#writing?.voice;
     const { membership } = this.device.group;
-    if (!voice || !membership) return;
+    const digest = this.#unendorsed;
+    if (!voice || !membership || !digest) return;
+    this.#unendorsed = undefined;
     const signature = await membership.sign(ENDORSEMENT, digest);
     void this.#writing!.append(await voice.endorsement(concat(digest, signature))).catch(() => {});
   }
@@ -209,7 +230,10 @@ export class Checkpoints {
     const voice = writing?.voice;
     if (!writing || !voice || !this.#due || this.#uploading) return;
     // What waits goes first, and whoever has begun may end.
-    if (!ledger.settled || ledger.missing || this.post.host.now() < this.#busyUntil) {
+    const now = this.post.host.now();
+    // Where all lack something, nobody can bring it.
+    const waits = ledger.missing && now - this.#since! < MISSING_MS;
+    if (!ledger.settled || waits || now < this.#busyUntil) {
       this.post.later(CHANCE_MS, () => this.#plan());
       return;
     }

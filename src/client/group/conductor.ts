@@ -68,6 +68,7 @@ export class Conductor {
     this.#checkpoints = new Checkpoints(device, post, {
       fault: (code, message) => events.fault(code, message),
       truncate: (sequence) => parts.log.truncate(sequence),
+      renumber: () => void post.run(() => this.#renumber()),
     });
     device.wishes.onWish = () => void post.run(() => this.#writing?.change());
   }
@@ -211,6 +212,7 @@ export class Conductor {
         if (!writing) return;
         void post.run(async () => {
           if (left || this.#writing !== writing) return;
+          if (ledger.stale) await this.#renumber();
           await writing.begin();
           this.#checkpoints.live(writing);
           this.events.progress("synced");

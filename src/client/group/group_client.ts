@@ -313,6 +313,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const group = await this.#group(saved, saver);
     const node = group.nodeId;
     const ledger = await Ledger.of(saver, saved, { node, most: offline, collections });
+    if (ledger.renewed) await group.readAgain();
     const wishes = new Wishes();
     const device = { group, ledger, saver, wishes, reception: new Reception(group, wishes) };
     await saver.flush();

@@ -340,6 +340,20 @@ export class Group {
     this.#save();
   }
 
+  /** Everything that can be read is read once more: what is kept of it is another choice. */
+  async readAgain(): Promise<void> {
+    if (!this.#log) return;
+    this.#log = await EpochLog.begin(this.#log.epoch, this.database);
+    this.#back = [];
+    for (const { secret, bound } of this.#past) {
+      const epoch = await Epoch.of(secret, this.id);
+      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
+    }
+    this.saver.set("back", undefined);
+    this.saveLog();
+    this.#save();
+  }
+
   /** A past log was read to its end. */
   readBack(): void {
     this.#back.shift();

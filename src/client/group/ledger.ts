@@ -21,7 +21,7 @@ import type { OperationKind } from "../../wire/blaze/operation.ts";
 import type { FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { hashNode } from "../blaze/node_hash.ts";
 import type { Saver } from "../blaze/storage.ts";
-import { ClientError } from "../client_error.ts";
+import { ClientError, type ClientErrorCode } from "../client_error.ts";
 import { AuthorChains } from "./author_chains.ts";
 import { checkpointDigest, type Checkpointed, snapshotOf } from "./checkpoint.ts";
 import { contained, KeptRecords } from "./kept_records.ts";
@@ -52,7 +52,7 @@ export type Taken =
   }
   | { readonly kind: "repeated" }
   /** It counts for nobody: `BAD_COUNTER`, `ID_TAKEN`, `GROUP_FULL`. */
-  | { readonly kind: "refused"; readonly own: boolean; readonly code: string };
+  | { readonly kind: "refused"; readonly own: boolean; readonly code: ClientErrorCode };
 
 /** What was seen to change when a checkpoint was taken in. */
 export interface RecordChange extends NonNullable<Effect> {

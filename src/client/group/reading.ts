@@ -10,7 +10,7 @@
 import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
 import type { Operation } from "../../wire/blaze/operation.ts";
 import type { Saver } from "../blaze/storage.ts";
-import { ClientError, type ClientErrorCode, faultOf } from "../client_error.ts";
+import { ClientError, faultOf } from "../client_error.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { type EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
@@ -173,7 +173,10 @@ export class EpochReading implements LogListener {
     if (this.#over) return;
     this.#over = true;
     const { bound } = this.log;
-    if (bound && !this.log.at(bound)) this.events.fault("LOG_INCOMPLETE", INCOMPLETE);
+    if (bound && !this.log.at(bound)) {
+      const { code, message } = new ClientError("LOG_INCOMPLETE", "a log of before ends too soon");
+      this.events.fault(code, message);
+    }
     this.events.ended(own);
   }
 
@@ -236,7 +239,7 @@ export class EpochReading implements LogListener {
     if (taken.kind === "refused") {
       if (taken.own) return this.events.renumber();
       throw new ClientError(
-        taken.code as ClientErrorCode,
+        taken.code,
         `operation ${body.operation.counter} of ${author}`,
       );
     }
@@ -312,8 +315,6 @@ export class EpochReading implements LogListener {
     return sameBytes(node, this.parts.group.nodeId);
   }
 }
-
-const INCOMPLETE = "a log of before ends too soon; a checkpoint will bring what is missing";
 
 /** Members that are none afterwards, in hex. */
 function removed(group: Group, after: readonly string[]): string[] {
