@@ -2,7 +2,8 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
-import { decodeCarry, encodeCarry, encodeLogHead } from "../src/client/group/mls/carry.ts";
+import { decodeCarry, encodeCarry } from "../src/client/group/mls/carry.ts";
+import { decodeCommitPlace, encodeCommitPlace } from "../src/client/group/mls/commit_place.ts";
 import {
   decodeIdentity,
   encodeIdentity,
@@ -116,10 +117,20 @@ test("what a newcomer is given comes back as it was, and is refused when cut", (
   holds(fc.property(carry, (carry) => assertEquals(decodeCarry(encodeCarry(carry)), carry)));
   const bound = { sequence: 258n, hash: random(32) };
   cutEverywhere(encodeCarry([{ secret: random(32), bound }]), decodeCarry);
-  assertEquals(hex(encodeLogHead(bound)), `0000000000000102${hex(bound.hash)}`);
   const many = new Writer().u16(1025).bytes(new Uint8Array(1025 * 72)).finish();
   assertEquals(code(() => decodeCarry(many)), "TOO_MANY");
   assertThrows(() => encodeCarry(emptyEpochs(1025)), WireError);
+});
+
+test("where a commit was made comes back as it was, and is refused when cut", () => {
+  const place = { ring: random(8), sequence: 258n, hash: random(32), doubt: true };
+  const written = encodeCommitPlace(place);
+  assertEquals(hex(written), `${hex(place.ring)}0000000000000102${hex(place.hash)}01`);
+  assertEquals(decodeCommitPlace(written), place);
+  cutEverywhere(written, decodeCommitPlace);
+  const wild = written.slice();
+  wild[48] = 2;
+  assertEquals(code(() => decodeCommitPlace(wild)), "BAD_FLAG");
 });
 
 const emptyEpochs = (count: number) =>

@@ -48,7 +48,7 @@ test("eleven devices: in by whoever is there, keys anew, out, and of one mind al
   }
   const last = world.members[0]!.peers().slice(-3).map(({ name }) => name);
   assertEquals(last, ["later 0", "later 1", "later 2"]);
-  await assertRejects(() => second.judge(message, anyHead()));
+  await assertRejects(() => second.judge(message, { ...head, sequence: 9n }));
   await assertRejects(async () => {
     const next = await world.members[0]!.prepare({ kind: "rotate" }, head, []);
     await second.judge(next.message, head);
@@ -61,7 +61,10 @@ test("a member that cannot follow comes in again: same node, same place, new doo
   const before = nodes(lost.peers());
   const { group, self } = lost;
   const door = await GroupDoor.ofMember(self.seed, group, self.node);
-  world.carry = [{ secret: await world.members[0]!.epochSecret(), bound: anyHead() }];
+  world.carry = [{
+    secret: await world.members[0]!.epochSecret(),
+    bound: { sequence: 9n, hash: random(32) },
+  }];
   await world.commit(0, { kind: "rotate" });
   const place = world.members.findIndex((member) => member.self.name === "device 2");
   const stale = world.members[place]!;

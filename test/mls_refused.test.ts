@@ -14,7 +14,7 @@ import type { Proposal } from "ts-mls/proposal.js";
 import { createSecretTree } from "ts-mls/secretTree.js";
 import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
-import { encodeLogHead, type LogHead } from "../src/client/group/mls/carry.ts";
+import { type CommitPlace, encodeCommitPlace } from "../src/client/group/mls/commit_place.ts";
 import { encodeIdentity, nodeOfKey } from "../src/client/group/mls/credential.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import {
@@ -56,7 +56,7 @@ interface Scene {
   readonly other: GroupDoor;
   readonly gone: GroupMembership;
   readonly newcomer: GroupNewcomer;
-  readonly head: LogHead;
+  readonly head: CommitPlace;
 }
 
 let scene: Promise<Scene> | undefined;
@@ -76,7 +76,7 @@ async function makeScene(): Promise<Scene> {
   return { world, forger, judge, third, once, other, gone, newcomer, head: anyHead() };
 }
 
-async function refused(judge: GroupMembership, message: Bytes, head: LogHead, why?: string) {
+async function refused(judge: GroupMembership, message: Bytes, head: CommitPlace, why?: string) {
   const error = await assertRejects(() => judge.judge(message, head), ClientError);
   assertEquals(error.code, "BAD_COMMIT");
   if (why) assert(error.message.includes(why), error.message);
@@ -353,7 +353,7 @@ test("what only outsiders send, and what this group has no use for, is refused",
   const { forger, judge, third, head, newcomer, once } = await (scene ??= makeScene());
   const { state, suite } = forger.view;
   const context = { state, cipherSuite: suite };
-  const options = { wireAsPublicMessage: true, authenticatedData: encodeLogHead(head) };
+  const options = { wireAsPublicMessage: true, authenticatedData: encodeCommitPlace(head) };
   const take = async (proposal: Proposal, why: string) => {
     const made = await createCommit(context, { ...options, extraProposals: [proposal] });
     await refused(judge, writeMessage(made.commit), head, why);
@@ -399,7 +399,7 @@ test("what only outsiders send, and what this group has no use for, is refused",
     suite,
     undefined,
     { ...groupConfig, authService },
-    encodeLogHead(head),
+    encodeCommitPlace(head),
   );
   const { publicMessage } = external;
   const wireformat = "mls_public_message";

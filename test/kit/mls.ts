@@ -5,7 +5,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { random } from "../../src/client/group/e2e/derive.ts";
-import type { Carry, LogHead } from "../../src/client/group/mls/carry.ts";
+import type { Carry } from "../../src/client/group/mls/carry.ts";
+import type { CommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import type { GroupChange } from "../../src/client/group/mls/commit_maker.ts";
 import { GroupDoor } from "../../src/client/group/mls/door.ts";
 import {
@@ -17,11 +18,16 @@ import { answerKnock } from "../../src/client/group/mls/knock_answer.ts";
 import { type Entered, GroupNewcomer } from "../../src/client/group/mls/newcomer.ts";
 import type { Bytes } from "../../src/wire/bytes.ts";
 
-export const anyHead = (): LogHead => ({ sequence: 7n, hash: random(32) });
+export const anyHead = (): CommitPlace => ({
+  ring: random(8),
+  sequence: 7n,
+  hash: random(32),
+  doubt: false,
+});
 
 /** What happened in one step. */
 export interface MlsStep extends PreparedCommit {
-  readonly head: LogHead;
+  readonly head: CommitPlace;
   readonly judged: readonly JudgedCommit[];
 }
 

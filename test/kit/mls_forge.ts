@@ -7,7 +7,7 @@ import type { ClientState } from "ts-mls/clientState.js";
 import type { Extension } from "ts-mls/extension.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { random } from "../../src/client/group/e2e/derive.ts";
-import { encodeLogHead, type LogHead } from "../../src/client/group/mls/carry.ts";
+import { type CommitPlace, encodeCommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import { craftCommit } from "../../src/client/group/mls/commit_craft.ts";
 import type { GroupDoor } from "../../src/client/group/mls/door.ts";
 import { encodeGroupData, type GroupData } from "../../src/client/group/mls/group_data.ts";
@@ -60,7 +60,7 @@ export interface Forgery {
 /** The commit, and the welcome, of these proposals, whatever they are. */
 export async function forge(
   { view }: GroupMembership,
-  head: LogHead,
+  head: CommitPlace,
   { proposals, doors = [], infoExtensions = [CARRY], state = view.state }: Forgery,
 ): Promise<{ message: Bytes; welcome: Bytes | undefined }> {
   const { commit, welcome } = await craftCommit(state, view.suite, {
@@ -71,7 +71,7 @@ export async function forge(
           ? doors.find(({ pskId }) => sameBytes(pskId, id.pskId))?.psk ?? new Uint8Array(32)
           : view.state.keySchedule.resumptionPsk,
     },
-    authenticatedData: encodeLogHead(head),
+    authenticatedData: encodeCommitPlace(head),
     infoExtensions,
   });
   return { message: writeMessage(commit), welcome: welcome && writeWelcome(welcome) };

@@ -221,7 +221,7 @@ export class Checkpoints {
     if (group.lost || ledger.owes) return true;
     const last = this.#standing?.bytes ?? 0;
     return (this.#tail > TAIL_BYTES && this.#tail > TAIL_TIMES * last) ||
-      group.past.length > MOST_PAST;
+      group.past.carried > MOST_PAST;
   }
 
   async #upload(): Promise<void> {

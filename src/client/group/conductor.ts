@@ -15,6 +15,7 @@ import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { SealOptions } from "./log_entries.ts";
 import type { LogLink } from "./log_link.ts";
+import { lookBack } from "./look_back.ts";
 import type { Post } from "./post.ts";
 import type { Presence } from "./presence.ts";
 import { EpochReading, type ReadingEvents } from "./reading.ts";
@@ -96,7 +97,7 @@ export class Conductor {
   elsewhere(node: string): void {
     const { group, reception } = this.parts.device;
     reception.suspect(node);
-    if (group.before) {
+    if (group.past.all.length > 0) {
       this.#lookBackDue = true;
       this.#turn();
     }
@@ -123,7 +124,6 @@ export class Conductor {
       while (!this.#closed) {
         if (group.door) await this.#wait();
         else if (group.back) await this.#read(group.back);
-        else if (this.#lookBackDue && group.before) await this.#lookBack();
         else await this.#read(group.log!);
       }
     } catch (error) {
@@ -216,7 +216,7 @@ export class Conductor {
           await writing.begin();
           this.#checkpoints.live(writing);
           this.events.progress("synced");
-          if (this.#doorsDue) resolve();
+          if (this.#doorsDue || this.#lookBackDue) resolve();
         });
       },
       welcomed: (welcome, own) => {
@@ -233,14 +233,12 @@ export class Conductor {
         if (own) device.wishes.settle();
         writing?.end();
         if (!present) group.readBack();
-        else {
-          this.parts.presence.entered();
-          this.#lookBackDue = false;
-        }
+        else this.parts.presence.entered();
         void device.saver.flush().catch(() => {});
         resolve();
       },
       removed: () => this.events.removed(),
+      crossed: (error) => this.events.stopped(error),
       stopped: () => {
         stopped = true;
         this.events.progress("reading");
@@ -254,8 +252,10 @@ export class Conductor {
     writing?.pause();
     if (stopped) return await this.#withoutZstd();
     if (this.#closed || log !== group.log) return;
+    if (!reading.caughtUp) return;
+    if (this.#lookBackDue) await this.#lookBack();
     // Still the present one: somebody stands at a door.
-    if (this.#doorsDue && reading.caughtUp) await this.#doors();
+    if (this.#doorsDue && log === group.log) await this.#doors();
   }
 
   /**
@@ -301,8 +301,22 @@ export class Conductor {
     });
   }
 
-  #lookBack(): Promise<void> {
+  /** Looks whether the logs of before ended as we saw them end. */
+  async #lookBack(): Promise<void> {
     this.#lookBackDue = false;
-    return Promise.resolve();
+    const { device, log, options } = this.parts;
+    while (log.inFlight > 0) await log.answered();
+    if (device.group.past.all.length === 0) return;
+    const verdict = await lookBack(device, log, options.compression).catch((error) => {
+      const code = error instanceof ClientError ? error.code : "";
+      if (code === "REMOVED") this.events.removed();
+      else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
+      else throw error;
+    });
+    if (verdict === "lost") return await device.group.standAtOwnDoor();
+    if (verdict === "other") {
+      device.ledger.unlogged();
+      this.parts.presence.entered();
+    }
   }
 }

@@ -89,6 +89,12 @@ export class EpochLog {
     return this.bound !== undefined && this.#cursor.sequence >= this.bound.sequence;
   }
 
+  /** Whether the relay has another life of this log than we read. */
+  isNewRing({ ring }: Opened): boolean {
+    const known = this.#cursor.ring;
+    return !sameBytes(known, NO_RING) && !sameBytes(known, ring);
+  }
+
   /**
    * The relay has opened the log. Whether it goes on where we were; if not, it begins again with all that
    * is kept, and what lies before is missing.

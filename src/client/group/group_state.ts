@@ -11,52 +11,33 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../blaze/storage.ts";
 import { ClientError } from "../client_error.ts";
 import type { SignBody } from "./linked_body.ts";
 import { Epoch } from "./e2e/epoch.ts";
 import { EpochLog } from "./epoch_log.ts";
-import { type CommitEntry, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
-import type { Carry, LogHead } from "./mls/carry.ts";
+import type { EpochEnd, OwnCommit } from "./ends.ts";
+import { toRemoveAgain } from "./branches.ts";
+import { deviceFrame, encodeCommitEntry } from "./log_entries.ts";
+import { NO_RING } from "./log_link.ts";
+import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
+import type { Carry } from "./mls/carry.ts";
 import type { GroupChange } from "./mls/commit_maker.ts";
 import { GroupDoor } from "./mls/door.ts";
 import { channelName, groupIdOf, type InvitationText } from "./mls/invitation_text.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import type { GroupPeer } from "./mls/epoch_view.ts";
-import { GroupMembership, type JudgedCommit } from "./mls/group_membership.ts";
+import { GroupMembership } from "./mls/group_membership.ts";
 import { GroupNewcomer } from "./mls/newcomer.ts";
 
-/** The state before a commit is kept so long, unless everybody is beyond it sooner. */
-const BEFORE_MS = 86_400_000;
-
-/** An epoch that has ended. */
-export interface PastEpoch {
-  readonly secret: Bytes;
-  readonly bound: LogHead;
-  /** The entry that ended it, as it stands in the log; none where a newcomer was told. */
-  readonly commit: Bytes | undefined;
-}
-
-/** A commit of ours that is on its way, and what follows if it is the first. */
-export interface OwnCommit {
-  readonly frame: Bytes;
+/** A commit of ours that is on its way, and what follows if it ends the epoch. */
+export interface PendingCommit extends OwnCommit {
   /** The number that it must get. */
   readonly at: bigint;
-  readonly next: GroupMembership;
-}
-
-/** What the last commit replaced. */
-export interface Before {
-  readonly membership: GroupMembership;
-  readonly log: EpochLog;
-  readonly frame: Bytes;
-  readonly author: string;
-  readonly removes: readonly string[];
-  readonly until: number;
-  /** Members that were not heard in the new epoch yet, in hex. */
-  readonly unheard: Set<string>;
+  /** 8 bytes: the ring that it was made for. */
+  readonly ring: Bytes;
 }
 
 /** Live messages of the epoch before count so long. */
@@ -76,10 +57,13 @@ export class Group {
   #permanent = false;
   #lost = false;
   #log: EpochLog | undefined;
-  #past: PastEpoch[] = [];
+  #past = new PastEpochs();
   #back: EpochLog[] = [];
-  #prepared: OwnCommit | undefined;
-  #before: Before | undefined;
+  #prepared: PendingCommit | undefined;
+  /** A commit of ours that went with a ring: somebody who followed it may bring it back. */
+  #orphan: OwnCommit | undefined;
+  /** The relay lost its memory since the present epoch began, or this device came in by what it lost. */
+  #doubt = false;
   /** The epoch before, whose live messages still count for a moment. */
   #late: { epoch: Epoch; until: number; removal: boolean } | undefined;
   readonly #known = new Set<string>();
@@ -137,10 +121,8 @@ export class Group {
       group.#door = group.#newcomer.door;
       group.#permanent = kept.permanent;
     }
-    group.#past = kept.past.map(({ commit, ...rest }) => ({
-      ...readPast(rest),
-      commit: commit?.slice(),
-    }));
+    group.#past = await PastEpochs.restore(kept.past);
+    group.#doubt = kept.doubt;
     if (kept.membership) {
       group.#membership = await GroupMembership.restore(kept.membership);
       const epoch = await Epoch.of(await group.#membership.epochSecret(), group.id);
@@ -149,8 +131,8 @@ export class Group {
         ? await EpochLog.restore(log, epoch, group.database)
         : await EpochLog.begin(epoch, group.database);
     }
-    for (const [i, back] of kept.back.entries()) {
-      const { secret, bound } = readPast(back);
+    for (const [i, { secret, sequence, hash }] of kept.back.entries()) {
+      const bound = { sequence: BigInt(sequence), hash: hash.slice() };
       const epoch = await Epoch.of(secret, group.id);
       const log = i === 0 ? saved.get("back") : undefined;
       group.#back.push(
@@ -160,25 +142,17 @@ export class Group {
       );
     }
     if (kept.prepared) {
-      const { frame, at, next } = kept.prepared;
+      const { frame, ring, at, next } = kept.prepared;
       group.#prepared = {
         frame: frame.slice(),
+        ring: ring.slice(),
         at: BigInt(at),
         next: await GroupMembership.restore(next),
       };
     }
-    if (kept.before && kept.before.until > Date.now()) {
-      const { membership, log, frame, author, removes, until, unheard, secret } = kept.before;
-      const epoch = await Epoch.of(secret, group.id);
-      group.#before = {
-        membership: await GroupMembership.restore(membership),
-        log: await EpochLog.restore(log, epoch, group.database),
-        frame: frame.slice(),
-        author,
-        removes,
-        until,
-        unheard: new Set(unheard),
-      };
+    if (kept.orphan) {
+      const { frame, next } = kept.orphan;
+      group.#orphan = { frame: frame.slice(), next: await GroupMembership.restore(next) };
     }
     return group;
   }
@@ -238,18 +212,35 @@ export class Group {
     return this.#back[0];
   }
 
-  get prepared(): OwnCommit | undefined {
+  get prepared(): PendingCommit | undefined {
     return this.#prepared;
   }
 
-  get before(): Before | undefined {
-    if (this.#before && this.#before.until <= Date.now()) this.#before = undefined;
-    return this.#before;
+  /** Commits of ours that may stand in the present log. */
+  get own(): readonly OwnCommit[] {
+    return [this.#prepared, this.#orphan].filter((one) => one !== undefined);
   }
 
-  /** Past epochs since that of the last checkpoint, oldest first. */
-  get past(): readonly PastEpoch[] {
+  get past(): PastEpochs {
     return this.#past;
+  }
+
+  /** Whether another end of a past epoch may have to be followed (rule 12). */
+  get doubt(): boolean {
+    return this.#doubt;
+  }
+
+  /** A log of ours has another ring than before. */
+  doubted(): void {
+    if (this.#doubt) return;
+    this.#doubt = true;
+    this.#save();
+  }
+
+  /** Members whose removal this device has acted on, in a branch that lost: 16 bytes each. */
+  get toRemoveAgain(): Bytes[] {
+    const removed = [{ removes: [...this.#past.removed] }];
+    return toRemoveAgain(this.peers.map(({ node }) => hex(node)), removed).map(fromHex);
   }
 
   get peers(): readonly GroupPeer[] {
@@ -298,8 +289,7 @@ export class Group {
   get carry(): Carry {
     const log = this.#log!;
     const { sequence, hash } = log.cursor;
-    const past = this.#past.map(({ secret, bound }) => ({ secret, bound }));
-    return [...past, { secret: log.epoch.secret, bound: { sequence, hash } }];
+    return [...this.#past.carry, { secret: log.epoch.secret, bound: { sequence, hash } }];
   }
 
   /** This member cannot follow any more: it waits at its own door to be let in again. */
@@ -328,9 +318,8 @@ export class Group {
     if (this.#membership) this.lost = true;
     this.#newcomer = undefined;
     this.#door = undefined;
-    this.#prepared = undefined;
-    this.#before = undefined;
-    this.#past = carry.map((one) => ({ ...one, commit: undefined }));
+    this.#prepared = this.#orphan = undefined;
+    this.#past.carryFrom(carry, NO_RING);
     this.#back = [];
     for (const { secret, bound } of carry) {
       const epoch = await Epoch.of(secret, this.id);
@@ -345,7 +334,7 @@ export class Group {
     if (!this.#log) return;
     this.#log = await EpochLog.begin(this.#log.epoch, this.database);
     this.#back = [];
-    for (const { secret, bound } of this.#past) {
+    for (const { secret, bound } of this.#past.carry) {
       const epoch = await Epoch.of(secret, this.id);
       this.#back.push(await EpochLog.begin(epoch, this.database, bound));
     }
@@ -362,12 +351,12 @@ export class Group {
   }
 
   /** Makes a commit on what was read so far, and keeps it until the log has said what became of it. */
-  async prepare(change: GroupChange): Promise<OwnCommit> {
+  async prepare(change: GroupChange): Promise<PendingCommit> {
     const log = this.#log!;
-    const { sequence, hash } = log.cursor;
+    const { ring, sequence } = log.cursor;
     const { message, welcome, next } = await this.#membership!.prepare(
       change,
-      { sequence, hash },
+      { ...log.cursor, doubt: this.#doubt },
       this.carry,
     );
     const body = welcome && deviceFrame(Subtype.welcome, welcome.body);
@@ -375,73 +364,58 @@ export class Group {
       { message, welcome: welcome && { door: welcome.door.value, frame: body! } },
       log.epoch,
     );
-    this.#prepared = { frame, at: sequence + 1n, next };
+    this.#prepared = { frame, ring, at: sequence + 1n, next };
     this.#save();
     return this.#prepared;
   }
 
-  /** It came too late. */
+  /** It came too late; or its ring is gone, and then somebody else may still bring it. */
   dropPrepared(): void {
     if (!this.#prepared) return;
+    const { ring, frame, next } = this.#prepared;
+    if (!sameBytes(ring, this.#log!.cursor.ring)) this.#orphan = { frame, next };
     this.#prepared = undefined;
     this.#save();
   }
 
-  /** What a commit would do that stands behind `head`. Throws `BAD_COMMIT`. */
-  async judge({ message }: CommitEntry, head: LogHead): Promise<JudgedCommit> {
-    return await this.#membership!.judge(message, head);
-  }
-
-  /** A commit ends the epoch: `bound` is the entry before it. */
-  async advance(
-    next: GroupMembership,
-    bound: LogHead,
-    commit: { frame: Bytes; author: string; removes: readonly string[] },
-  ): Promise<void> {
-    const membership = this.#membership!;
+  /** A commit has ended the epoch. */
+  async follow(end: EpochEnd): Promise<void> {
+    const { next, ring, bound, frame, author, seniority, doubt, removes, hash, inPlace } = end;
     const log = this.#log!;
-    this.#past.push({ secret: log.epoch.secret, bound, commit: commit.frame });
-    const others = next.peers().map(({ node }) => hex(node));
-    this.#before = {
-      ...commit,
-      membership,
-      log,
-      until: Date.now() + BEFORE_MS,
-      unheard: new Set(others.filter((node) => node !== this.node)),
-    };
-    this.#prepared = undefined;
-    const removal = commit.removes.length > 0;
-    this.#late = { epoch: log.epoch, until: Date.now() + LATE_MS, removal };
+    const ending = { frame, author, seniority, doubt, removes, hash };
+    const others = next!.peers().map(({ node }) => hex(node)).filter((node) => node !== this.node);
+    const { secret } = log.epoch;
+    this.#past.end({ secret, ring, bound, ending, state: this.#membership }, others);
+    this.#prepared = this.#orphan = undefined;
+    this.#doubt = !inPlace;
+    // What the author of a commit that was appended again had read may be in no log any more.
+    if (!inPlace) this.#lost = true;
+    this.#late = { epoch: log.epoch, until: Date.now() + LATE_MS, removal: removes.length > 0 };
     this.#known.add(log.epoch.name);
-    await this.#live(next);
+    await this.#live(next!);
     this.#save();
   }
 
-  /** Goes back to before the last commit, to follow another one. */
-  goBack(): void {
-    const before = this.#before!;
-    this.#past.pop();
-    this.#membership = before.membership;
-    this.#log = before.log;
-    this.#before = undefined;
-    this.#prepared = undefined;
+  /** Goes back to a past epoch whose state is kept, to follow another end of it. */
+  async followInstead(past: PastEpoch, end: EpochEnd): Promise<void> {
+    this.#membership = past.state;
+    const epoch = await Epoch.of(past.secret, this.id);
+    this.#log = await EpochLog.begin(epoch, this.database);
+    this.#past.backTo(past);
+    this.#back = [];
+    await this.follow(end);
+    this.#lost = true;
     this.#save();
-    this.saveLog();
   }
 
   /** A member spoke in the present epoch. */
   heard(node: string): void {
-    const { before } = this;
-    if (!before?.unheard.delete(node) || before.unheard.size > 0) return;
-    this.#before = undefined;
-    this.#save();
+    if (this.#past.heard(node, this.#doubt)) this.#save();
   }
 
   /** A checkpoint stands in the present log: nothing before is needed any more. */
   forgetPast(): void {
-    if (this.#past.length === 0) return;
-    this.#past = [];
-    this.#save();
+    if (this.#past.forget()) this.#save();
   }
 
   /** What was read, with the next flush. */
@@ -470,47 +444,26 @@ export class Group {
 
   #save(): void {
     const { database, constant } = this.names;
-    const before = this.#before;
-    const prepared = this.#prepared;
+    const { frame, ring, at, next } = this.#prepared ?? {};
     const saved = {
       database,
       constant,
       newcomer: this.#newcomer?.save() ?? null,
       permanent: this.#permanent,
       lost: this.#lost,
+      doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
-      past: this.#past.map(({ commit, ...rest }) => ({
-        ...writePast(rest),
-        commit: commit ?? null,
+      past: this.#past.save(),
+      back: this.#back.map(({ epoch: { secret }, bound }) => ({
+        secret,
+        sequence: String(bound!.sequence),
+        hash: bound!.hash,
       })),
-      back: this.#back.map(({ epoch: { secret }, bound }) => writePast({ secret, bound: bound! })),
-      prepared: prepared
-        ? { frame: prepared.frame, at: String(prepared.at), next: prepared.next.save() }
-        : null,
-      before: before
-        ? {
-          membership: before.membership.save(),
-          log: before.log.save(),
-          secret: before.log.epoch.secret,
-          frame: before.frame,
-          author: before.author,
-          removes: [...before.removes],
-          until: before.until,
-          unheard: [...before.unheard],
-        }
-        : null,
+      prepared: next ? { frame, ring, at: String(at), next: next.save() } : null,
+      orphan: this.#orphan ? { frame: this.#orphan.frame, next: this.#orphan.next.save() } : null,
     };
     this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
   }
-}
-
-interface SavedHead {
-  readonly sequence: string;
-  readonly hash: Uint8Array;
-}
-
-interface SavedPast extends SavedHead {
-  readonly secret: Uint8Array;
 }
 
 interface Saved {
@@ -519,34 +472,15 @@ interface Saved {
   readonly newcomer: Uint8Array | null;
   readonly permanent: boolean;
   readonly lost: boolean;
+  readonly doubt: boolean;
   readonly membership: Uint8Array | null;
-  readonly past: (SavedPast & { commit: Uint8Array | null })[];
-  readonly back: SavedPast[];
-  readonly prepared: { frame: Uint8Array; at: string; next: Uint8Array } | null;
-  readonly before: {
-    membership: Uint8Array;
-    log: Uint8Array;
-    secret: Uint8Array;
+  readonly past: SavedPast;
+  readonly back: { secret: Uint8Array; sequence: string; hash: Uint8Array }[];
+  readonly prepared: {
     frame: Uint8Array;
-    author: string;
-    removes: string[];
-    until: number;
-    unheard: string[];
+    ring: Uint8Array;
+    at: string;
+    next: Uint8Array;
   } | null;
+  readonly orphan: { frame: Uint8Array; next: Uint8Array } | null;
 }
-
-const readHead = ({ sequence, hash }: SavedHead): LogHead => ({
-  sequence: BigInt(sequence),
-  hash: hash.slice(),
-});
-
-const readPast = ({ secret, ...head }: SavedPast) => ({
-  secret: secret.slice(),
-  bound: readHead(head),
-});
-
-const writePast = ({ secret, bound: { sequence, hash } }: Pick<PastEpoch, "secret" | "bound">) => ({
-  secret,
-  sequence: String(sequence),
-  hash,
-});

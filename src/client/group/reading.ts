@@ -10,8 +10,10 @@
 import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
 import type { Operation } from "../../wire/blaze/operation.ts";
 import type { Saver } from "../blaze/storage.ts";
+import { judge } from "./branches.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import type { Checkpoints } from "./checkpoints.ts";
+import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { type EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
 import type { Ledger } from "./ledger.ts";
@@ -23,7 +25,7 @@ import {
   type LogEntry,
   openEntry,
 } from "./log_entries.ts";
-import type { LogListener, Opened } from "./log_link.ts";
+import type { Cursor, LogListener, Opened } from "./log_link.ts";
 import { nodeOfKey } from "./mls/credential.ts";
 import type { Opener } from "./e2e/sender.ts";
 import { decodeLinked, type LinkedBody } from "./linked_body.ts";
@@ -34,6 +36,9 @@ import type { Compression } from "../blaze/compression.ts";
 const STORE_AFTER = 256;
 /** Entries after which people are told how far it is. */
 const TELL_AFTER = 100;
+
+/** Ends of one epoch that are weighed. */
+const MOST_ENDS = 16;
 
 /** Where an operation came from. */
 export interface Author {
@@ -75,6 +80,8 @@ export interface ReadingEvents {
   /** The epoch is over, by a commit of ours or not: the next log is to be opened. */
   ended(own: boolean): void;
   removed(): void;
+  /** Members have removed each other, and people have to decide. */
+  crossed(error: ClientError): void;
   /** What comes next is compressed, and zstd cannot be had: the log is to be opened again later. */
   stopped(): void;
   fault(code: string, message: string): void;
@@ -94,6 +101,10 @@ export class EpochReading implements LogListener {
   #unstored = 0;
   #received = 0;
   #total = 0;
+  /** Valid commits of which one ends the epoch: which one is known once all is read. */
+  readonly #ends: EpochEnd[] = [];
+  /** What is read now stands behind the end, whichever it is. */
+  #ending = false;
 
   constructor(
     readonly log: EpochLog,
@@ -108,6 +119,7 @@ export class EpochReading implements LogListener {
 
   opened(answer: Opened): void {
     this.parts.checkpoints.begin(this.log);
+    if (this.log.isNewRing(answer)) this.parts.group.doubted();
     if (!this.log.opened(answer)) this.events.gap();
     const from = this.log.cursor.sequence;
     const to = this.log.bound && this.log.bound.sequence < answer.last
@@ -144,6 +156,8 @@ export class EpochReading implements LogListener {
     await this.#store();
     if (this.#received % TELL_AFTER > 0) this.#progress();
     this.#live = true;
+    if (this.#ends.length > 0) await this.#choose();
+    if (this.#over) return;
     // The end of a past epoch that the relay has lost: nothing more comes of it.
     if (this.log.bound) this.#end();
     else this.events.live();
@@ -180,7 +194,8 @@ export class EpochReading implements LogListener {
     this.events.ended(own);
   }
 
-  async #take(entry: LogEntry, frame: Bytes, before: EpochLog["cursor"]): Promise<void> {
+  async #take(entry: LogEntry, frame: Bytes, before: Cursor): Promise<void> {
+    if (this.#ending && entry.kind !== "commit") return;
     switch (entry.kind) {
       case "announce":
         return await this.#announced(entry.opener, entry.announce);
@@ -268,31 +283,51 @@ export class EpochReading implements LogListener {
     return "signature";
   }
 
-  async #commit(commit: CommitEntry, frame: Bytes, before: EpochLog["cursor"]): Promise<void> {
+  /** A commit: the first one in its place ends the epoch, unless the relay has lost its memory. */
+  async #commit(commit: CommitEntry, frame: Bytes, place: Cursor): Promise<void> {
     const { group } = this.parts;
     // Its change was followed already: a newcomer reads back.
-    if (this.log.bound) return;
-    const { sequence, hash } = before;
-    const bound = { sequence, hash };
-    const { prepared } = group;
-    if (prepared && prepared.at === sequence + 1n && sameBytes(prepared.frame, frame)) {
-      const removes = removed(group, prepared.next.peers().map(({ node }) => hex(node)));
-      await group.advance(prepared.next, bound, { frame, author: group.node, removes });
-      if (commit.welcome) this.events.welcomed(commit.welcome, true);
-      return this.#end(true);
+    if (this.log.bound || this.#ends.length >= MOST_ENDS) return;
+    const end = await endOf(commit, frame, place, group.membership!, group.own);
+    if (group.past.removed.has(end.author)) {
+      const error = mutualRemoval(group.membership!, [end.author]);
+      // Others may follow it; we have seen its author removed.
+      if (end.inPlace) return this.#stop(error);
+      throw error;
     }
-    const { author, next, change } = await group.judge(commit, bound);
-    if (!next) {
+    if (end.inPlace && !end.doubt && !group.doubt) return await this.#follow(end);
+    this.#ends.push(end);
+    this.#ending ||= end.inPlace;
+    if (this.#live) await this.#choose();
+  }
+
+  /** Of several ends of the epoch, the one that everybody follows who sees these. */
+  async #choose(): Promise<void> {
+    const { group } = this.parts;
+    const verdict = judge(this.#ends, [], group.past.removed, group.doubt);
+    if (!verdict) return;
+    if ("crossed" in verdict) return this.#stop(mutualRemoval(group.membership!, verdict.crossed));
+    await this.#follow(verdict.follow);
+  }
+
+  async #follow(end: EpochEnd): Promise<void> {
+    const { group } = this.parts;
+    if (!end.next) {
       this.#over = true;
       return this.events.removed();
     }
-    const removes = change.removed.map(hex);
-    await group.advance(next, bound, { frame, author: hex(author.node), removes });
-    if (commit.welcome) this.events.welcomed(commit.welcome, false);
-    this.#end();
+    const own = end.author === group.node;
+    await group.follow(end);
+    if (end.welcome) this.events.welcomed(end.welcome, own);
+    this.#end(own);
   }
 
-  async #part(opener: Opener, content: Bytes, before: EpochLog["cursor"]): Promise<void> {
+  #stop(error: ClientError): void {
+    this.#over = true;
+    this.events.crossed(error);
+  }
+
+  async #part(opener: Opener, content: Bytes, before: Cursor): Promise<void> {
     const { log } = this;
     const { checkpoints } = this.parts;
     const { node } = opener.sender;
@@ -314,9 +349,4 @@ export class EpochReading implements LogListener {
   #own(node: Uint8Array): boolean {
     return sameBytes(node, this.parts.group.nodeId);
   }
-}
-
-/** Members that are none afterwards, in hex. */
-function removed(group: Group, after: readonly string[]): string[] {
-  return group.peers.map(({ node }) => hex(node)).filter((node) => !after.includes(node));
 }

@@ -30,6 +30,13 @@ export class Wishes {
     return done.promise;
   }
 
+  /** Before all others; whoever wanted it does not wait. */
+  first(wish: Wish): void {
+    const done = Promise.withResolvers<void>();
+    done.promise.catch(() => {});
+    this.#wanted.unshift({ wish, done });
+  }
+
   get next(): Wanted | undefined {
     return this.#wanted[0];
   }

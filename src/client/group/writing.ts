@@ -4,18 +4,17 @@
  *
  * @module
  */
-import type { Bytes } from "../../wire/bytes.ts";
+import { type Bytes, concat, sameBytes } from "../../wire/bytes.ts";
 import type { Saver } from "../blaze/storage.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import type { EpochLog } from "./epoch_log.ts";
-import type { Group } from "./group_state.ts";
+import type { Group, PendingCommit } from "./group_state.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
 import { encodeAnnounce, type SealOptions, Voice } from "./log_entries.ts";
 import type { LogLink } from "./log_link.ts";
 import type { Post } from "./post.ts";
 import type { Wishes } from "./wishes.ts";
-import { concat } from "../../wire/bytes.ts";
 
 /** An announce follows what others wrote after this, and as much again by chance. */
 const ACK_MS = 200;
@@ -25,6 +24,8 @@ const HOLD_MS = 15_000;
 const RACES = 2;
 /** What the relay had no room for is tried again after so long. */
 const AGAIN_MS = 5_000;
+/** What was appended and did not come back is appended again after so long. */
+const LOST_MS = 10_000;
 /** Bytes on their way to the relay that are not answered yet. */
 const MOST_IN_FLIGHT = 512 * 1024;
 
@@ -59,6 +60,7 @@ export class Writing {
   #heldUntil = 0;
   #races = 0;
   #stopAck: (() => void) | undefined;
+  #stopWatching: (() => void) | undefined;
   #changing = false;
   /** Last operations of others that were not acknowledged, by author in hex. */
   readonly #unsaid = new Map<string, bigint>();
@@ -79,6 +81,8 @@ export class Writing {
     if (this.#ended) return;
     const { group, options } = this.parts;
     this.#paused = false;
+    // Who was seen removed, in a branch that lost, is removed again before anything is sealed.
+    if (group.toRemoveAgain.length > 0) return await this.change();
     this.#voice ??= await Voice.draw(this.log, group.nodeId, group.database, options);
     if (!this.#introduced || this.#unsaid.size > 0) await this.announce();
     if (!this.#introduced) return;
@@ -105,6 +109,7 @@ export class Writing {
   /** The epoch is over, or the link: nothing is sealed any more. */
   end(): void {
     this.#ended = true;
+    this.#stopWatching?.();
     this.#stopAck?.();
   }
 
@@ -115,7 +120,7 @@ export class Writing {
 
   /** What seals, as long as it may go into this log. */
   get voice(): Voice | undefined {
-    return this.#ended || this.#paused ? undefined : this.#voice;
+    return this.#open ? this.#voice : undefined;
   }
 
   /** Says who speaks, what we have, and what we were shown. */
@@ -205,6 +210,7 @@ export class Writing {
           if (!this.voice) return;
           this.#append(frame, () => this.events.mailed(counter));
           this.#sentUpTo = counter;
+          this.#watch();
         } catch (error) {
           return this.#fault(error);
         }
@@ -212,12 +218,29 @@ export class Writing {
     }
   }
 
+  /** What the relay says that it took has to come back; if it does not, it goes again. */
+  #watch(): void {
+    this.#stopWatching ??= this.parts.post.later(LOST_MS, () => {
+      this.#stopWatching = undefined;
+      if (this.parts.ledger.settled || !this.voice) return;
+      if (this.parts.log.inFlight === 0) this.rewind();
+      this.#watch();
+    });
+  }
+
   /** Does the next change that is wanted. */
   async change(): Promise<void> {
-    if (this.#changing || !this.voice) return;
+    if (this.#changing || !this.#open) return;
     const { group, wishes, saver } = this.parts;
-    // What came of the one before is not known yet, or it was never sent.
-    if (group.prepared) group.dropPrepared();
+    const before = group.prepared;
+    if (before) {
+      const { ring, sequence } = this.log.cursor;
+      // It may be on its way still: then no other one may take its place.
+      if (before.at === sequence + 1n && sameBytes(before.ring, ring)) return this.#commit(before);
+      group.dropPrepared();
+    }
+    const again = group.toRemoveAgain;
+    if (again.length > 0) wishes.first(() => ({ kind: "remove", nodes: again }));
     for (let { next } = wishes; next; { next } = wishes) {
       let prepared;
       try {
@@ -233,14 +256,22 @@ export class Writing {
       }
       await saver.flush();
       // It goes into this log or into none; begin() comes back to it.
-      if (!this.voice) return;
-      this.#changing = true;
-      const { frame, at } = prepared;
-      return void this.parts.log.append(frame, at).then(
-        (result) => this.parts.post.run(() => this.#decided(result === "kept")),
-        (error) => this.parts.post.run(() => this.#postponed(error)),
-      );
+      return this.#commit(prepared);
     }
+  }
+
+  #commit({ frame, at }: PendingCommit): void {
+    if (!this.#open) return;
+    this.#changing = true;
+    this.parts.log.append(frame, at).then(
+      (result) => this.parts.post.run(() => this.#decided(result === "kept")),
+      (error) => this.parts.post.run(() => this.#postponed(error)),
+    );
+  }
+
+  /** This log is the one that is open. */
+  get #open(): boolean {
+    return !this.#ended && !this.#paused;
   }
 
   /** The relay took the commit, which comes back as an entry; or somebody else wrote first. */

@@ -31,10 +31,6 @@ export interface CarriedEpoch {
 
 export type Carry = readonly CarriedEpoch[];
 
-/** The authenticated data of a commit: sequence u64 ‖ chain hash 32. */
-export const encodeLogHead = ({ sequence, hash }: LogHead): Bytes =>
-  new Writer(40).u64(sequence).bytes(hash).finish().slice();
-
 /** Throws `TOO_MANY`: more than {@linkcode MAX_CARRY} epochs. */
 export function encodeCarry(carry: Carry): Bytes {
   if (carry.length > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs since the checkpoint");

@@ -21,7 +21,7 @@ import type { PskIndex } from "ts-mls/pskIndex.js";
 import { toLeafIndex } from "ts-mls/treemath.js";
 import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
-import type { LogHead } from "./carry.ts";
+import type { LogPlace } from "./commit_place.ts";
 import {
   type ChangeKind,
   checkData,
@@ -72,6 +72,10 @@ interface Examined {
 export interface CommitOutcome {
   readonly author: GroupPeer;
   readonly change: Judgement;
+  /** It stands where its author put it; or was appended again, in another ring. */
+  readonly inPlace: boolean;
+  /** For its author the epoch was in doubt. */
+  readonly doubt: boolean;
   readonly next: EpochView | undefined;
 }
 
@@ -84,16 +88,17 @@ export interface CommitOutcome {
 export async function judgeCommit(
   view: EpochView,
   bytes: Uint8Array,
-  head: LogHead,
+  place: LogPlace,
 ): Promise<CommitOutcome> {
   try {
-    const { opened, author, change, data } = await examineCommit(view, bytes, head);
+    const { opened, author, change, data } = await examineCommit(view, bytes, place);
     if (author === view.self) refuseCommit("it is this device's own, which it keeps a state of");
+    const { inPlace, doubt } = opened;
     const { state, suite } = view;
     const psks = doorPsks(change.door);
     if (opened.removes.includes(view.self.leaf)) {
       await checkRemoval(view, opened, psks);
-      return { author, change, next: undefined };
+      return { author, change, inPlace, doubt, next: undefined };
     }
     const { newState } = await processPublicMessage(state, opened.message, psks, suite);
     if (newState.groupContext.epoch !== state.groupContext.epoch + 1n) {
@@ -101,7 +106,7 @@ export async function judgeCommit(
     }
     const next = viewOf(suite, newState);
     checkData(encodeGroupData(next.data), encodeGroupData(data));
-    return { author, change, next };
+    return { author, change, inPlace, doubt, next };
   } catch (error) {
     if (error instanceof ClientError && error.code === "BAD_COMMIT") throw error;
     // The library's sentences name rules, never secrets.
@@ -154,10 +159,10 @@ export const doorPsks = (door: GroupDoor | undefined): PskIndex => ({
 export async function examineCommit(
   view: EpochView,
   bytes: Uint8Array,
-  head: LogHead,
+  place: LogPlace,
 ): Promise<Examined> {
   const { state, suite } = view;
-  const opened = openCommit(bytes, state, head);
+  const opened = openCommit(bytes, state, place);
   const author = memberAt(view, opened.leaf);
   const shape = shapeOf(opened);
   if (opened.path) await checkPath(opened.path, state, opened.leaf, suite);

@@ -8,7 +8,8 @@ import { MlsError } from "ts-mls/mlsError.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
-import { type Carry, encodeCarry, encodeLogHead, type LogHead } from "./carry.ts";
+import { type Carry, encodeCarry } from "./carry.ts";
+import { type CommitPlace, encodeCommitPlace } from "./commit_place.ts";
 import { craftCommit } from "./commit_craft.ts";
 import { doorPsks, examineCommit } from "./commit_judge.ts";
 import { refuseCommit } from "./commit_rules.ts";
@@ -60,7 +61,7 @@ interface Plan {
 }
 
 /**
- * Makes the commit of a change at `head`. Whoever comes in is given `carry`.
+ * Makes the commit of a change at a place. Whoever comes in is given `carry`.
  *
  * Throws `NOT_A_MEMBER`, `GROUP_FULL`, `TOO_MANY`, `BAD_KNOCK` (the key package), `NOT_ADMITTED`
  * (the door is of no invitation), `BAD_COMMIT` for any other change that makes no sense in this
@@ -69,7 +70,7 @@ interface Plan {
 export async function prepareCommit(
   view: EpochView,
   change: GroupChange,
-  head: LogHead,
+  place: CommitPlace,
   carry: Carry,
 ): Promise<CommitDraft> {
   const { state, suite } = view;
@@ -77,7 +78,7 @@ export async function prepareCommit(
   const made = await craftCommit(state, suite, {
     proposals,
     psks: doorPsks(door),
-    authenticatedData: encodeLogHead(head),
+    authenticatedData: encodeCommitPlace(place),
     infoExtensions: [{ extensionType: CARRY_EXTENSION, extensionData: encodeCarry(carry) }],
   }).catch((error) => {
     if (error instanceof MlsError) refuseCommit(`MLS refuses it: ${error.message}`);
@@ -88,7 +89,7 @@ export async function prepareCommit(
   if (Math.max(message.length, answer?.length ?? 0) > MAX_MLS_MESSAGE) {
     throw new ClientError("GROUP_FULL", "a message of this group would be above 1 MiB");
   }
-  await examineCommit(view, message, head);
+  await examineCommit(view, message, place);
   const next = viewOf(suite, made.next);
   if (!door || !keyPackage || !answer) return { message, welcome: undefined, next };
   const reference = await referenceOf(keyPackage);

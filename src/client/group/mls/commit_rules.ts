@@ -11,7 +11,7 @@ import type { PublicMessage } from "ts-mls/publicMessage.js";
 import type { UpdatePath } from "ts-mls/updatePath.js";
 import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
-import { encodeLogHead, type LogHead } from "./carry.ts";
+import { type CommitPlace, decodeCommitPlace, type LogPlace } from "./commit_place.ts";
 import { type GroupData, MAX_MEMBERS } from "./group_data.ts";
 import { DATA_EXTENSION, flawOfLeaf, hpkeKeys, isHpkeKey } from "./leaf_rules.ts";
 import { readPublicMessage } from "./mls_message.ts";
@@ -32,6 +32,10 @@ export function refuseCommit(detail: string): never {
 /** A commit of this group, this epoch and this head, not checked any further. */
 export interface OpenedCommit {
   readonly message: PublicMessage;
+  /** It was made for this place; or for another ring, and was appended again. */
+  readonly inPlace: boolean;
+  /** For its author the epoch was in doubt. */
+  readonly doubt: boolean;
   /** Index of its author's leaf. */
   readonly leaf: number;
   readonly adds: readonly KeyPackage[];
@@ -43,8 +47,26 @@ export interface OpenedCommit {
   readonly path: UpdatePath | undefined;
 }
 
+function placeOf(data: Uint8Array) {
+  try {
+    return decodeCommitPlace(data);
+  } catch {
+    refuseCommit("it does not say where it was made");
+  }
+}
+
+/** Where a commit was made, unchecked. Throws `BAD_COMMIT`. */
+export function placeOfCommit(bytes: Uint8Array): CommitPlace {
+  const message = readPublicMessage(bytes) ?? refuseCommit("it is no message of MLS");
+  return placeOf(message.content.authenticatedData);
+}
+
 /** Opens a commit. Throws `BAD_COMMIT`, whatever the bytes are. */
-export function openCommit(bytes: Uint8Array, state: ClientState, head: LogHead): OpenedCommit {
+export function openCommit(
+  bytes: Uint8Array,
+  state: ClientState,
+  place: LogPlace,
+): OpenedCommit {
   const message = readPublicMessage(bytes) ?? refuseCommit("it is no message of MLS");
   const { content, auth } = message;
   const { groupId, epoch } = state.groupContext;
@@ -54,7 +76,9 @@ export function openCommit(bytes: Uint8Array, state: ClientState, head: LogHead)
   if (content.sender.senderType !== "member") refuseCommit("its author is outside");
   if (!sameBytes(content.groupId, groupId)) refuseCommit("it is of another group");
   if (content.epoch !== epoch) refuseCommit("it is of another epoch");
-  if (!sameBytes(content.authenticatedData, encodeLogHead(head))) {
+  const { doubt, ...read } = placeOf(content.authenticatedData);
+  const inPlace = sameBytes(read.ring, place.ring);
+  if (inPlace && (read.sequence !== place.sequence || !sameBytes(read.hash, place.hash))) {
     refuseCommit("its author had read something else");
   }
   const { proposals, path } = content.commit;
@@ -92,7 +116,7 @@ export function openCommit(bytes: Uint8Array, state: ClientState, head: LogHead)
     }
   }
   const leaf = content.sender.leafIndex;
-  return { message, leaf, adds, removes, psks, data, path };
+  return { message, inPlace, doubt, leaf, adds, removes, psks, data, path };
 }
 
 /**

@@ -8,7 +8,8 @@
 import { createGroup, decodeGroupState, encodeGroupState } from "ts-mls/clientState.js";
 import { mlsExporter } from "ts-mls/keySchedule.js";
 import { type Bytes, concat, hex, Reader, utf8Bytes, WireError } from "../../../wire/bytes.ts";
-import type { Carry, LogHead } from "./carry.ts";
+import type { Carry } from "./carry.ts";
+import type { CommitPlace, LogPlace } from "./commit_place.ts";
 import { judgeCommit, type Judgement } from "./commit_judge.ts";
 import { type CommitDraft, type GroupChange, prepareCommit } from "./commit_maker.ts";
 import { nodeOfKey } from "./credential.ts";
@@ -39,6 +40,10 @@ export interface PreparedCommit extends Pick<CommitDraft, "message" | "welcome">
 export interface JudgedCommit {
   readonly author: GroupPeer;
   readonly change: Judgement;
+  /** It stands where its author put it; or was appended again, in another ring. */
+  readonly inPlace: boolean;
+  /** For its author the epoch was in doubt. */
+  readonly doubt: boolean;
   /** Missing where this device is removed, or its leaf replaced by a rejoin. */
   readonly next: GroupMembership | undefined;
 }
@@ -163,15 +168,15 @@ export class GroupMembership {
     return { publicKey: this.self.signKey, signKey };
   }
 
-  /** Makes a commit at this head; see {@linkcode prepareCommit} for what it throws. */
-  async prepare(change: GroupChange, head: LogHead, carry: Carry): Promise<PreparedCommit> {
-    const { next, ...draft } = await prepareCommit(this.#view, change, head, carry);
+  /** Makes a commit at this place; see {@linkcode prepareCommit} for what it throws. */
+  async prepare(change: GroupChange, place: CommitPlace, carry: Carry): Promise<PreparedCommit> {
+    const { next, ...draft } = await prepareCommit(this.#view, change, place, carry);
     return { ...draft, next: new GroupMembership(next) };
   }
 
-  /** Judges a commit of another device that was read at this head. Throws `BAD_COMMIT`. */
-  async judge(message: Uint8Array, head: LogHead): Promise<JudgedCommit> {
-    const { author, change, next } = await judgeCommit(this.#view, message, head);
-    return { author, change, next: next && new GroupMembership(next) };
+  /** Judges a commit of another device that was read at this place. Throws `BAD_COMMIT`. */
+  async judge(message: Uint8Array, place: LogPlace): Promise<JudgedCommit> {
+    const { next, ...judged } = await judgeCommit(this.#view, message, place);
+    return { ...judged, next: next && new GroupMembership(next) };
   }
 }

@@ -1,0 +1,132 @@
+/**
+ * Looks into the logs of epochs that have ended: has a relay that lost its memory, or lies, another end
+ * for one of them? (docs/protocol/group.md, rules 12 and 13)
+ *
+ * @module
+ */
+import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
+import type { Compression } from "../blaze/compression.ts";
+import { ClientError } from "../client_error.ts";
+import { judge } from "./branches.ts";
+import type { Device } from "./device.ts";
+import { Epoch } from "./e2e/epoch.ts";
+import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
+import { EpochLog } from "./epoch_log.ts";
+import { type CommitEntry, openEntry } from "./log_entries.ts";
+import type { Cursor, LogLink, LogListener, Opened } from "./log_link.ts";
+import { placeOfCommit } from "./mls/commit_rules.ts";
+import { behind, type PastEpoch } from "./past_epochs.ts";
+
+/** Other ends of one epoch that are weighed. */
+const MOST_ENDS = 16;
+
+/**
+ * - `ours`: what we follow stands, and is in the logs.
+ * - `other`: we follow another commit from now on.
+ * - `lost`: another one may have to be followed, and we cannot check it any more.
+ */
+export type Past = "ours" | "other" | "lost";
+
+/** Throws `MUTUAL_REMOVAL`. */
+export async function lookBack(
+  device: Device,
+  log: LogLink,
+  compression: Compression,
+): Promise<Past> {
+  const { group } = device;
+  const all = group.past.all.filter(({ ending }) => ending);
+  // One is enough to see whether the relay still has its memory.
+  for (const past of group.doubt ? all : all.slice(-1)) {
+    const verdict = await lookInto(past, device, log, compression);
+    if (verdict !== "ours") return verdict;
+  }
+  return "ours";
+}
+
+async function lookInto(
+  past: PastEpoch,
+  { group, saver }: Device,
+  link: LogLink,
+  compression: Compression,
+): Promise<Past> {
+  const epoch = await Epoch.of(past.secret, group.id);
+  const log = await EpochLog.begin(epoch, group.database);
+  const seen = new EndsSeen(log, past.ring, compression);
+  await link.open(epoch.log, await behind(past), seen);
+  if (!seen.lost) return "ours";
+  group.doubted();
+  const ending = past.ending!;
+  const ends: EpochEnd[] = [];
+  let there = false;
+  for (const { commit, frame, place } of seen.commits) {
+    if (sameBytes(frame, ending.frame)) {
+      there = true;
+    } else if (past.state) {
+      await endOf(commit, frame, place, past.state, group.own).then(
+        (end) => ends.push(end),
+        () => {},
+      );
+    } else if (standsThere(commit, place)) {
+      return "lost";
+    }
+  }
+  const acted = { ...ending, inPlace: false };
+  const removed = new Set(group.past.removed);
+  for (const node of ending.removes) removed.delete(node);
+  const verdict = judge([...ends, ...there ? [acted] : []], [acted], removed, group.doubt);
+  if (verdict && "crossed" in verdict) throw mutualRemoval(group.membership!, verdict.crossed);
+  const other = ends.find((end) => end === verdict?.follow);
+  if (!other) {
+    if (!there) await link.append(ending.frame);
+    await saver.flush();
+    return "ours";
+  }
+  if (!other.next) throw new ClientError("REMOVED", "another device has removed this one");
+  await group.followInstead(past, other);
+  await saver.flush();
+  return "other";
+}
+
+/** Whether a commit says of itself that it was made where it stands. */
+function standsThere({ message }: CommitEntry, place: Cursor): boolean {
+  try {
+    const { ring, sequence, hash } = placeOfCommit(message);
+    return sameBytes(ring, place.ring) && sequence === place.sequence &&
+      sameBytes(hash, place.hash);
+  } catch {
+    return false;
+  }
+}
+
+interface SeenCommit {
+  readonly commit: CommitEntry;
+  readonly frame: Bytes;
+  readonly place: Cursor;
+}
+
+/** The commits of a log, if it is another one than it was. */
+class EndsSeen implements LogListener {
+  lost = false;
+  readonly commits: SeenCommit[] = [];
+
+  constructor(
+    private readonly log: EpochLog,
+    private readonly ring: Bytes,
+    private readonly compression: Compression,
+  ) {}
+
+  opened(answer: Opened): void {
+    this.lost = hex(answer.ring) !== hex(this.ring);
+    if (this.lost) this.log.opened({ ...answer, complete: false });
+  }
+
+  async entry(sequence: bigint, frame: Bytes): Promise<void> {
+    if (!this.lost || this.commits.length >= MOST_ENDS) return;
+    const place = this.log.cursor;
+    await this.log.step(sequence, frame);
+    const entry = await openEntry(frame, this.log, this.compression).catch(() => undefined);
+    if (entry?.kind === "commit") this.commits.push({ commit: entry.commit, frame, place });
+  }
+
+  live(): void {}
+}

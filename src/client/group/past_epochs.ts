@@ -1,0 +1,164 @@
+/**
+ * The epochs that have ended, as this device followed them: what a newcomer needs to read them, what
+ * ended them, and for a while the state before, in case another end has to be followed.
+ * (docs/protocol/group.md, rules 12, 13 and 19)
+ *
+ * @module
+ */
+import { type Bytes, concat, hex } from "../../wire/bytes.ts";
+import type { Contender } from "./branches.ts";
+import type { Cursor } from "./log_link.ts";
+import type { Carry, LogHead } from "./mls/carry.ts";
+import { GroupMembership } from "./mls/group_membership.ts";
+
+/** The state before a commit is kept so long, unless everybody is beyond it sooner. */
+const KEEP_MS = 86_400_000;
+/** States of past epochs that are kept at most. */
+const MOST_STATES = 8;
+
+/** The commit that ended an epoch, as this device followed it. */
+export interface EndingCommit extends Contender {
+  /** The entry, as it stands in the log. */
+  readonly frame: Bytes;
+}
+
+export interface PastEpoch {
+  readonly secret: Bytes;
+  /** 8 bytes; zeros where a newcomer was told of the epoch. */
+  readonly ring: Bytes;
+  readonly bound: LogHead;
+  /** A newcomer reads it. */
+  readonly carried: boolean;
+  /** None where a newcomer was told of the epoch. */
+  readonly ending: EndingCommit | undefined;
+  /** The membership in it, while that is kept. */
+  readonly state: GroupMembership | undefined;
+}
+
+export class PastEpochs {
+  #epochs: PastEpoch[] = [];
+  #until = 0;
+  /** Members that were not heard in the present epoch yet, in hex. */
+  #unheard = new Set<string>();
+  /** Everybody whose removal this device has acted on, in whichever branch, in hex. */
+  readonly #removed = new Set<string>();
+
+  /** Oldest first. */
+  get all(): readonly PastEpoch[] {
+    return this.#epochs;
+  }
+
+  /** Epochs that a newcomer has to read. */
+  get carried(): number {
+    return this.#epochs.filter(({ carried }) => carried).length;
+  }
+
+  get removed(): ReadonlySet<string> {
+    return this.#removed;
+  }
+
+  /** What a newcomer needs to read them. */
+  get carry(): Carry {
+    return this.#epochs.filter(({ carried }) => carried)
+      .map(({ secret, bound }) => ({ secret, bound }));
+  }
+
+  /** An epoch has ended; `others`: members of the next one that have to be heard in it, in hex. */
+  end(epoch: Omit<PastEpoch, "carried">, others: readonly string[]): void {
+    this.#epochs.push({ ...epoch, carried: true });
+    for (const node of epoch.ending?.removes ?? []) this.#removed.add(node);
+    this.#until = Date.now() + KEEP_MS;
+    this.#unheard = new Set(others);
+    const kept = this.#epochs.filter(({ state }) => state);
+    if (kept.length > MOST_STATES) this.#drop(kept[0]!);
+  }
+
+  /** A newcomer was told of these. */
+  carryFrom(carry: Carry, ring: Bytes): void {
+    this.#epochs = carry.map((one) => ({
+      ...one,
+      ring,
+      carried: true,
+      ending: undefined,
+      state: undefined,
+    }));
+  }
+
+  /** Goes back to before this one ended. */
+  backTo(epoch: PastEpoch): void {
+    this.#epochs.splice(this.#epochs.indexOf(epoch));
+  }
+
+  /** A checkpoint stands in the present log: no newcomer needs them. */
+  forget(): boolean {
+    if (this.#epochs.length === 0) return false;
+    this.#epochs = this.#epochs.filter(({ state }) => state)
+      .map((epoch) => ({ ...epoch, carried: false }));
+    return true;
+  }
+
+  /** A member spoke in the present epoch. Whether that has changed what is kept. */
+  heard(node: string, inDoubt: boolean): boolean {
+    this.#unheard.delete(node);
+    const over = this.#unheard.size === 0 || (!inDoubt && Date.now() >= this.#until);
+    const kept = this.#epochs.filter(({ state }) => state);
+    if (!over || kept.length === 0) return false;
+    for (const epoch of kept) this.#drop(epoch);
+    return true;
+  }
+
+  save() {
+    return {
+      until: this.#until,
+      unheard: [...this.#unheard],
+      removed: [...this.#removed],
+      epochs: this.#epochs.map(({ secret, ring, bound, carried, ending, state }) => ({
+        secret,
+        ring,
+        sequence: String(bound.sequence),
+        hash: bound.hash,
+        carried,
+        state: state?.save() ?? null,
+        ending: ending ? { ...ending, removes: [...ending.removes] } : null,
+      })),
+    };
+  }
+
+  static async restore(saved: SavedPast): Promise<PastEpochs> {
+    const past = new PastEpochs();
+    past.#until = saved.until;
+    past.#unheard = new Set(saved.unheard);
+    for (const node of saved.removed) past.#removed.add(node);
+    for (const { secret, ring, sequence, hash, carried, state, ending } of saved.epochs) {
+      past.#epochs.push({
+        secret: secret.slice(),
+        ring: ring.slice(),
+        bound: { sequence: BigInt(sequence), hash: hash.slice() },
+        carried,
+        ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
+        state: state ? await GroupMembership.restore(state) : undefined,
+      });
+    }
+    return past;
+  }
+
+  #drop(epoch: PastEpoch): void {
+    const { carried } = epoch;
+    const at = this.#epochs.indexOf(epoch);
+    if (carried) this.#epochs[at] = { ...epoch, state: undefined };
+    else this.#epochs.splice(at, 1);
+  }
+}
+
+export type SavedPast = ReturnType<PastEpochs["save"]>;
+
+/** Where a device stands in the log of an epoch that it saw end: behind the commit. */
+export async function behind({ ring, bound, ending }: PastEpoch): Promise<Cursor> {
+  const chain = concat(bound.hash, ending!.frame);
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", chain));
+  return { ring, sequence: bound.sequence + 1n, hash };
+}
+
+/** Names a commit: SHA-256 of its entry, in hex. */
+export const hashOfCommit = async (frame: Uint8Array): Promise<string> =>
+  hex(new Uint8Array(await crypto.subtle.digest("SHA-256", frame.slice())));
