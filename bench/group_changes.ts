@@ -25,7 +25,7 @@ interface Timed {
 
 /** A group of which the first member and one other one follow every commit. */
 class Pairing {
-  readonly head = { sequence: 7n, hash: random(32) };
+  readonly head = { ring: random(8), sequence: 7n, hash: random(32), doubt: false };
 
   private constructor(
     readonly group: Bytes,
