@@ -199,7 +199,7 @@ export class Conductor {
         this.parts.presence.here(node);
         writing?.covered(node, vector);
       },
-      news: (author, counter) => reading.caughtUp && writing?.news(author, counter),
+      news: (author, counter) => writing?.news(author, counter),
       backlog: (received, total) => this.events.backlog(received, total),
       hold: () => writing?.hold(),
       gap: () => {

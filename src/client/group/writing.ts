@@ -148,6 +148,8 @@ export class Writing {
   news(author: string, counter: bigint): void {
     if (this.#ended) return;
     this.#unsaid.set(author, counter);
+    // While the log is opened again, `begin` says it.
+    if (!this.voice) return;
     const wait = ACK_MS * (1 + Math.random());
     this.#stopAck ??= this.parts.post.later(wait, async () => {
       this.#stopAck = undefined;
