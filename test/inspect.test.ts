@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { encodeExtension } from "../src/wire/blaze/extension.ts";
+import { encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { encodeOperation } from "../src/wire/blaze/operation.ts";
 import { encodeRecord, Uuid } from "../src/wire/blaze/blaze_record.ts";
-import { concat, fromHex } from "../src/wire/bytes.ts";
+import { concat, fromHex, Writer } from "../src/wire/bytes.ts";
 import { packSamples } from "../src/wire/ecg/samples.ts";
 import { MessageType, Version } from "../src/wire/ecg/codes.ts";
 import { encode } from "../src/wire/ecg/ecg_message.ts";
@@ -144,6 +144,54 @@ test("dissect says what Blaze frames say, through all envelopes", () => {
   assertStringIncludes(found["[1] operation.changes.at"]!, "2023-11-14T22:13:20.000Z");
 });
 
+test("dissect says what stands in the log of a group, and who sealed it", () => {
+  const sealed = concat(
+    new Writer(12).bytes(Uint8Array.of(1, 2, 3, 4)).u64(7n).finish(),
+    new Uint8Array(40),
+  );
+  const entry = (frame: Uint8Array) =>
+    encodeFrame({
+      type: FrameType.extension,
+      payload: encodeExtension({ subtype: "sequenced", sequence: 5n, frame }),
+    });
+  const device = (code: number, body: Uint8Array) =>
+    encodeFrame({
+      type: FrameType.extension,
+      payload: encodeExtension({ subtype: "device", code, body }),
+    });
+  const operation = { type: FrameType.operation, encrypted: true, payload: sealed } as const;
+  const cases: [Uint8Array, Record<string, string>][] = [
+    [encodeFrame(operation, { short: true }), {
+      "sequenced flags": "0x42 operation, encrypted",
+      "sequenced payload.counter": "7",
+    }],
+    [device(Subtype.announce, concat(node, new Uint8Array(8), sealed)), {
+      "sequenced extension.subtype": "0x10 announce",
+      "sequenced extension.counter": "7",
+    }],
+    [device(Subtype.checkpoint, concat(node, new Uint8Array(8), Uint8Array.of(1), sealed)), {
+      "sequenced extension.subtype": "0x14 checkpoint",
+      "sequenced extension.flag": "1 compressed",
+    }],
+    [device(Subtype.endorsement, concat(Uint8Array.of(0), sealed)), {
+      "sequenced extension.flag": "0",
+      "sequenced extension.counter": "7",
+    }],
+    [device(Subtype.commit, sealed), { "sequenced extension.subtype": "0x11 commit" }],
+    [device(Subtype.knock, Uint8Array.of(1)), { "sequenced extension.subtype": "0x16 knock" }],
+  ];
+  for (const [frame, wanted] of cases) {
+    const bytes = entry(frame);
+    const { rows } = dissect(bytes);
+    covered(bytes, rows);
+    const found = values(rows);
+    assertEquals(found["extension.sequence"], "5");
+    for (const [name, value] of Object.entries(wanted)) {
+      assertStringIncludes(found[name] ?? "", value, name);
+    }
+  }
+});
+
 test("dissect names every byte of the Blaze vectors, and finds no fault in good ones", () => {
   const sets = [
     [
@@ -190,6 +238,18 @@ test("dissect names every byte of the Blaze vectors, and finds no fault in good 
 test("dissect takes any bytes and never throws, and covers them all", () => {
   const seeds = [operation, encodeRecord({ a: 1, b: [1.5, "x"] }, { checksum: true })];
   const frame = encodeFrame({ type: FrameType.operation, payload: operation });
+  const announce = encodeFrame({
+    type: FrameType.extension,
+    payload: encodeExtension({
+      subtype: "device",
+      code: Subtype.announce,
+      body: new Uint8Array(80),
+    }),
+  });
+  const entry = encodeFrame({
+    type: FrameType.extension,
+    payload: encodeExtension({ subtype: "sequenced", sequence: 1n, frame: announce }),
+  });
   const message = encode({
     version: 2,
     type: 1,
@@ -199,7 +259,7 @@ test("dissect takes any bytes and never throws, and covers them all", () => {
     fc.uint8Array({ maxLength: 200 }),
     // Good messages, cut and with bytes changed.
     fc.tuple(
-      fc.constantFrom(frame, message, ...seeds),
+      fc.constantFrom(frame, entry, message, ...seeds),
       fc.nat(300),
       fc.array(fc.tuple(fc.nat(300), fc.nat(255)), { maxLength: 4 }),
     ).map(([bytes, length, changes]) => {

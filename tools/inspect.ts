@@ -8,6 +8,7 @@ import process from "node:process";
 import { utf8Bytes, utf8Text } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { type Captured, captureLine, readCapture } from "./inspect/capture.ts";
+import type { Row } from "./inspect/dissector.ts";
 import { dissect, dissectors } from "./inspect/dissectors.ts";
 import { follow, LIVE_FLAGS } from "./inspect/live.ts";
 import { table } from "./inspect/print.ts";
@@ -43,14 +44,20 @@ const { flags, rest, misplaced } = readArgs({
 
 let shown = 0;
 
+/** What one line has to say of a row; nothing for most. An Extension says itself what it is. */
+function brief({ name, value }: Row): string[] {
+  if (/^(?:version|type|.*\.code|.*\.message)$/.test(name)) return [`${name} ${value}`];
+  const [last] = name.split(/[ .]/).slice(-1);
+  if (last === "flags") return value.endsWith("extension") ? [] : [`${last} ${value}`];
+  if (!/extension\.(?:subtype|sequence|first|last|count|flag|log|members)$/.test(name)) return [];
+  return [last === "subtype" ? value.replace(/^0x\w\w /, "") : `${last} ${value}`];
+}
+
 function show(bytes: Uint8Array, title: string): void {
   const { protocol, rows } = dissect(bytes, flags.as || undefined);
   const head = `${title}${protocol}, ${bytes.length} bytes`;
   if (flags.brief) {
-    const said = rows.filter(({ name }) =>
-      /^(?:version|type|flags|.*\.code|.*\.message)$/.test(name)
-    );
-    say(`${head}: ${said.map(({ name, value }) => `${name} ${value}`).join(", ")}`);
+    say(`${head}: ${rows.flatMap(brief).join(", ")}`);
   } else {
     say(`${shown > 0 ? "\n" : ""}${head}\n${table(bytes, rows, flags.all)}`);
   }

@@ -16,6 +16,8 @@ const typeNames = namesOf(FrameType);
 const subtypeNames = namesOf(Subtype);
 const tlvNames = namesOf(TlvType);
 
+/** Nonce 12 and tag 16. */
+const LEAST_SEALED = 28;
 /** A frame in a frame in a frame: batch, sequenced, direct, frame. */
 const MAX_NESTING = 4;
 
@@ -50,7 +52,9 @@ function cutFrame(cutter: Cutter, prefix: string, nesting: number): void {
   } else cutter.u32(`${prefix}length`, describe(size - 7));
   if (cutter.left === 0) return;
   const sealed = (flags & 0x80) !== 0 || encrypted(flags) !== "";
-  if (sealed) {
+  // Of a pair's a nonce is random; of a group's in a log it says who sealed it, and the how manyth.
+  if (sealed && prefix.endsWith("sequenced ")) cutSealed(cutter, `${prefix}payload`);
+  else if (sealed) {
     cutter.raw(
       cutter.left,
       `${prefix}payload, ${flags & 0x80 && !encrypted(flags) ? "compressed" : "sealed"}`,
@@ -178,5 +182,38 @@ function extension(cutter: Cutter, prefix: string, nesting: number): void {
       cutter.u64(`${name}.sequence`);
       return;
   }
+  if (prefix.endsWith("sequenced ")) return cutEntry(cutter, name, subtype);
   if (cutter.left > 0) cutter.raw(cutter.left, `${name}.body`);
+}
+
+/** What a device of a group has put into a log. (docs/protocol/group.md) */
+function cutEntry(cutter: Cutter, name: string, subtype: number): void {
+  const flag = () =>
+    cutter.u8(`${name}.flag`, (value) => `${value}${value === 1 ? " compressed" : ""}`);
+  switch (subtype) {
+    case Subtype.announce:
+    case Subtype.checkpoint:
+      cutter.raw(16, `${name}.node`);
+      cutter.raw(8, `${name}.instance`);
+      if (subtype === Subtype.checkpoint) flag();
+      return cutSealed(cutter, name);
+    case Subtype.endorsement:
+    case Subtype.hold:
+      flag();
+      return cutSealed(cutter, name);
+    case Subtype.commit:
+    case Subtype.knock:
+    case Subtype.welcome:
+      cutter.raw(12, `${name}.nonce`);
+  }
+  if (cutter.left > 0) cutter.raw(cutter.left, `${name}.sealed`);
+}
+
+/** Nonce and ciphertext, as an instance of a device seals them. */
+function cutSealed(cutter: Cutter, name: string): void {
+  if (cutter.left >= LEAST_SEALED) {
+    cutter.raw(4, `${name}.hint`);
+    cutter.u64(`${name}.counter`);
+  }
+  if (cutter.left > 0) cutter.raw(cutter.left, `${name}.sealed`);
 }
