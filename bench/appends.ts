@@ -59,7 +59,8 @@ const ways: Readonly<Record<string, (path: string) => Promise<Keeper> | Keeper>>
       const due = waiting;
       waiting = [];
       const requests = due.map(({ frame }) => {
-        return { kind: "append", log: LOG, length: frame.length, at: 0, closing: false } as const;
+        const lengths = [frame.length];
+        return { kind: "append", log: LOG, lengths, at: 0, closing: false } as const;
       });
       engine.run({ requests, frames: concatAll(due.map(({ frame }) => frame)), now });
       for (const { done } of due) done();

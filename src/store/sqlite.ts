@@ -10,6 +10,7 @@
 import { host } from "../host.ts";
 import { log as relayLog } from "../log.ts";
 import { type Bytes, concatAll } from "../wire/bytes.ts";
+import { SqliteAppends } from "./sqlite_appends.ts";
 import { StoreError } from "./sqlite_file.ts";
 import type { SqliteMessage, SqliteReply, SqliteRequest, SqliteSetup } from "./sqlite_talk.ts";
 import {
@@ -21,13 +22,13 @@ import {
   type LogState,
   type LogStore,
 } from "./store.ts";
-import { News, Watchers } from "./watchers.ts";
+import { Watchers } from "./watchers.ts";
 
 /** Frames that may wait for the disk. Beyond that it is too slow for what comes, and appends fail. */
 const MOST_WAITING_BYTES = 67_108_864;
 /** What one transaction takes. */
 const BATCH_BYTES = 4_194_304;
-const BATCH_REQUESTS = 4_096;
+const BATCH_STEPS = 4_096;
 
 /** Bundled into one file (`bun build --compile`) everything is named from the root of the project. */
 const WORKER = new URL(
@@ -40,13 +41,14 @@ export interface SqliteOptions extends SqliteSetup {
   readonly now?: () => number;
 }
 
-interface Pending {
+/** Something that was asked for, and is not answered yet. */
+interface Question {
   readonly request: SqliteRequest;
-  readonly frame?: Bytes;
-  readonly envelope?: Bytes;
   done(reply: SqliteReply, frames: Bytes): void;
   failed(error: Error): void;
 }
+
+type Pending = Question | SqliteAppends;
 
 const LOG_ID = /^[0-9a-f]{32}$/;
 const NO_BYTES: Bytes = new Uint8Array();
@@ -105,14 +107,16 @@ class SqliteStore implements LogStore {
     return this.#ask(request, (reply) => as(reply, "state").state);
   }
 
-  append(log: LogName, { frame, at, closing, envelope }: Append): Promise<Appended> {
-    const { length } = frame;
-    const request = { kind: "append", log: nameOf(log), length, at: cut(at), closing } as const;
-    return this.#ask(request, (reply) => {
-      if (reply.kind === "moved") return { kind: "moved", last: BigInt(reply.last) };
-      if (reply.kind === "full") return { kind: "full" };
-      return { kind: "appended", sequence: BigInt(as(reply, "appended").sequence) };
-    }, { frame, ...(envelope && { envelope }) });
+  append(log: LogName, append: Append): Promise<Appended> {
+    const refused = this.#refused(append.frame.length);
+    if (refused) return Promise.reject(refused);
+    this.#waitingBytes += append.frame.length;
+    this.#schedule();
+    const newest = this.#waiting.at(-1);
+    if (newest instanceof SqliteAppends && newest.takes(log, append)) return newest.add(append);
+    const appends = new SqliteAppends(log, cut(append.at), append.closing);
+    this.#waiting.push(appends);
+    return appends.add(append);
   }
 
   read(log: LogName, after: bigint, most: number): Promise<Entry[]> {
@@ -168,17 +172,19 @@ class SqliteStore implements LogStore {
     this.worker.terminate();
   }
 
+  /** Why no more can be asked for. */
+  #refused(bytes: number): Error | undefined {
+    if (this.#over) return this.#over;
+    if (this.#waitingBytes + bytes <= MOST_WAITING_BYTES) return undefined;
+    return new Error("the disk is too slow for what comes");
+  }
+
   #ask<T>(
     request: SqliteRequest,
     read: (reply: SqliteReply, frames: Bytes) => T,
-    append?: Pick<Append, "frame" | "envelope">,
   ): Promise<T> {
-    if (this.#over) return Promise.reject(this.#over);
-    const bytes = append?.frame.length ?? 0;
-    if (this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
-      return Promise.reject(new Error("the disk is too slow for what comes"));
-    }
-    this.#waitingBytes += bytes;
+    const refused = this.#refused(0);
+    if (refused) return Promise.reject(refused);
     return new Promise((resolve, failed) => {
       const done = (reply: SqliteReply, frames: Bytes) => {
         if (reply.kind === "failed") return failed(new Error(`the store: ${reply.message}`));
@@ -188,7 +194,7 @@ class SqliteStore implements LogStore {
           failed(error as Error);
         }
       };
-      this.#waiting.push({ request, done, failed, ...append });
+      this.#waiting.push({ request, done, failed });
       this.#schedule();
     });
   }
@@ -204,16 +210,22 @@ class SqliteStore implements LogStore {
 
   /** Hands over what waits, as much as one transaction takes. */
   #send(): void {
-    let [count, bytes] = [0, 0];
-    while (count < this.#waiting.length && count < BATCH_REQUESTS && bytes < BATCH_BYTES) {
-      bytes += this.#waiting[count++]!.frame?.length ?? 0;
+    let [count, steps, bytes] = [0, 0, 0];
+    const frames: Bytes[] = [];
+    while (count < this.#waiting.length && steps < BATCH_STEPS && bytes < BATCH_BYTES) {
+      const next = this.#waiting[count++]!;
+      steps++;
+      if (!(next instanceof SqliteAppends)) continue;
+      steps += next.length;
+      bytes += next.bytes;
+      for (const frame of next.frames) frames.push(frame);
     }
     if (count === 0) return;
     this.#running = this.#waiting.splice(0, count);
     this.#waitingBytes -= bytes;
-    const frames = concatAll(this.#running.flatMap(({ frame }) => frame ?? []));
+    const joined = concatAll(frames);
     const requests = this.#running.map(({ request }) => request);
-    this.worker.postMessage({ requests, frames, now: this.now() }, [frames.buffer]);
+    this.worker.postMessage({ requests, frames: joined, now: this.now() }, [joined.buffer]);
   }
 
   #hear(message: SqliteMessage): void {
@@ -223,27 +235,21 @@ class SqliteStore implements LogStore {
     if (notice) relayLog.error("{notice}", { notice });
     const run = this.#running;
     this.#running = [];
-    this.#tell(run, replies);
+    // First, so that the worker does the next while this thread tells of these.
+    this.#send();
+    // To those who watch, before anybody hears that it was appended.
+    run.forEach((one, i) => {
+      if (!(one instanceof SqliteAppends)) return;
+      const entries = one.entries(replies[i]!);
+      if (entries.length > 0) this.#watchers.tell(one.log, entries);
+    });
     let at = 0;
-    run.forEach(({ done }, i) => {
+    run.forEach((one, i) => {
       const reply = replies[i]!;
       const length = reply.kind === "entries" ? sum(reply.lengths) : 0;
-      done(reply, length ? frames.subarray(at, at += length) : NO_BYTES);
+      one.done(reply, length ? frames.subarray(at, at += length) : NO_BYTES);
     });
-    if (this.#waiting.length > 0) this.#send();
-    else if (this.#over) this.#idle();
-  }
-
-  /** What was appended, to those who watch: before anybody hears that it was. */
-  #tell(run: readonly Pending[], replies: readonly SqliteReply[]): void {
-    const news = new News(this.#watchers);
-    run.forEach(({ request, frame, envelope }, i) => {
-      const reply = replies[i]!;
-      if (reply.kind !== "appended" || request.kind !== "append") return;
-      const entry = { sequence: BigInt(reply.sequence), frame: frame! };
-      news.add(request.log, envelope ? { ...entry, envelope } : entry);
-    });
-    news.tell();
+    if (this.#over && this.#running.length === 0) this.#idle();
   }
 
   /** The worker is gone, and with it everything that it was to do. */
@@ -253,7 +259,7 @@ class SqliteStore implements LogStore {
     const left = [...this.#running, ...this.#waiting];
     this.#running = [];
     this.#waiting = [];
-    for (const { failed } of left) failed(error);
+    for (const one of left) one.failed(error);
     this.#idle();
   }
 }

@@ -62,12 +62,12 @@ export class SqliteEngine {
     this.db.exec("BEGIN");
     try {
       const replies = requests.map((request): SqliteReply => {
-        const length = request.kind === "append" ? request.length : 0;
-        const frame = frames.subarray(at, at += length);
+        const before = at;
+        if (request.kind === "append") { for (const length of request.lengths) at += length; }
         if (failed !== undefined && this.#writes(request)) {
           return { kind: "failed", message: failed };
         }
-        return this.#answer(request, frame, now, read);
+        return this.#answer(request, frames.subarray(before, at), now, read);
       });
       if (failed === undefined) this.#rows.write();
       this.db.exec("COMMIT");
@@ -89,14 +89,19 @@ export class SqliteEngine {
     return ["append", "truncate", "sweep"].includes(request.kind);
   }
 
-  #answer(request: SqliteRequest, frame: Uint8Array, now: number, read: Uint8Array[]): SqliteReply {
+  #answer(
+    request: SqliteRequest,
+    frames: Uint8Array,
+    now: number,
+    read: Uint8Array[],
+  ): SqliteReply {
     if (request.kind === "sweep") return this.#sweep(request.watched, now);
     if (request.kind === "open") return { kind: "state", state: this.#open(request, now) };
     const row = this.#rows.get(request.log);
     if (!row) return { kind: "failed", message: "no such log: it was let go of, or never opened" };
     switch (request.kind) {
       case "append":
-        return this.#append(row, frame, request, now);
+        return this.#append(row, frames, request, now);
       case "read":
         return this.#read(row, request.after, request.most, read);
       case "hashAt":
@@ -130,26 +135,39 @@ export class SqliteEngine {
 
   #append(
     row: LogRow,
-    frame: Uint8Array,
-    { at, closing }: SqliteRequest & { kind: "append" },
+    frames: Uint8Array,
+    { at, closing, lengths }: SqliteRequest & { kind: "append" },
     now: number,
   ): SqliteReply {
     if (at !== 0 && at !== row.last + 1) return { kind: "moved", last: row.last };
-    const cost = frame.length + ENTRY_BYTES;
-    const before = row.bytes + ENTRY_BYTES * (row.last - row.first + 1);
     const { logBytes, tenantLogBytes } = this.limits;
-    const full = before + cost > logBytes || this.#rows.costOf(row.tenant) + cost > tenantLogBytes;
-    if (full) return { kind: "full" };
-    row.hash = chainNext(row.hash, frame);
-    row.last++;
-    row.used = now;
-    this.#sql.insertEntry.run(row.number, row.last, frame, row.hash);
-    if (closing && row.closing === null) {
+    const kept = row.bytes + ENTRY_BYTES * (row.last - row.first + 1);
+    let room = Math.min(logBytes - kept, tenantLogBytes - this.#rows.costOf(row.tenant));
+    const first = row.last + 1;
+    const full: number[] = [];
+    let [start, bytes] = [0, 0];
+    for (const [i, length] of lengths.entries()) {
+      const frame = frames.subarray(start, start += length);
+      const cost = length + ENTRY_BYTES;
+      if (cost > room) {
+        full.push(i);
+        continue;
+      }
+      room -= cost;
+      bytes += length;
+      row.hash = chainNext(row.hash, frame);
+      this.#sql.insertEntry.run(row.number, ++row.last, frame, row.hash);
+    }
+    const count = lengths.length - full.length;
+    if (count > 0) {
+      row.used = now;
+      this.#rows.weigh(row, count, bytes);
+    }
+    if (count > 0 && closing && row.closing === null) {
       row.closing = row.last;
       row.closed_at = now;
     }
-    this.#rows.weigh(row, 1, frame.length);
-    return { kind: "appended", sequence: row.last };
+    return { kind: "appended", first, full };
   }
 
   #read(row: LogRow, after: number, most: number, read: Uint8Array[]): SqliteReply {

@@ -20,7 +20,8 @@ export interface SqliteSetup {
 /** Sequences are numbers here: what lies beyond 2^53 is cut to that, and is never reached. */
 export type SqliteRequest =
   | { kind: "open"; log: LogName; key: Uint8Array; create: boolean }
-  | { kind: "append"; log: LogName; length: number; at: number; closing: boolean }
+  /** Frames of these lengths, one after the other; `at` and `closing` are of the first, alone then. */
+  | { kind: "append"; log: LogName; lengths: readonly number[]; at: number; closing: boolean }
   | { kind: "read"; log: LogName; after: number; most: number }
   | { kind: "hashAt"; log: LogName; sequence: number }
   | { kind: "truncate"; log: LogName; before: number }
@@ -28,9 +29,9 @@ export type SqliteRequest =
 
 export type SqliteReply =
   | { kind: "state"; state: LogState | undefined }
-  | { kind: "appended"; sequence: number }
+  /** All but those for which there was no room, by their places, from this number on. */
+  | { kind: "appended"; first: number; full: readonly number[] }
   | { kind: "moved"; last: number }
-  | { kind: "full" }
   | { kind: "entries"; sequences: readonly number[]; lengths: readonly number[] }
   | { kind: "hash"; hash: Bytes | undefined }
   /** `more`: there is more of the same to do. */

@@ -32,33 +32,13 @@ export class Watchers {
     };
   }
 
-  of(log: LogName): readonly Heard[] {
-    return [...this.#byKey.get(keyOf(log))?.heard ?? []];
-  }
-}
-
-/** What one transaction brought, gathered for those who watch. */
-export class News {
-  readonly #byKey = new Map<string, { readonly log: LogName; readonly entries: Entry[] }>();
-
-  constructor(private readonly watchers: Watchers) {}
-
-  add(log: LogName, entry: Entry): void {
-    const key = keyOf(log);
-    const known = this.#byKey.get(key);
-    if (known) known.entries.push(entry);
-    else this.#byKey.set(key, { log, entries: [entry] });
-  }
-
-  /** Tells each log's watchers at once. What one of them throws keeps nothing from the others. */
-  tell(): void {
-    for (const { log, entries } of this.#byKey.values()) {
-      for (const heard of this.watchers.of(log)) {
-        try {
-          heard(entries);
-        } catch (error) {
-          relayLog.error("a watcher of a log failed: {error}", { error });
-        }
+  /** Tells those who watch a log. What one of them throws keeps nothing from the others. */
+  tell(log: LogName, entries: readonly Entry[]): void {
+    for (const heard of [...this.#byKey.get(keyOf(log))?.heard ?? []]) {
+      try {
+        heard(entries);
+      } catch (error) {
+        relayLog.error("a watcher of a log failed: {error}", { error });
       }
     }
   }
