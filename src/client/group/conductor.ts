@@ -50,6 +50,8 @@ const FOLLOW_MS = 5_000;
 const PATIENCE_MS = 60_000;
 /** Strangers are looked after at once, then no more often than this. */
 const DOORS_MS = 100;
+/** The same of logs of before. */
+const LOOK_MS = 1_000;
 
 export class Conductor {
   #writing: Writing | undefined;
@@ -59,6 +61,9 @@ export class Conductor {
   #turn: () => void = () => {};
   #doorsDue = true;
   #lookBackDue = true;
+  /** All logs of before are looked into, not the last one only. */
+  #thoroughly = false;
+  #lookedBack = false;
   #doorsQuiet = false;
   #closed = false;
   readonly #gone = new AbortController();
@@ -97,18 +102,28 @@ export class Conductor {
   elsewhere(node: string): void {
     const { group, reception } = this.parts.device;
     reception.suspect(node);
-    if (group.past.all.length > 0) {
-      this.#lookBackDue = true;
-      this.#turn();
-    }
-    // The log should tell soon; if it does not, somebody has to let us in again.
-    const { epoch } = group;
-    this.parts.post.later(FOLLOW_MS, async () => {
-      if (group.epoch !== epoch || !this.#writing?.voice || !group.membership) return;
-      if (group.peer(node) && this.parts.presence.members.has(node)) return;
+    this.lookAgain();
+    // The logs should tell soon. If they do not, the longest member stays, and lets in the others.
+    const { epoch, peers } = group;
+    const shorter = peers.length - 1 - peers.findIndex((peer) => hex(peer.node) === group.node);
+    this.parts.post.later(FOLLOW_MS * (1 + shorter), async () => {
+      const alone = this.parts.presence.members.size === 0;
+      if (group.epoch !== epoch || !alone || !this.#writing?.voice || group.door) return;
       await group.standAtOwnDoor();
       this.#turn();
     });
+  }
+
+  /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
+  lookAgain(): void {
+    this.#lookBackDue = this.#thoroughly = true;
+    if (this.#lookedBack) return;
+    this.#lookedBack = true;
+    this.parts.post.later(LOOK_MS, () => {
+      this.#lookedBack = false;
+      if (this.#lookBackDue) this.#turn();
+    });
+    this.#turn();
   }
 
   close(): void {
@@ -303,17 +318,19 @@ export class Conductor {
 
   /** Looks whether the logs of before ended as we saw them end. */
   async #lookBack(): Promise<void> {
-    this.#lookBackDue = false;
-    const { device, log, options } = this.parts;
+    const thoroughly = this.#thoroughly;
+    this.#lookBackDue = this.#thoroughly = false;
+    const { device, log, post, options } = this.parts;
     while (log.inFlight > 0) await log.answered();
     if (device.group.past.all.length === 0) return;
-    const verdict = await lookBack(device, log, options.compression).catch((error) => {
+    const verdict = await lookBack(device, log, options.compression, thoroughly).catch((error) => {
       const code = error instanceof ClientError ? error.code : "";
       if (code === "REMOVED") this.events.removed();
       else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
       else throw error;
     });
     if (verdict === "lost") return await device.group.standAtOwnDoor();
+    if (verdict === "again") post.toEverybody(Subtype.commit, new Uint8Array());
     if (verdict === "other") {
       device.ledger.unlogged();
       this.parts.presence.entered();

@@ -52,6 +52,13 @@ export class EpochLog {
     return new EpochLog(epoch, database, await digest("BX2 log", epoch.log.id), bound);
   }
 
+  /** A log that is read on from somewhere. */
+  static at(epoch: Epoch, database: string, cursor: Cursor): EpochLog {
+    const log = new EpochLog(epoch, database, cursor.hash, undefined);
+    log.#move(cursor);
+    return log;
+  }
+
   /** The log as it was saved. */
   static async restore(
     bytes: Uint8Array,

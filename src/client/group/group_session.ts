@@ -246,6 +246,7 @@ export class GroupSession implements Conversation {
       case "device":
         // A hint, and nothing more: who asks is seen in the door.
         if (extension.code === Subtype.knock) this.#conductor.stranger();
+        else if (extension.code === Subtype.commit) this.#conductor.lookAgain();
     }
   }
 }

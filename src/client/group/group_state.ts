@@ -382,10 +382,11 @@ export class Group {
   async follow(end: EpochEnd): Promise<void> {
     const { next, ring, bound, frame, author, seniority, doubt, removes, hash, inPlace } = end;
     const log = this.#log!;
-    const ending = { frame, author, seniority, doubt, removes, hash };
+    const ending = { frame, inPlace, author, seniority, doubt, removes, hash };
     const others = next!.peers().map(({ node }) => hex(node)).filter((node) => node !== this.node);
     const { secret } = log.epoch;
-    this.#past.end({ secret, ring, bound, ending, state: this.#membership }, others);
+    const past = { secret, ring, bound, doubt: this.#doubt, ending, state: this.#membership };
+    this.#past.end(past, others);
     this.#prepared = this.#orphan = undefined;
     this.#doubt = !inPlace;
     // What the author of a commit that was appended again had read may be in no log any more.

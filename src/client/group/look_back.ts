@@ -22,25 +22,29 @@ const MOST_ENDS = 16;
 
 /**
  * - `ours`: what we follow stands, and is in the logs.
+ * - `again`: the same, after it was appended again: others should look.
  * - `other`: we follow another commit from now on.
  * - `lost`: another one may have to be followed, and we cannot check it any more.
  */
-export type Past = "ours" | "other" | "lost";
+export type Past = "ours" | "again" | "other" | "lost";
 
 /** Throws `MUTUAL_REMOVAL`. */
 export async function lookBack(
   device: Device,
   log: LogLink,
   compression: Compression,
+  thoroughly: boolean,
 ): Promise<Past> {
   const { group } = device;
   const all = group.past.all.filter(({ ending }) => ending);
+  let again = false;
   // One is enough to see whether the relay still has its memory.
-  for (const past of group.doubt ? all : all.slice(-1)) {
+  for (const past of thoroughly || group.doubt ? all : all.slice(-1)) {
     const verdict = await lookInto(past, device, log, compression);
-    if (verdict !== "ours") return verdict;
+    if (verdict === "other" || verdict === "lost") return verdict;
+    if (verdict === "again") again = true;
   }
-  return "ours";
+  return again ? "again" : "ours";
 }
 
 async function lookInto(
@@ -50,14 +54,16 @@ async function lookInto(
   compression: Compression,
 ): Promise<Past> {
   const epoch = await Epoch.of(past.secret, group.id);
-  const log = await EpochLog.begin(epoch, group.database);
+  const cursor = await behind(past);
+  const log = EpochLog.at(epoch, group.database, cursor);
   const seen = new EndsSeen(log, past.ring, compression);
-  await link.open(epoch.log, await behind(past), seen);
-  if (!seen.lost) return "ours";
-  group.doubted();
+  await link.open(epoch.log, cursor, seen);
   const ending = past.ending!;
+  if (seen.lost) group.doubted();
+  // With its memory, the relay has put the commits in order, and the first one counts.
+  else if (!past.doubt && !ending.doubt) return "ours";
   const ends: EpochEnd[] = [];
-  let there = false;
+  let there = !seen.lost;
   for (const { commit, frame, place } of seen.commits) {
     if (sameBytes(frame, ending.frame)) {
       there = true;
@@ -70,16 +76,21 @@ async function lookInto(
       return "lost";
     }
   }
-  const acted = { ...ending, inPlace: false };
+  const acted = { ...ending, inPlace: ending.inPlace && !seen.lost };
   const removed = new Set(group.past.removed);
   for (const node of ending.removes) removed.delete(node);
-  const verdict = judge([...ends, ...there ? [acted] : []], [acted], removed, group.doubt);
+  const verdict = judge(
+    [...there ? [acted] : [], ...ends],
+    [acted],
+    removed,
+    past.doubt || seen.lost,
+  );
   if (verdict && "crossed" in verdict) throw mutualRemoval(group.membership!, verdict.crossed);
   const other = ends.find((end) => end === verdict?.follow);
   if (!other) {
     if (!there) await link.append(ending.frame);
     await saver.flush();
-    return "ours";
+    return there ? "ours" : "again";
   }
   if (!other.next) throw new ClientError("REMOVED", "another device has removed this one");
   await group.followInstead(past, other);
@@ -121,7 +132,7 @@ class EndsSeen implements LogListener {
   }
 
   async entry(sequence: bigint, frame: Bytes): Promise<void> {
-    if (!this.lost || this.commits.length >= MOST_ENDS) return;
+    if (this.commits.length >= MOST_ENDS) return;
     const place = this.log.cursor;
     await this.log.step(sequence, frame);
     const entry = await openEntry(frame, this.log, this.compression).catch(() => undefined);

@@ -20,6 +20,8 @@ const MOST_STATES = 8;
 export interface EndingCommit extends Contender {
   /** The entry, as it stands in the log. */
   readonly frame: Bytes;
+  /** It stood where its author had put it. */
+  readonly inPlace: boolean;
 }
 
 export interface PastEpoch {
@@ -27,6 +29,8 @@ export interface PastEpoch {
   /** 8 bytes; zeros where a newcomer was told of the epoch. */
   readonly ring: Bytes;
   readonly bound: LogHead;
+  /** It was in doubt when it ended (rule 12). */
+  readonly doubt: boolean;
   /** A newcomer reads it. */
   readonly carried: boolean;
   /** None where a newcomer was told of the epoch. */
@@ -78,6 +82,7 @@ export class PastEpochs {
     this.#epochs = carry.map((one) => ({
       ...one,
       ring,
+      doubt: false,
       carried: true,
       ending: undefined,
       state: undefined,
@@ -112,8 +117,9 @@ export class PastEpochs {
       until: this.#until,
       unheard: [...this.#unheard],
       removed: [...this.#removed],
-      epochs: this.#epochs.map(({ secret, ring, bound, carried, ending, state }) => ({
+      epochs: this.#epochs.map(({ secret, ring, bound, doubt, carried, ending, state }) => ({
         secret,
+        doubt,
         ring,
         sequence: String(bound.sequence),
         hash: bound.hash,
@@ -129,11 +135,13 @@ export class PastEpochs {
     past.#until = saved.until;
     past.#unheard = new Set(saved.unheard);
     for (const node of saved.removed) past.#removed.add(node);
-    for (const { secret, ring, sequence, hash, carried, state, ending } of saved.epochs) {
+    for (const one of saved.epochs) {
+      const { secret, ring, sequence, hash, doubt, carried, state, ending } = one;
       past.#epochs.push({
         secret: secret.slice(),
         ring: ring.slice(),
         bound: { sequence: BigInt(sequence), hash: hash.slice() },
+        doubt,
         carried,
         ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
         state: state ? await GroupMembership.restore(state) : undefined,
