@@ -5,7 +5,6 @@ import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import type { GroupChange } from "../src/client/group/mls/commit_maker.ts";
 import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
-import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { type Bytes, hex, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
@@ -59,8 +58,7 @@ test("a member that cannot follow comes in again: same node, same place, new doo
   const world = await MlsWorld.of(4);
   const lost = world.members[2]!;
   const before = nodes(lost.peers());
-  const { group, self } = lost;
-  const door = await GroupDoor.ofMember(self.seed, group, self.node);
+  const { self } = lost;
   world.carry = [{
     secret: await world.members[0]!.epochSecret(),
     bound: { sequence: 9n, hash: random(32) },
@@ -68,12 +66,7 @@ test("a member that cannot follow comes in again: same node, same place, new doo
   await world.commit(0, { kind: "rotate" });
   const place = world.members.findIndex((member) => member.self.name === "device 2");
   const stale = world.members[place]!;
-  const keys = lost.keys();
-  const newcomer = await GroupNewcomer.draw({
-    ...{ group, door, keys },
-    ...{ name: "device 2", postQuantum: false },
-  });
-  const { judged, entered } = await world.admit(newcomer, 3);
+  const { judged, entered } = await world.admit(await world.again(lost), 3);
   assertEquals(judged.map(({ change }) => change.kind), ["rejoin", "rejoin", "rejoin"]);
   assertEquals(judged.filter(({ next }) => !next).length, 1, "its old leaf is gone");
   const { membership } = entered;
@@ -183,17 +176,14 @@ test("whatever happens in a group, all are of one mind", async () => {
     const { length } = world.members;
     const by = roll(length);
     const other = (by + 1 + roll(length - 1)) % length;
-    const { self, group } = world.members[other]!;
+    const { self } = world.members[other]!;
     const what = roll(8);
     if (what < 3 && length < 9) await world.add(`step ${step}`, by);
     else if (what === 3 && length > 2) {
       await world.commit(by, { kind: "remove", nodes: [self.node] });
     } else if (what === 4) {
-      const door = await GroupDoor.ofMember(self.seed, group, self.node);
-      const keys = world.members[other]!.keys();
-      const draw = { group, name: self.name, door, postQuantum: false, keys };
       // The one that was there stops; its place is taken by the one that comes in again.
-      await world.admit(await GroupNewcomer.draw(draw), by);
+      await world.admit(await world.again(world.members[other]!), by);
     } else await world.commit(by, { kind: "rotate" });
   }
 });

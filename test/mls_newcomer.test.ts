@@ -15,7 +15,7 @@ import { capabilitiesOf, lifetimeFrom } from "../src/client/group/mls/leaf_rules
 import { writeKeyPackage } from "../src/client/group/mls/mls_message.ts";
 import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { mlsSuite, P256_SUITE, XWING_SUITE } from "../src/client/group/mls/webcrypto_provider.ts";
-import { type Bytes, WireError } from "../src/wire/bytes.ts";
+import { type Bytes, sameBytes, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
 import { addOf, CARRY, dataOf, forge, type Forgery, pskOf } from "./kit/mls_forge.ts";
 import { dice } from "./kit/random.ts";
@@ -108,6 +108,39 @@ test("a newcomer's state comes back whole, or not at all", async () => {
   const back = await GroupNewcomer.restore(saved);
   assertEquals([back.reference, back.node], [newcomer.reference, newcomer.node]);
   await back.enter(await welcomeOf(member, newcomer, [door]));
+});
+
+test("a member that comes in again takes a welcome from those it knew, and from nobody else", async () => {
+  const world = await MlsWorld.of(4);
+  const [, removed, lost] = world.members as [GroupMembership, GroupMembership, GroupMembership];
+  // It knows the seeds of all, and nobody draws new ones.
+  const unaware = await world.again(lost);
+  await world.commit(0, { kind: "remove", nodes: [removed.self.node] });
+  const member = world.members.find(({ self }) => sameBytes(self.node, lost.self.node))!;
+  const newcomer = await GroupNewcomer.restore((await world.again(member)).save());
+  const { group } = world;
+  const { node } = lost.self;
+  const door = await GroupDoor.ofMember(removed.peer(node)!.seed, group, node);
+  assertEquals(door.value, newcomer.door.value);
+
+  // It goes on with the group as it was, or makes one that nobody has heard of.
+  const goingOn = async ({ keyPackage }: GroupNewcomer) => {
+    const change = { kind: "rejoin", keyPackage, node } as const;
+    const { welcome } = await removed.prepare(change, anyHead(), []);
+    return (await door.openWelcome(welcome!.body)).message;
+  };
+  assertEquals(await code(async () => newcomer.enter(await goingOn(newcomer))), "BAD_WELCOME");
+  const fresh = { group, name: "x", signed: true, postQuantum: false };
+  const own = await GroupMembership.create(fresh);
+  const message = await welcomeOf(own, newcomer, [door]);
+  assertEquals(await code(() => newcomer.enter(message)), "BAD_WELCOME");
+  // Who was not told of the removal takes it for a member: nothing else speaks against this welcome.
+  const { membership } = await unaware.enter(await goingOn(unaware));
+  assertEquals(membership.peers().length, 4);
+
+  const { entered } = await world.admit(newcomer, 0);
+  assertEquals(entered.membership.self.node, lost.self.node);
+  await world.commit(1, { kind: "rotate" });
 });
 
 const DAY = 24 * 3600 * 1000;

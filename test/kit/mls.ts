@@ -85,6 +85,15 @@ export class MlsWorld {
     return GroupNewcomer.draw({ group, name, door, postQuantum });
   }
 
+  /** What a member that cannot follow any more stands at its own door with. */
+  async again(lost: GroupMembership): Promise<GroupNewcomer> {
+    const { group, postQuantum } = this;
+    const { name, node, seed } = lost.self;
+    const door = await GroupDoor.ofMember(seed, group, node);
+    const knows = lost.peers().filter((peer) => peer !== lost.self).map((peer) => peer.signKey);
+    return await GroupNewcomer.draw({ group, name, door, postQuantum, keys: lost.keys(), knows });
+  }
+
   /** Lets a newcomer in by this door, or one of its own. */
   async add(name: string, by = 0, way?: GroupDoor): Promise<MlsStep & { entered: Entered }> {
     const door = way ?? await this.invite(by);

@@ -294,11 +294,13 @@ export class Group {
 
   /** This member cannot follow any more: it waits at its own door to be let in again. */
   async standAtOwnDoor(): Promise<void> {
-    const { self, postQuantum } = this.#membership!;
+    const membership = this.#membership!;
+    const { self, postQuantum } = membership;
     const { node, name, seed } = self;
     const door = await GroupDoor.ofMember(seed, this.id, node);
-    const keys = this.#membership!.keys();
-    const arrival = { group: this.id, name, door, postQuantum, keys };
+    const keys = membership.keys();
+    const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
+    const arrival = { group: this.id, name, door, postQuantum, keys, knows };
     this.#newcomer = await GroupNewcomer.draw(arrival);
     this.#door = door;
     this.#permanent = true;

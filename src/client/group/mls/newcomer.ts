@@ -31,6 +31,11 @@ export interface Arrival {
   readonly postQuantum: boolean;
   /** Those of a member that cannot follow any more: it asks for a rejoin. */
   readonly keys?: DeviceKeys;
+  /**
+   * Signature keys of the other members that such a device knew. It takes a welcome from nobody else:
+   * whoever was removed knows its door still.
+   */
+  readonly knows?: readonly Bytes[];
 }
 
 /** What a welcome leads to. */
@@ -42,7 +47,8 @@ export interface Entered {
 
 interface Fields {
   readonly suite: GroupSuite;
-  readonly again: boolean;
+  /** Of a rejoin: whose welcome is taken. */
+  readonly knows: readonly Bytes[] | undefined;
   readonly group: Bytes;
   readonly door: GroupDoor;
   readonly keyPackage: Bytes;
@@ -62,15 +68,20 @@ export class GroupNewcomer {
 
   /** Draws the keys of a newcomer. Throws `NAME_LENGTH`. */
   static async draw(
-    { group, name, door, postQuantum, keys }: Arrival,
+    { group, name, door, postQuantum, keys, knows = [] }: Arrival,
     now = Date.now(),
   ): Promise<GroupNewcomer> {
     const suite = await mlsSuite(postQuantum ? XWING_SUITE : P256_SUITE);
     const { publicPackage, privatePackage } = await drawKeyPackage(suite, name, now, keys);
     const keyPackage = writeKeyPackage(publicPackage);
-    const again = keys !== undefined;
-    const fields = { suite, again, group: group.slice(), door, keyPackage, privatePackage };
-    return await GroupNewcomer.#of(fields);
+    return await GroupNewcomer.#of({
+      suite,
+      knows: keys && knows,
+      group: group.slice(),
+      door,
+      keyPackage,
+      privatePackage,
+    });
   }
 
   static async #of(fields: Fields): Promise<GroupNewcomer> {
@@ -102,16 +113,19 @@ export class GroupNewcomer {
    * Everything, private keys included: for this device's own storage and nobody else.
    *
    * u8 version ‖ u8 (1 post-quantum, 2 rejoin) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes) of key
-   * package and private keys: init, HPKE, signature.
+   * package and private keys: init, HPKE, signature; of a rejoin u16 count ‖ (u16 length ‖ signature
+   * key) of those whose welcome it takes.
    */
   save(): Bytes {
-    const { suite, again, group, door, keyPackage, privatePackage } = this.#fields;
+    const { suite, knows, group, door, keyPackage, privatePackage } = this.#fields;
     const { initPrivateKey, hpkePrivateKey, signaturePrivateKey } = privatePackage;
-    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (again ? 2 : 0);
+    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (knows ? 2 : 0);
     const w = new Writer(2048).u8(SAVED).u8(flags).bytes(group).bytes(door.value);
     for (const part of [keyPackage, initPrivateKey, hpkePrivateKey, signaturePrivateKey]) {
       w.u16(part.length).bytes(part);
     }
+    if (knows) w.u16(knows.length);
+    for (const key of knows ?? []) w.u16(key.length).bytes(key);
     return concat(w.finish());
   }
 
@@ -129,17 +143,17 @@ export class GroupNewcomer {
       hpkePrivateKey: part(),
       signaturePrivateKey: part(),
     };
+    const knows = flags & 2 ? Array.from({ length: r.u16() }, part) : undefined;
     r.end();
     const suite = await mlsSuite(flags & 1 ? XWING_SUITE : P256_SUITE);
     const door = await GroupDoor.ofValue(value);
-    const again = (flags & 2) !== 0;
-    return await GroupNewcomer.#of({ suite, again, group, door, keyPackage, privatePackage });
+    return await GroupNewcomer.#of({ suite, knows, group, door, keyPackage, privatePackage });
   }
 
   /**
    * Takes a welcome (MLSMessage). It is for this device's key package alone, its one PSK is the
-   * door's, its group the one of the text, and this device the last in seniority, unless it was a
-   * member before.
+   * door's, its group the one of the text, and this device the last in seniority. Unless it was a
+   * member before: then a member that it knew has signed the GroupInfo.
    *
    * Throws `BAD_WELCOME`, whatever the bytes are.
    */
@@ -153,7 +167,7 @@ export class GroupNewcomer {
   }
 
   async #enter(message: Uint8Array): Promise<Entered> {
-    const { suite, again, group, door, keyPackage, privatePackage } = this.#fields;
+    const { suite, knows, group, door, keyPackage, privatePackage } = this.#fields;
     const welcome = readWelcome(message) ?? refuseWelcome("it is no welcome of MLS");
     const [secrets, ...others] = welcome.secrets;
     const ours = secrets && sameBytes(secrets.newMember, this.reference);
@@ -172,12 +186,17 @@ export class GroupNewcomer {
             refuseWelcome("its PSK is not the door's");
           }
         },
+        checkSigner: knows && ((key) => {
+          if (!knows.some((known) => sameBytes(known, key))) {
+            refuseWelcome("it is of a device that was no member when this one was");
+          }
+        }),
       },
     );
     if (!sameBytes(state.groupContext.groupId, group)) refuseWelcome("it is of another group");
     const view = viewOf(suite, state);
     const last = view.data.members.at(-1)!;
-    if (!again && !sameBytes(last, view.self.node)) {
+    if (!knows && !sameBytes(last, view.self.node)) {
       refuseWelcome("this device is not the last in it");
     }
     const [extension, ...rest] = extensions;

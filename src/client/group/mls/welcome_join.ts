@@ -41,6 +41,8 @@ export interface Joined {
 export interface JoinRules {
   /** Refuses secrets, by the PSKs that they name: those are asked for next. */
   readonly checkSecrets: (secrets: GroupSecrets) => void;
+  /** Refuses a GroupInfo, by the signature key of its signer, a member. */
+  readonly checkSigner?: ((key: Uint8Array) => void) | undefined;
   /** Those of this profile unless it is given. */
   readonly leaf?: LeafRule;
 }
@@ -56,14 +58,14 @@ export async function joinByWelcome(
   keys: PrivateKeyPackage,
   suite: GroupSuite,
   psks: PskIndex,
-  { checkSecrets, leaf }: JoinRules,
+  rules: JoinRules,
 ): Promise<Joined> {
   const { hpke, hash, kdf } = suite;
   const reference = await makeKeyPackageRef(keyPackage, hash);
   const initKey = await hpke.importPrivateKey(keys.initPrivateKey);
   const secrets = await decryptGroupSecrets(initKey, reference, welcome, hpke);
   if (!secrets) return refuseWelcome("its secrets cannot be read");
-  checkSecrets(secrets);
+  rules.checkSecrets(secrets);
   const zeros = new Uint8Array(kdf.size);
   const [pskSecret] = await accumulatePskSecret(secrets.psks, psks, suite, zeros);
   const info = await decryptGroupInfo(welcome, secrets.joinerSecret, pskSecret, suite);
@@ -71,7 +73,7 @@ export async function joinByWelcome(
     return refuseWelcome("its group cannot be read");
   }
   const tree = treeOf(info);
-  await checkInfo(info, tree, secrets, pskSecret, suite, leaf);
+  await checkInfo(info, tree, secrets, pskSecret, suite, rules);
   const leafIndex = findLeafIndex(tree, keyPackage.leafNode);
   if (leafIndex === undefined) return refuseWelcome("this device is not in its tree");
   const own = {
@@ -121,7 +123,7 @@ async function checkInfo(
   { joinerSecret }: GroupSecrets,
   pskSecret: Uint8Array,
   suite: GroupSuite,
-  leaf?: LeafRule,
+  { checkSigner, leaf }: JoinRules,
 ): Promise<void> {
   const signer = tree[2 * info.signer];
   if (signer?.nodeType !== "leaf") return refuseWelcome("its signer is no member");
@@ -129,6 +131,7 @@ async function checkInfo(
   if (!await verifyGroupInfoSignature(info, signaturePublicKey, suite.signature)) {
     refuseWelcome("its signature is wrong");
   }
+  checkSigner?.(signaturePublicKey);
   if (!await verifyGroupInfoConfirmationTag(info, joinerSecret, pskSecret, suite)) {
     refuseWelcome("its confirmation tag is wrong");
   }
