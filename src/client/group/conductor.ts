@@ -184,7 +184,7 @@ export class Conductor {
     }
     if (group.membership) {
       post.later(PATIENCE_MS, () => {
-        if (group.newcomer !== newcomer) return;
+        if (group.door !== door) return;
         group.leaveOwnDoor();
         resolve();
       });
@@ -212,6 +212,7 @@ export class Conductor {
       kept: () => {},
       announced: (node, vector) => {
         this.parts.presence.here(node);
+        if (present) device.reception.found(node);
         writing?.covered(node, vector);
       },
       news: (author, counter) => writing?.news(author, counter),

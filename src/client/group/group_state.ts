@@ -118,7 +118,7 @@ export class Group {
     group.#lost = kept.lost;
     if (kept.newcomer) {
       group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
-      group.#door = group.#newcomer.door;
+      group.#door = kept.standing ? group.#newcomer.door : undefined;
       group.#permanent = kept.permanent;
     }
     group.#past = await PastEpochs.restore(kept.past);
@@ -292,8 +292,18 @@ export class Group {
     return [...this.#past.carry, { secret: log.epoch.secret, bound: { sequence, hash } }];
   }
 
-  /** This member cannot follow any more: it waits at its own door to be let in again. */
+  /**
+   * This member cannot follow any more: it waits at its own door to be let in again. Where it has
+   * knocked before, that knock may be answered by now.
+   */
   async standAtOwnDoor(): Promise<void> {
+    if (!this.#newcomer || this.#newcomer.until <= Date.now()) await this.#knockAgain();
+    this.#door = this.#newcomer!.door;
+    this.#permanent = true;
+    this.#save();
+  }
+
+  async #knockAgain(): Promise<void> {
     const membership = this.#membership!;
     const { self, postQuantum } = membership;
     const { node, name, seed } = self;
@@ -302,14 +312,10 @@ export class Group {
     const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
     const arrival = { group: this.id, name, door, postQuantum, keys, knows };
     this.#newcomer = await GroupNewcomer.draw(arrival);
-    this.#door = door;
-    this.#permanent = true;
-    this.#save();
   }
 
-  /** Nobody opened: goes on as before. */
+  /** Nobody opened: goes on as before. The keys are kept, since somebody may open still. */
   leaveOwnDoor(): void {
-    this.#newcomer = undefined;
     this.#door = undefined;
     this.#save();
   }
@@ -452,6 +458,7 @@ export class Group {
       database,
       constant,
       newcomer: this.#newcomer?.save() ?? null,
+      standing: this.#door !== undefined,
       permanent: this.#permanent,
       lost: this.#lost,
       doubt: this.#doubt,
@@ -473,6 +480,7 @@ interface Saved {
   readonly database: string;
   readonly constant: Uint8Array;
   readonly newcomer: Uint8Array | null;
+  readonly standing: boolean;
   readonly permanent: boolean;
   readonly lost: boolean;
   readonly doubt: boolean;

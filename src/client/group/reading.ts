@@ -313,6 +313,11 @@ export class EpochReading implements LogListener {
   async #follow(end: EpochEnd): Promise<void> {
     const { group } = this.parts;
     if (!end.next) {
+      // Our own knock was answered, and the door has the welcome.
+      if (!end.removes.includes(group.node) && group.newcomer) {
+        await group.standAtOwnDoor();
+        return this.#end();
+      }
       this.#over = true;
       return this.events.removed();
     }

@@ -31,9 +31,14 @@ export class Reception {
     this.#owed.set(hex(welcome.door), welcome);
   }
 
-  /** A member that seems to be unable to follow. */
+  /** A member that seems to be unable to follow, and that knew us. */
   suspect(node: string): void {
     this.#lost.add(node);
+  }
+
+  /** It is in the present epoch. */
+  found(node: string): void {
+    this.#lost.delete(node);
   }
 
   /**
@@ -52,8 +57,10 @@ export class Reception {
     }
     for (const node of this.#lost) {
       const peer = this.group.peer(node);
-      this.#lost.delete(node);
-      if (!peer) continue;
+      if (!peer) {
+        this.#lost.delete(node);
+        continue;
+      }
       await this.#look(await GroupDoor.ofMember(peer.seed, this.group.id, peer.node), log, refused);
     }
   }

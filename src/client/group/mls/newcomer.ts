@@ -109,6 +109,14 @@ export class GroupNewcomer {
     return identityOf(readKeyPackage(this.keyPackage)!.leafNode).node;
   }
 
+  /** The key package is good until then: milliseconds since 1970. */
+  get until(): number {
+    const { leafNode } = readKeyPackage(this.keyPackage)!;
+    return leafNode.leafNodeSource === "key_package"
+      ? 1000 * Number(leafNode.lifetime.notAfter)
+      : 0;
+  }
+
   /**
    * Everything, private keys included: for this device's own storage and nobody else.
    *

@@ -1,0 +1,32 @@
+/**
+ * A member that cannot follow its group any more stands at its own door.
+ */
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { Saver } from "../src/client/blaze/storage.ts";
+import { Group } from "../src/client/group/group_state.ts";
+import { memoryStorage } from "../src/client/mod.ts";
+import type { Bytes } from "../src/wire/bytes.ts";
+
+test("a member keeps what it has knocked with: it may be answered when it waits no more", async () => {
+  const saver = new Saver(memoryStorage());
+  const kept = new Map<string, Bytes>();
+  const { set } = saver;
+  saver.set = (key, value) => {
+    if (value) kept.set(key, value);
+    return set.call(saver, key, value);
+  };
+  const names = { database: "bugs", constant: new Uint8Array(16) };
+  const device = { name: "x", signed: false, postQuantum: false };
+  const member = await Group.create(names, saver, device);
+  await member.standAtOwnDoor();
+  const { reference } = member.newcomer!;
+  assertEquals(member.door, member.newcomer!.door);
+  const waiting = await Group.restore(kept, saver);
+  assertEquals(waiting.door!.value, member.door!.value);
+  member.leaveOwnDoor();
+  const again = await Group.restore(kept, saver);
+  assertEquals([again.door, again.newcomer!.reference], [undefined, reference]);
+  await again.standAtOwnDoor();
+  assertEquals(again.newcomer!.reference, reference);
+});
