@@ -1,6 +1,6 @@
 /**
- * Logs: the same operations with and without a log in one relay, how soon an author hears that an entry
- * is safe, and how long a newcomer takes to read 10,000.
+ * Logs: fan-out with and without one, how soon an author hears that an entry is safe, and how long a
+ * newcomer takes to read 10,000.
  *
  * @module
  */
@@ -10,28 +10,22 @@ import { join } from "node:path";
 import { concat } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { encodeExtension } from "../src/wire/blaze/extension.ts";
+import { sequencedMessage } from "../src/wire/blaze/sequenced.ts";
 import { type Child, startChild } from "./child.ts";
 import { Client, fromServer, joinAll, masked, operation, quiet } from "./client.ts";
-import { median, print, quantile, short, title } from "./table.ts";
+import { LOG_COLUMNS, logFanout } from "./log_fanout.ts";
+import { median, print, quantile, title } from "./table.ts";
 
-const OPENERS = 20;
+const READERS = 20;
 const PAYLOAD = 200;
-/** Operations that are written at once, and that may be under way. */
-const BURST = 32;
-const WINDOW = 256;
-const ROUND_MS = 500;
-const ROUNDS = 7;
-/** Rounds that do not count. */
-const WARM_UP = 2;
 const ACKS = 2_000;
 const CATCH_UP = 10_000;
 
 const FRAME = operation(PAYLOAD);
 const extension = (payload: Uint8Array) => encodeFrame({ type: FrameType.extension, payload });
-const append = extension(encodeExtension({ subtype: "sequenced", sequence: 0n, frame: FRAME }));
-/** Bytes of the same operation as the relay sends it on. */
-const PLAIN_BYTES = fromServer(FRAME.length);
-const ENTRY_BYTES = fromServer(5 + 9 + FRAME.length);
+const append = sequencedMessage(0n, FRAME);
+/** Bytes of an entry as the relay sends it on. */
+const ENTRY_BYTES = fromServer(append.length);
 
 let logs = 0;
 const newLog = () => new Uint8Array(16).fill(++logs);
@@ -55,35 +49,6 @@ function more(client: Client, bytes: number): Promise<void> {
       resolve();
     };
   });
-}
-
-/** Operations a second that reach everybody. */
-async function round(author: Client, openers: readonly Client[], logged: boolean): Promise<number> {
-  const burst = concat(...Array(BURST).fill(masked(logged ? append : FRAME)));
-  const each = (logged ? ENTRY_BYTES : PLAIN_BYTES) * openers.length;
-  let [sent, received] = [0, 0];
-  const since = performance.now();
-  await new Promise<void>((resolve) => {
-    const fill = () => {
-      if (performance.now() - since < ROUND_MS) {
-        while ((sent + BURST) - received / each <= WINDOW) {
-          author.send(burst);
-          sent += BURST;
-        }
-      } else if (received >= sent * each) resolve();
-    };
-    for (const client of openers) {
-      client.onBytes = (count) => {
-        received += count;
-        fill();
-      };
-    }
-    fill();
-  });
-  const rate = sent / (performance.now() - since) * 1000;
-  for (const client of openers) client.onBytes = () => {};
-  await quiet([author, ...openers]);
-  return rate;
 }
 
 /** Milliseconds from an append to the end of its answer, one after the other. */
@@ -124,11 +89,8 @@ async function catchUp(port: number, author: Client): Promise<number> {
   return time;
 }
 
-/** What one relay does. */
+/** What one relay does for one author. */
 interface Figures {
-  readonly on: number;
-  readonly off: number;
-  readonly ratio: number;
   readonly p50: number;
   readonly p99: number;
   readonly reading: number;
@@ -136,27 +98,17 @@ interface Figures {
 
 async function measure(child: Child): Promise<Figures> {
   const { port } = child;
-  const place = { port, database: "bench", handshake: true };
-  const [author, ...openers] = await joinAll(Array(OPENERS + 1).fill(place)) as [Client];
-  const rates: { on: number; off: number }[] = [];
-  for (let i = 0; i < WARM_UP + ROUNDS; i++) {
-    const log = open(newLog());
-    for (const client of [author, ...openers]) client.send(log);
-    await quiet([author, ...openers]);
-    const on = await round(author, openers, true);
-    rates.push({ on, off: await round(author, openers, false) });
-  }
-  const counted = rates.slice(WARM_UP);
-  author.send(open(newLog()));
-  await quiet([author]);
+  const places = Array(READERS + 1).fill({ port, database: "bench", handshake: true });
+  const clients = await joinAll(places);
+  const [author] = clients as [Client];
+  const log = open(newLog());
+  for (const client of clients) client.send(log);
+  await quiet(clients);
   const times = await acks(author);
   const reading: number[] = [];
   for (let i = 0; i < 3; i++) reading.push(await catchUp(port, author));
-  for (const client of [author, ...openers]) client.leave();
+  for (const client of clients) client.leave();
   return {
-    on: median(counted.map(({ on }) => on)),
-    off: median(counted.map(({ off }) => off)),
-    ratio: median(counted.map(({ on, off }) => on / off)),
     p50: quantile(times, 0.5),
     p99: quantile(times, 0.99),
     reading: median(reading),
@@ -164,16 +116,19 @@ async function measure(child: Child): Promise<Figures> {
 }
 
 export async function relayLog(): Promise<void> {
-  title(
-    `Logs: one author, ${OPENERS} others, ${PAYLOAD} B`,
-    `Median of ${ROUNDS} interleaved rounds; the ratio is taken round by round.`,
-  );
   const folder = mkdtempSync(join(tmpdir(), "blaze-bench-"));
   const figures: Figures[] = [];
   try {
     for (const which of ["ours", "disk"] as const) {
       const child = await startChild(which, join(folder, "relay.db"));
       try {
+        title(
+          `Fan-out with a log ${which === "ours" ? "in memory" : "on disk"}, and without`,
+          "Deliveries a second in one relay, in turns; medians, ratios taken round by round. Of a log",
+          "its author gets each entry too. Busy: the relay's processor time, of all its threads, over",
+          "the clock's.",
+        );
+        print(LOG_COLUMNS, await logFanout(child));
         figures.push(await measure(child));
       } finally {
         await child.stop();
@@ -182,12 +137,10 @@ export async function relayLog(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  title(`Logs: one author, ${READERS} others, ${PAYLOAD} B`);
   const row = (what: string, show: (figures: Figures) => string) => [what, ...figures.map(show)];
   const ms = (value: number) => `${value.toFixed(2)} ms`;
   print(["", "in memory", "on disk"], [
-    row("operations/s, appended to a log", ({ on }) => short(on)),
-    row("operations/s, passed on only", ({ off }) => short(off)),
-    row("ratio", ({ ratio }) => ratio.toFixed(2)),
     row("append to `accepted`, p50", ({ p50 }) => ms(p50)),
     row("append to `accepted`, p99", ({ p99 }) => ms(p99)),
     row(`catch-up of ${CATCH_UP.toLocaleString("en")}`, ({ reading }) => ms(reading)),

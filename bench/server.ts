@@ -20,7 +20,7 @@ export interface Report {
   readonly cpu: number;
 }
 
-/** A load that no device may bring: no rate, no silence and no crowd ends a link. */
+/** A load that no device may bring: no rate, no silence and no crowd ends a link, no log is full. */
 const lifted = {
   messagesPerSecond: 0,
   bytesPerSecond: 0,
@@ -28,6 +28,8 @@ const lifted = {
   idleSeconds: 0,
   links: 100_000,
   linksPerAddress: 100_000,
+  logBytes: 1e12,
+  tenantLogBytes: 1e12,
 };
 
 const [which, file] = process.argv.slice(2);
