@@ -7,9 +7,9 @@ import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import { drawKeyPair } from "../src/client/pair/pair_keys.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { Capability, encodeHandshake, TlvType } from "../src/wire/blaze/handshake.ts";
-import type { Bytes } from "../src/wire/bytes.ts";
 import { FakeHost } from "./kit/fake_host.ts";
 import {
+  backedUp,
   contents,
   converged,
   eventually,
@@ -21,12 +21,6 @@ import {
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
 import { refusal } from "./kit/refusal.ts";
-
-/** A storage that can be copied, as a backup would. */
-function backedUp(from: Iterable<[string, Bytes]> = []) {
-  const storage = memoryStorage(from);
-  return { storage, copy: () => storage.load() };
-}
 
 /** The latest epoch that a device told of. */
 const epoch = ({ statuses }: Told) =>

@@ -3,14 +3,26 @@
  *
  * @module
  */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   BlazeGroup,
+  type DeviceStorage,
   type GroupIncoming,
   type GroupOptions,
   type GroupStatus,
+  memoryStorage,
   type NewGroupOptions,
 } from "../../src/client/mod.ts";
+import type { Bytes } from "../../src/wire/bytes.ts";
+
+/** A storage that can be copied, as a backup would. */
+export function backedUp(from: Iterable<[string, Bytes]> = []): {
+  readonly storage: DeviceStorage;
+  copy(): Promise<Map<string, Bytes>>;
+} {
+  const storage = memoryStorage(from);
+  return { storage, copy: () => storage.load() };
+}
 
 /** A device that remembers what it was told. */
 export interface Told {
@@ -119,4 +131,20 @@ export async function converged(devices: readonly Told[], least = 1, ms?: number
       `records differ or are fewer than ${least}: ${all().map((one) => one.split("\n").length)}`,
     ms,
   );
+}
+
+/** Inserts a bug. */
+export const insert = ({ client }: Told, title: string) =>
+  client.collection("bugs").insert({ title });
+
+export const titles = ({ client }: Told): unknown[] =>
+  client.collection("bugs").list().map(({ fields }) => fields.title).sort();
+
+/** Everything works between these, which hold so many records already. */
+export async function stillWork(devices: readonly Told[], already: number): Promise<void> {
+  for (const [i, one] of devices.entries()) await insert(one, `afterwards ${i}`);
+  await converged(devices, already + devices.length);
+  assertEquals(devices.map(({ client }) => client.collection("bugs").list().length), [
+    ...devices.map(() => already + devices.length),
+  ]);
 }

@@ -152,3 +152,15 @@ export function swallows(): {
     },
   };
 }
+
+/** Everything arrives so many milliseconds later, each way. */
+export const delays = (ms: number): Spoil => ({ client, pass }) => {
+  const upstream = pass();
+  for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+    from.unpipe(to);
+    from.on("data", (bytes: Uint8Array) => {
+      setTimeout(() => to.destroyed || to.write(bytes), ms);
+    });
+    from.resume();
+  }
+};
