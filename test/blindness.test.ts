@@ -9,14 +9,14 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type DeviceStorage, memoryStorage } from "../src/client/mod.ts";
+import { memoryStorage as copyOf, Saver } from "../src/client/blaze/storage.ts";
 import { derive } from "../src/client/group/e2e/derive.ts";
+import { Group } from "../src/client/group/group_state.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
-import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
-import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
-import { hex, Reader, utf8Bytes } from "../src/wire/bytes.ts";
+import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
+import { hex, utf8Bytes } from "../src/wire/bytes.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
-import { decodeRecord } from "../src/wire/blaze/blaze_record.ts";
-import { converged, eventually, withDevices } from "./kit/group.ts";
+import { converged, eventually, group, withDevices } from "./kit/group.ts";
 import { LiteralClient } from "./kit/literal.ts";
 import { LiteralSocket } from "./kit/literal_socket.ts";
 import { cannotSearch, forms, search } from "./kit/memory.ts";
@@ -37,61 +37,63 @@ const stop = async ({ child }: RelayProcess) => {
   await eventually(stopped, "the relay is stopped");
 };
 
+type Named = [string, Uint8Array];
+
+/** What a relay may know, and knows: the present log, by its id and the key that opens it. */
+async function shownBy(storage: DeviceStorage): Promise<Named[]> {
+  const { epoch, room } = await restored(storage);
+  return [["log id", epoch!.log.id], ["log key", epoch!.log.key], ["room", utf8Bytes(room)]];
+}
+
+const restored = async (storage: DeviceStorage) =>
+  await Group.restore(await storage.load(), new Saver(copyOf()));
+
 /** Everything secret that a device of the group has stored, and what is derived of it. */
-async function secretsOf(storage: DeviceStorage): Promise<[string, Uint8Array][]> {
-  const saved = await storage.load();
-  const { database, constant, membership, past } = decodeRecord(saved.get("group")!) as unknown as {
-    database: string;
-    constant: Uint8Array;
-    membership: Uint8Array;
-    past: { secret: Uint8Array }[];
-  };
-  const id = await groupIdOf(constant, database);
-  const member = await GroupMembership.restore(membership);
-  const { view: { state } } = member;
-  const r = new Reader(saved.get("log")!);
-  // The cursor, then who speaks in this log.
-  r.bytes(8 + 8 + 32);
-  const speakers: Uint8Array[] = [];
-  while (r.left > 0) {
-    speakers.push(r.bytes(16 + 8).slice());
-    r.u64();
-  }
-  assert(speakers.length > 1);
-  const secrets: [string, Uint8Array][] = [
-    ["channel constant", constant],
-    // PKCS #8 holds the 32 bytes of a P-256 key at offset 36.
-    ["signing key", state.signaturePrivateKey.slice(36, 68)],
-    ["exporter secret", state.keySchedule.exporterSecret],
-    ["init secret", state.keySchedule.initSecret],
-    ["own door's seed", member.self.seed],
+async function secretsOf(storage: DeviceStorage): Promise<Named[]> {
+  const group = await restored(storage);
+  const { id, membership, log, past, names } = group;
+  const { state } = membership!.view;
+  const { keySchedule, privatePath, signaturePrivateKey, ratchetTree } = state;
+  assert(ratchetTree.length > 0);
+  // PKCS #8 holds the 32 bytes of a P-256 key at offset 36.
+  const bare = (key: Uint8Array) => key.length > 68 ? key.subarray(36, 68) : key;
+  const secrets: Named[] = [
+    ["channel constant", names.constant],
+    ["signature key", bare(signaturePrivateKey)],
+    ...Object.entries(privatePath.privateKeys).map(([node, key]): Named => [
+      `leaf or path key ${node}`,
+      bare(key),
+    ]),
   ];
-  const epochs = [...past.map(({ secret }) => secret), await member.epochSecret()];
+  for (const [name, value] of Object.entries(keySchedule)) {
+    if (value instanceof Uint8Array && value.length >= 16) secrets.push([`MLS ${name}`, value]);
+  }
+  for (const peer of membership!.peers()) {
+    secrets.push([`door seed of ${peer.name}`, peer.seed]);
+    secrets.push(...await doorSecrets(await GroupDoor.ofMember(peer.seed, id, peer.node)));
+  }
+  const epochs = [...past.all.map(({ secret }) => secret), group.epoch!.secret];
   for (const [i, secret] of epochs.entries()) {
-    secrets.push([`epoch secret ${i}`, secret]);
-    for (const label of ["BX2 membership", "BX2 commit"]) {
-      secrets.push([`${label} ${i}`, await derive(secret, 32, label, id)]);
+    secrets.push([`secret of epoch ${i}`, secret]);
+    for (const label of ["BX2 commit", "BX2 membership"]) {
+      secrets.push([`${label} of epoch ${i}`, await derive(secret, 32, label, id)]);
     }
-    for (const speaker of speakers) {
-      const bits = await derive(secret, 36, "BX2 sender", id, speaker);
-      secrets.push([`sender ${hex(speaker)} ${i}`, bits.subarray(0, 32)]);
+  }
+  for (const { node, instance } of log!.speakers()) {
+    for (const label of ["BX2 sender", "BX2 ecg sender"]) {
+      const bits = await derive(group.epoch!.secret, 36, label, id, node, instance);
+      secrets.push([`${label} ${hex(node)} ${hex(instance)}`, bits.subarray(0, 32)]);
     }
   }
   return secrets;
 }
 
-/** What an invitation holds, and what is derived of it. */
-async function secretsIn(invitation: string): Promise<[string, Uint8Array][]> {
-  const { key, constant, database } = await parseInvitation(invitation);
-  const group = await groupIdOf(constant, database);
-  const { value } = await GroupDoor.ofInvitation(key, group);
-  return [
-    ["invitation key", key],
-    ["invitation", value],
-    ["door's seal", await derive(value, 32, "BX2 door seal")],
-    ["PSK", await derive(value, 32, "BX2 psk")],
-  ];
-}
+/** What makes a door, and seals in it; its log's id and key are shown to the relay. */
+const doorSecrets = async ({ value, psk }: GroupDoor): Promise<Named[]> => [
+  [`door ${hex(value.subarray(0, 4))}`, value],
+  [`seal of door ${hex(value.subarray(0, 4))}`, await derive(value, 32, "BX2 door seal")],
+  [`PSK of door ${hex(value.subarray(0, 4))}`, psk],
+];
 
 /** Sends a text in the clear to a reader that does not read, and finds it in the relay's memory. */
 async function control(relay: RelayProcess): Promise<void> {
@@ -122,10 +124,20 @@ async function control(relay: RelayProcess): Promise<void> {
   }
 }
 
+/** Which of the patterns stand in the files of a folder. */
+function searchFiles(folder: string, patterns: ReadonlyMap<string, Uint8Array>): string[] {
+  const names = readdirSync(folder);
+  assert(names.some((name) => name.endsWith("-wal")), "the log of writes ahead is searched too");
+  const bytes = Buffer.concat(names.map((name) => readFileSync(join(folder, name))));
+  return [...patterns].filter(([, pattern]) => bytes.includes(Buffer.from(pattern))).map(([name]) =>
+    name
+  );
+}
+
 for (const runtime of ["bun", "deno"] as const) {
   const options = reason && !inCi ? { skip: skipped(reason) } : {};
   test(
-    `a relay on ${runtime} has neither the canary nor any key in its memory or in its file`,
+    `a relay on ${runtime} has neither the canary nor any key in its memory or its file`,
     options,
     () =>
       withStorePath((path) =>
@@ -134,18 +146,17 @@ for (const runtime of ["bun", "deno"] as const) {
             assertEquals(reason, undefined);
             const text = canary("canary");
             const storages = [memoryStorage(), memoryStorage(), memoryStorage()];
-            // So that the canary itself is what would be seen, were it not sealed.
-            const common = { url: relay.url, compress: "never" } as const;
-            const sponsor = { storage: storages[0]!, sponsor: () => true };
-            const first = kit.create({ ...common, ...sponsor, database: "bugs" });
-            const invitation = await first.client.invite({ permanent: true });
-            const devices = [first];
+            const { devices, invitation } = await group(kit, relay.url, 1, {
+              storage: storages[0]!,
+              sponsor: () => true,
+              // So that the canary itself is what would be seen, were it not sealed.
+              compress: "never",
+            });
             for (const storage of storages.slice(1)) {
-              devices.push(kit.open({ ...common, invitation, storage }));
+              devices.push(kit.open({ url: relay.url, invitation, storage, compress: "never" }));
             }
             await Promise.all(devices.map(({ client }) => client.ready));
-            const room = await first.client.channel();
-            const literal = new LiteralSocket(relay.url, room);
+            const literal = new LiteralSocket(relay.url, await devices[0]!.client.channel());
             try {
               await literal.ready;
               for (const [i, { client }] of devices.entries()) {
@@ -155,9 +166,8 @@ for (const runtime of ["bun", "deno"] as const) {
               await converged(devices, 4);
               await eventually(() => literal.operations.length === 3, "the literal client has all");
               await devices[1]!.client.rotate();
-              await devices[2]!.client.collection("bugs").insert({
-                title: `${text} after a rotation`,
-              });
+              const last = { title: `${text} after a rotation` };
+              await devices[2]!.client.collection("bugs").insert(last);
               await converged(devices, 5);
               await eventually(() => literal.operations.length === 4, "and that one");
               await eventually(
@@ -165,30 +175,35 @@ for (const runtime of ["bun", "deno"] as const) {
                 "all is acknowledged, and stored",
               );
 
+              const secrets = (await Promise.all(storages.map(secretsOf))).flat();
+              const { key } = await parseInvitation(invitation);
+              secrets.push(["invitation key", key]);
+              const { id } = await restored(storages[0]!);
+              secrets.push(...await doorSecrets(await GroupDoor.ofInvitation(key, id)));
               const patterns = new Map<string, Uint8Array>(forms("canary", utf8Bytes(text)));
-              const secrets = await Promise.all(storages.map(secretsOf));
-              for (const [name, bytes] of [...secrets.flat(), ...await secretsIn(invitation)]) {
-                patterns.set(name, bytes);
-                patterns.set(`${name} in hexadecimal`, utf8Bytes(hex(bytes)));
+              for (const [name, bytes] of secrets) {
+                for (const form of forms(name, bytes)) patterns.set(...form);
               }
               patterns.set("key with the literal client", literal.text.key);
-              assert(patterns.size > 40, `${patterns.size} patterns`);
+              assert(patterns.size > 200, `${patterns.size} patterns`);
               await stop(relay);
               const { found, bytes } = search(relay.child.pid!, patterns);
-              // The room's name is no secret: the search sees what is there.
-              const known = new Map([["room", utf8Bytes(room)]]);
-              assertEquals(search(relay.child.pid!, known).found, ["room"]);
-              const file = Buffer.concat(
-                readdirSync(dirname(path)).map((name) => readFileSync(join(dirname(path), name))),
-              );
+              // What it was shown is there: the search sees what there is to see.
+              const shown = new Map(await shownBy(storages[0]!));
+              const seen = search(relay.child.pid!, shown).found.sort();
+              const filed = searchFiles(dirname(path), patterns);
+              const kept = searchFiles(dirname(path), shown);
               process.kill(relay.child.pid!, "SIGCONT");
               assertEquals(found, []);
-              assert(bytes > 10_000_000, `${bytes} bytes were searched`);
-              const kept = [...patterns].filter(([, pattern]) =>
-                file.includes(Buffer.from(pattern))
+              assertEquals(filed, []);
+              assert(
+                seen.includes("room") && (seen.includes("log key") || seen.includes("log id")),
               );
-              assertEquals(kept.map(([name]) => name), []);
-              assert(file.length > 4_096, `the file has ${file.length} bytes`);
+              assert(bytes > 10_000_000, `${bytes} bytes were searched`);
+              assert(!kept.includes("log key"), "the file has the hash of a key");
+              const { log } = (await restored(storages[0]!)).epoch!;
+              const ids = new Map([["raw", log.id], ["hex", utf8Bytes(hex(log.id))]]);
+              assert(searchFiles(dirname(path), ids).length > 0, "the log itself is in the file");
             } finally {
               literal.close();
             }

@@ -18,7 +18,7 @@ import {
   Voice,
 } from "../../src/client/group/log_entries.ts";
 import type { LogTarget } from "../../src/client/group/log_link.ts";
-import type { LogHead } from "../../src/client/group/mls/carry.ts";
+import type { CommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import type { GroupChange } from "../../src/client/group/mls/commit_maker.ts";
 import type { PreparedCommit } from "../../src/client/group/mls/group_membership.ts";
 import { type Bytes, concat } from "../../src/wire/bytes.ts";
@@ -241,8 +241,9 @@ export class Rogue extends Outsider {
   /** A commit at the head of what was read, sealed for this epoch's log. */
   async commit(
     change: GroupChange,
-    head: LogHead = this.log.cursor,
+    place: Partial<CommitPlace> = {},
   ): Promise<{ frame: Bytes; made: PreparedCommit }> {
+    const head = { ...this.log.cursor, doubt: false, ...place };
     const made = await this.group.membership!.prepare(change, head, []);
     return { frame: await this.seal(made.message), made };
   }
