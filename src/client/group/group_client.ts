@@ -78,6 +78,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   #connection: Connection | undefined;
   #session: GroupSession | undefined;
   #state: Standing = "connecting";
+  /** The relay has no room for what we write. */
+  #full = false;
   #joined = false;
   #ended: Error | undefined;
 
@@ -383,7 +385,11 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         this.#mailed.add(counter);
         this.#checkSent();
       },
-      full: (full) => this.#tell({ kind: "mailbox", full }),
+      full: (full) => {
+        if (this.#full === full) return;
+        this.#full = full;
+        this.#tell({ kind: "mailbox", full });
+      },
       presence: (node, online) => this.#tell({ kind: "presence", node, online }),
       fault,
       removed: () => {

@@ -44,7 +44,7 @@ export interface WritingParts {
 export interface WritingEvents {
   /** An operation of ours is at the relay. */
   mailed(counter: bigint): void;
-  /** The relay has no room, or has again. */
+  /** The relay has no room, or has some; told more often than it changes. */
   full(full: boolean): void;
   fault(code: string, message: string): void;
 }
@@ -307,14 +307,13 @@ export class Writing {
     return await this.parts.log.append(frame, at) === "kept";
   }
 
-  #append(frame: Bytes, kept = () => {}): void {
+  #append(frame: Bytes, kept?: () => void): void {
     this.parts.log.append(frame).then(
       () => {
-        if (this.#stalled) {
-          this.#stalled = false;
-          this.events.full(false);
-        }
-        kept();
+        this.#stalled = false;
+        // There may be room for a word where there is none for an operation.
+        if (kept || this.parts.ledger.waitingCount === 0) this.events.full(false);
+        kept?.();
       },
       (error) => this.#refused(error),
     );

@@ -1,0 +1,56 @@
+/** What people hear of the relay's mailbox: how safe it is, and that it is full. */
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import type { Safety } from "../src/client/mod.ts";
+import { type Host, host } from "../src/host.ts";
+import { limits } from "../src/limits.ts";
+import { MemoryStore } from "../src/store/memory_store.ts";
+import { openSqlite } from "../src/store/sqlite.ts";
+import type { LogStore } from "../src/store/store.ts";
+import { converged, eventually, group, withDevices } from "./kit/group.ts";
+import { withRelay } from "./kit/relay.ts";
+import { withStorePath } from "./kit/store_file.ts";
+
+/** Waits a twentieth of the time. */
+const hasty: Host = { ...host, after: (ms, run) => host.after(ms / 20, run) };
+
+test("a device says how safe what it writes is, in the relay's words", async () => {
+  const said = (store?: LogStore) => {
+    let safety: Safety | undefined;
+    const run = withRelay(({ url }) =>
+      withDevices(async (kit) => {
+        const { client } = kit.create({ url, database: "bugs" });
+        assertEquals(client.safety, undefined);
+        await eventually(() => client.state === "synced", "it is here");
+        safety = client.safety;
+      }), store && { store });
+    return run.then(() => safety);
+  };
+  assertEquals(await said(), "memory");
+  await withStorePath(async (path) => {
+    const store = await openSqlite({ path, limits: limits() });
+    assertEquals(await said(store), "disk");
+  });
+});
+
+test("a full mailbox is told, loses nothing, and is filled on once there is room", () => {
+  const bounds = { ...limits(), logBytes: 30_000 };
+  return withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, url, 2, { host: hasty, compress: "never" });
+      const [one, two] = devices;
+      const full = () =>
+        one!.statuses.flatMap((status) => status.kind === "mailbox" ? [status.full] : []);
+      const note = "x".repeat(1_000);
+      for (let i = 0; i < 40; i++) await one!.client.collection("bugs").insert({ note, i });
+      await eventually(() => full().at(-1) === true, "it is told");
+      assert(one!.client.counts.local > 0);
+      assertEquals(one!.client.collection("bugs").list().length, 40, "it goes on here");
+      assert(two!.client.collection("bugs").list().length < 40);
+      bounds.logBytes = 1_000_000;
+      await one!.client.sent();
+      assertEquals(full().at(-1), false);
+      await converged(devices, 40);
+      assertEquals(one!.faults().filter((code) => code === "MAILBOX_FULL"), []);
+    }), { store: new MemoryStore(host, bounds) });
+});
