@@ -98,8 +98,9 @@ export class Channel {
   broadcast(message: Message): void {
     for (const member of this.#alone) member.deliver(message, "operation");
     // Anybody's topics will do.
-    const [via] = this.#inTopic;
-    if (via) this.#watched(message.length, via.link.topics!.publish(this.name, message, true));
+    for (const { link } of this.#inTopic) {
+      return this.#watched(message.length, link.topics!.publish(this.name, message, true));
+    }
   }
 
   #watched(bytes: number, clear: boolean): void {

@@ -45,6 +45,11 @@ export class LogReader {
     private readonly target: bigint,
   ) {}
 
+  /** It has read everything, and gets what comes. */
+  get live(): boolean {
+    return this.#membership !== undefined;
+  }
+
   /** Everything up to this entry went out over the link. */
   has(sequence: bigint): boolean {
     return (this.#membership ? this.log.published : this.sent) >= sequence;

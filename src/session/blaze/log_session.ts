@@ -91,11 +91,13 @@ export class LogSession {
     }
     const at = sequenceOf(message, frame.length);
     const closing = at !== 0n && isCommit(frame);
+    const append = { frame, at, closing, envelope: message };
+    if (this.#slots.length === 0 && this.#reader?.live && this.member.mayWrite) {
+      return this.#appendNow(append, this.#reader);
+    }
     const slot = this.#owe(message.length);
     if (!slot) return;
-    const append = { frame, at, closing, envelope: message };
-    if (this.#opening) this.#queue.push(() => this.#append(append, slot));
-    else this.#append(append, slot);
+    this.#later(() => this.#append(append, slot));
   }
 
   /** Refuses what came, in its order. */
@@ -113,6 +115,7 @@ export class LogSession {
     this.#over = true;
     this.#queue.length = 0;
     this.#slots.length = 0;
+    this.#accepted = 0;
     this.#reader?.stop();
     this.#reader = undefined;
   }
@@ -199,10 +202,24 @@ export class LogSession {
     return hash && sameBytes(hash.subarray(0, CHECK_LENGTH), check) ? hash : undefined;
   }
 
+  /** Nothing is owed, and the author has seen all: an answer that is here at once is but counted. */
+  #appendNow(append: Append, reader: LogReader): void {
+    const appended = this.logs.store.append(reader.log.name, append);
+    if ("kind" in appended && appended.kind === "appended" && reader === this.#reader) {
+      this.logs.meter?.logAppended();
+      this.#count(appended.sequence);
+      return this.#flushLater();
+    }
+    const slot = this.#owe(append.envelope!.length);
+    if (slot) this.#await(appended, slot, reader);
+  }
+
   #append(append: Append, slot: Slot): void {
     const reader = this.#writable(slot);
-    if (!reader) return;
-    const appended = this.logs.store.append(reader.log.name, append);
+    if (reader) this.#await(this.logs.store.append(reader.log.name, append), slot, reader);
+  }
+
+  #await(appended: Appended | Promise<Appended>, slot: Slot, reader: LogReader): void {
     if ("kind" in appended) return this.#appended(appended, slot, reader);
     appended.then(
       (appended) => this.#appended(appended, slot, reader),
@@ -240,6 +257,10 @@ export class LogSession {
 
   #settle(slot: Slot, answer: Answer): void {
     slot.answer = answer;
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
     if (this.#flushing || this.#over) return;
     this.#flushing = true;
     // What comes in one turn is one answer.
@@ -253,8 +274,7 @@ export class LogSession {
   #flush(): void {
     for (let answer = this.#next(); answer; answer = this.#next()) {
       if (answer.kind === "appended") {
-        this.#accepted++;
-        this.#acceptedTo = answer.sequence;
+        this.#count(answer.sequence);
         continue;
       }
       this.#accept();
@@ -263,10 +283,18 @@ export class LogSession {
     this.#accept();
   }
 
+  #count(sequence: bigint): void {
+    this.#accepted++;
+    // Who is in this process may have appended the next while it was told of this one.
+    if (sequence > this.#acceptedTo) this.#acceptedTo = sequence;
+  }
+
   #accept(): void {
     const [count, sequence] = [this.#accepted, this.#acceptedTo];
+    if (count === 0) return;
     this.#accepted = 0;
-    if (count > 0) this.member.extend({ subtype: "accepted", count, sequence });
+    this.#acceptedTo = 0n;
+    this.member.extend({ subtype: "accepted", count, sequence });
   }
 
   /** Takes the oldest answer, if it is there and may go. */
