@@ -168,6 +168,8 @@ export class Conductor {
           return;
         }
         const { membership, carry } = await newcomer.enter(message);
+        const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
+        if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
         await group.enter(membership, carry);
         ledger.unlogged();
         await saver.flush();
