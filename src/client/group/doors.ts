@@ -13,7 +13,7 @@ import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
 import { referenceOf } from "./mls/key_package.ts";
 
 /** Entries of one door that are looked at: whoever holds the text can write into it. */
-const MOST_ENTRIES = 256;
+const MOST_ENTRIES = 4_096;
 
 /** What somebody who reads a door hears. */
 export interface DoorEvents {
