@@ -61,8 +61,16 @@ export class Reception {
         this.#lost.delete(node);
         continue;
       }
+      if (!this.#isKnownTo(node)) continue;
       await this.#look(await GroupDoor.ofMember(peer.seed, this.group.id, peer.node), log, refused);
     }
+  }
+
+  /** A rejoiner takes a welcome only of a member that it knew: one that was here before it. */
+  #isKnownTo(node: string): boolean {
+    const members = this.group.peers.map((peer) => hex(peer.node));
+    const at = members.indexOf(node);
+    return at === 0 || members.indexOf(this.group.node) < at;
   }
 
   async #look(door: GroupDoor, log: LogLink, refused: (error: unknown) => void): Promise<void> {
