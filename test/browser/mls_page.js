@@ -9,7 +9,7 @@ const random = (length) => crypto.getRandomValues(new Uint8Array(length));
 /** Gives the distinct epoch secrets after the removal, and whether a signature was taken. */
 export async function play(postQuantum) {
   const group = random(16);
-  const head = { sequence: 1n, hash: random(32) };
+  const head = { ring: random(8), sequence: 1n, hash: random(32), doubt: false };
   let members = [
     await GroupMembership.create({ group, name: "first", signed: true, postQuantum }),
   ];
