@@ -33,8 +33,27 @@ test("a device says how safe what it writes is, in the relay's words", async () 
   });
 });
 
-test("a full mailbox is told, loses nothing, and is filled on once there is room", () => {
+test("a full log is left for the next epoch's, without a word lost", () => {
   const bounds = { ...limits(), logBytes: 30_000 };
+  return withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const { devices } = await group(kit, url, 2, { host: hasty, compress: "never" });
+      const before = devices.map(({ statuses }) => statuses.length);
+      const note = "x".repeat(1_000);
+      for (let i = 0; i < 60; i++) await devices[i % 2]!.client.collection("bugs").insert({ note });
+      for (const { client } of devices) await client.sent();
+      await converged(devices, 60);
+      const epochs = devices.map(({ statuses }, i) =>
+        statuses.slice(before[i]).filter(({ kind }) => kind === "epoch").length
+      );
+      // Three logs' worth, and never one rotation for each device.
+      for (const count of epochs) assert(count >= 2 && count <= 5, `${epochs} epochs`);
+      for (const device of devices) assertEquals(device.faults(), []);
+    }), { store: new MemoryStore(host, bounds) });
+});
+
+test("a full mailbox is told, loses nothing, and is filled on once there is room", () => {
+  const bounds = { ...limits(), tenantLogBytes: 50_000 };
   return withRelay(({ url }) =>
     withDevices(async (kit) => {
       const { devices } = await group(kit, url, 2, { host: hasty, compress: "never" });
@@ -47,7 +66,7 @@ test("a full mailbox is told, loses nothing, and is filled on once there is room
       assert(one!.client.counts.local > 0);
       assertEquals(one!.client.collection("bugs").list().length, 40, "it goes on here");
       assert(two!.client.collection("bugs").list().length < 40);
-      bounds.logBytes = 1_000_000;
+      bounds.tenantLogBytes = 1_000_000;
       await one!.client.sent();
       assertEquals(full().at(-1), false);
       await converged(devices, 40);

@@ -77,9 +77,9 @@ export class MemoryStore implements LogStore {
     if (at !== 0n && at !== last + 1n) return { kind: "moved", last };
     const cost = frame.length + ENTRY_BYTES;
     const { logBytes, tenantLogBytes } = this.limits;
-    if (log.cost(ENTRY_BYTES) + cost > logBytes || tenant.cost + cost > tenantLogBytes) {
-      return { kind: "full" };
-    }
+    const ends = append.closing && !log.closed;
+    const noRoom = !ends && log.cost(ENTRY_BYTES) + cost > logBytes;
+    if (noRoom || tenant.cost + cost > tenantLogBytes) return { kind: "full" };
     tenant.cost += cost;
     log.usedAt = this.#turn();
     const entry = log.append(append, log.usedAt);

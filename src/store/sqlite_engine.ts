@@ -142,7 +142,9 @@ export class SqliteEngine {
     if (at !== 0 && at !== row.last + 1) return { kind: "moved", last: row.last };
     const { logBytes, tenantLogBytes } = this.limits;
     const kept = row.bytes + ENTRY_BYTES * (row.last - row.first + 1);
-    let room = Math.min(logBytes - kept, tenantLogBytes - this.#rows.costOf(row.tenant));
+    const ends = closing && row.closing === null;
+    const roomHere = ends ? Infinity : logBytes - kept;
+    let room = Math.min(roomHere, tenantLogBytes - this.#rows.costOf(row.tenant));
     const first = row.last + 1;
     const full: number[] = [];
     let [start, bytes] = [0, 0];

@@ -75,7 +75,8 @@ export interface Append {
 /**
  * - `appended`: it is as safe as {@linkcode LogStore.durability} says.
  * - `moved`: the log is further than `at`, or not so far; `last` says where it is.
- * - `full`: the log's or the tenant's quota is used up. Nothing was lost for it.
+ * - `full`: the log's or the tenant's quota is used up. Nothing was lost for it. The first entry that
+ *   closes a log needs the tenant's room only: one can always go on in another log.
  */
 export type Appended =
   | { readonly kind: "appended"; readonly sequence: bigint }

@@ -429,6 +429,17 @@ export function storeSuite(name: string, open: OpenStore): void {
     assertEquals((await store.append(log, plain(1, 110_000))).kind, "appended");
   });
 
+  check("a full log can be closed, once", async (store) => {
+    await store.open(log, K, true);
+    await fills(store, log, 110_000);
+    const { last } = await state(store);
+    const closing = () => ({ ...plain(1, 110_000), at: 0n, closing: true });
+    const ends = await store.append(log, { ...closing(), at: last + 1n });
+    assertEquals(ends, { kind: "appended", sequence: last + 1n });
+    assertEquals((await state(store)).closed, true);
+    assertEquals((await store.append(log, { ...closing(), at: last + 2n })).kind, "full");
+  });
+
   check("a tenant that is full takes no more, and others are not hurt", async (store) => {
     for (const n of [1, 2, 3]) await store.open(named(n), K, true);
     await store.open(named(1, "ward"), K, true);

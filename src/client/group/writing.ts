@@ -57,6 +57,8 @@ export class Writing {
   /** Another log is open for a moment: nothing must go there. */
   #paused = true;
   #stalled = false;
+  /** The log is full, and we want to go on in another one. */
+  #leaving = false;
   #heldUntil = 0;
   #races = 0;
   #stopAck: (() => void) | undefined;
@@ -324,8 +326,10 @@ export class Writing {
     const code = error instanceof ClientError ? error.code : "";
     if (code === "OFFLINE") return;
     this.#stalled = true;
-    if (code === "MAILBOX_FULL") this.events.full(true);
-    else this.#fault(error);
+    if (code === "MAILBOX_FULL") {
+      this.events.full(true);
+      this.#leaveFullLog();
+    } else this.#fault(error);
     if (code === "READ_ONLY") return;
     this.parts.post.later(AGAIN_MS, async () => {
       this.#stalled = false;
@@ -333,6 +337,17 @@ export class Writing {
       await this.announce();
       this.pump();
     });
+  }
+
+  /** A full log can be closed, and the next epoch's has room: as long as the tenant has. */
+  #leaveFullLog(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    const { group, wishes } = this.parts;
+    const { number } = group.membership!;
+    // Somebody else may have done it by then.
+    const rotation = { kind: "rotate" } as const;
+    wishes.add((membership) => membership.number === number ? rotation : undefined).catch(() => {});
   }
 
   #fault(error: unknown): void {
