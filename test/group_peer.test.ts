@@ -1,4 +1,4 @@
-/** The page on groups, proved by a second implementation in Python that was written from it. */
+/** The page on groups, proved by a second implementation in Python that follows it and shares no code. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "node:test";

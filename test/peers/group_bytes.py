@@ -1,5 +1,5 @@
 """
-The bytes of a group, from docs/protocol/group.md and docs/protocol/record.md alone: derived values,
+The bytes of a group, after docs/protocol/group.md and docs/protocol/record.md: derived values,
 padding, seals, signatures, frames, and BlazeBinary. It shares no code with the relay or the SDK.
 """
 import hashlib
@@ -146,7 +146,7 @@ def unpad(padded):
 
 
 def decompressed(data):
-    """One zstd frame (RFC 8878): with a package where there is one, else blocks of raw bytes only."""
+    """One zstd frame (RFC 8878): without a package for it only blocks of raw bytes."""
     try:
         from compression import zstd  # Python 3.14
 

@@ -1,9 +1,10 @@
 """
-Invitations and doors of a group, from docs/protocol/group.md alone.
+Invitations and doors of a group, after docs/protocol/group.md.
 
     python group_doors.py TEXT FRAME...
 
-It prints as JSON what the text of an invitation gives, and what stands in frames of its door (in hex).
+It prints as JSON what the text of an invitation gives, and what stands in frames of its door, which
+are given in hex.
 """
 import base64
 import json

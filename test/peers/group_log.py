@@ -1,5 +1,5 @@
 """
-Reads the logs of a group's epochs, from docs/protocol/group.md alone, and prints what they come to.
+Reads the logs of a group's epochs, after docs/protocol/group.md, and prints what they come to.
 
     python group_log.py FILE
 

@@ -1,5 +1,5 @@
 """
-Operations, records and checkpoints of a group, from docs/protocol/group.md alone: rules 4, 6 and 7.
+Operations, records and checkpoints of a group, after docs/protocol/group.md: rules 4, 6 and 7.
 A stamp is a counter and a node id; a record keeps the stamps of its insert, update and delete, and
 of each field its stamp with the bytes of its value.
 """

@@ -1,6 +1,6 @@
 """
-Computes the vectors of groups once more, from docs/protocol/group.md alone: of each file in a folder
-its `gives`, out of its `given`.
+Computes the vectors of groups once more, after docs/protocol/group.md: of each file in a
+folder its `gives`, out of its `given`.
 
     python group_vectors.py FOLDER
 """

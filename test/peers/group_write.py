@@ -1,11 +1,11 @@
 """
-A device of a group that writes into a log, from docs/protocol/group.md alone: one instance, which
+A device of a group that writes into a log, after docs/protocol/group.md: one instance, which
 announces itself, inserts, updates, deletes, and uploads a checkpoint. Its key comes from a seed.
 
     python group_write.py FILE
 
-It prints JSON: its node and key, and the frames. FILE, JSON too, has `database` and `signed`, and in
-hex `group`, `secret`, `ring`, `seed`, `instance`.
+It prints JSON: its node and key, and the frames. FILE, JSON too, has `database` and `signed`, and
+in hex `group`, `secret`, `ring`, `seed`, `instance`.
 """
 import json
 import struct
