@@ -93,7 +93,8 @@ export class Conductor {
 
   /** Somebody is here who may want to be let in. */
   stranger(): void {
-    if (this.#doorsDue && this.#doorsQuiet) return;
+    // Who waits at a door lets in nobody.
+    if (this.parts.device.group.door || (this.#doorsDue && this.#doorsQuiet)) return;
     this.#doorsDue = true;
     if (!this.#doorsQuiet) this.#turn();
   }
@@ -117,7 +118,7 @@ export class Conductor {
   /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
   lookAgain(): void {
     this.#lookBackDue = this.#thoroughly = true;
-    if (this.#lookedBack) return;
+    if (this.#lookedBack || this.parts.device.group.door) return;
     this.#lookedBack = true;
     this.parts.post.later(LOOK_MS, () => {
       this.#lookedBack = false;
@@ -180,10 +181,10 @@ export class Conductor {
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
     const waits = () => group.newcomer === newcomer;
     if (waits() && !knocked) await log.append(await knockFrame(door, newcomer.keyPackage));
-    if (waits()) {
-      post.toEverybody(Subtype.knock, new Uint8Array());
-      this.events.progress("waiting");
-    }
+    // It was let in while this was on its way, perhaps by a word that came before the door was open.
+    if (!waits()) return;
+    post.toEverybody(Subtype.knock, new Uint8Array());
+    this.events.progress("waiting");
     if (group.membership) {
       post.later(PATIENCE_MS, () => {
         if (group.door !== door) return;
