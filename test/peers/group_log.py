@@ -39,7 +39,7 @@ from group_bytes import (
 )
 from group_records import Ledger, read_body, read_contents, read_vector, vector_bytes
 
-INSTANCES, WINDOW = 8, 1_024
+INSTANCES = 8
 
 
 class Log:
@@ -63,7 +63,7 @@ class Log:
         key, hint = sender(self.secret, self.group, node, instance)
         require(all(one["hint"] != hint for one in self.instances.values()), "HINT_TAKEN")
         name = {"node": node, "instance": instance, "key": key, "hint": hint}
-        return {**name, "floor": counter, "next": counter, "seen": set()}
+        return {**name, "next": counter}
 
     def admit(self, speaker):
         """Listens to an instance from now on, and to the last eight of its device."""
@@ -77,13 +77,11 @@ class Log:
         require(compressed < 2, "BAD_FLAG")
         require(len(sealed) >= 28 and sealed[:4] == hint, "AUTH_FAILED")
         count = struct.unpack("!Q", sealed[4:12])[0]
-        oldest = max(speaker["floor"], speaker["next"] - WINDOW)
-        require(count >= oldest and count not in speaker["seen"], "REPLAY")
+        require(count >= speaker["next"], "REPLAY")
         epoch_id = self.keys["epochId"]
         data = additional(kind, subtype, compressed, epoch_id, node, instance, self.database)
         content = unpad(unseal(speaker["key"], sealed, data))
-        speaker["seen"].add(count)
-        speaker["next"] = max(speaker["next"], count + 1)
+        speaker["next"] = count + 1
         return decompressed(content) if compressed else content
 
     def opened(self, kind, subtype, compressed, sealed):

@@ -17,6 +17,7 @@ import {
 import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { Absorbed } from "./ledger.ts";
+import type { Voice } from "./log_entries.ts";
 import type { Cursor } from "./log_link.ts";
 import type { Post } from "./post.ts";
 import type { Writing } from "./writing.ts";
@@ -202,7 +203,8 @@ export class Checkpoints {
     if (!voice || !membership || !digest) return;
     this.#unendorsed = undefined;
     const signature = await membership.sign(ENDORSEMENT, digest);
-    void this.#writing!.append(await voice.endorsement(concat(digest, signature))).catch(() => {});
+    const content = concat(digest, signature);
+    void this.#writing!.append((voice) => voice.endorsement(content)).catch(() => {});
   }
 
   /** Uploads one after a while, if that makes sense by then. */
@@ -260,9 +262,9 @@ export class Checkpoints {
   async #send(writing: Writing, parts: readonly Bytes[], at: bigint): Promise<void> {
     for (const [i, part] of parts.entries()) {
       await this.post.link.turn();
-      const frame = await writing.voice?.checkpoint(part, writing.readable);
-      if (!frame) return;
-      if (!await writing.append(frame, i === 0 ? at : 0n)) {
+      const { readable } = writing;
+      const seal = (voice: Voice) => voice.checkpoint(part, readable);
+      if (!await writing.append(seal, i === 0 ? at : 0n)) {
         // Somebody wrote meanwhile: on what is there then.
         return void this.post.later(CHANCE_MS, () => this.#plan());
       }

@@ -152,7 +152,8 @@ export class EpochLog {
   async candidate(node: Uint8Array, instance: Uint8Array, next = 0n): Promise<Opener> {
     const sender = await Sender.of(this.epoch, node, instance, this.database);
     const known = this.#openers.get(hex(sender.hint));
-    if (!known) return new Opener(sender, next);
+    // Rising in the order of the log: so a reader that restarts judges as one that does not.
+    if (!known) return new Opener(sender, next, 0n);
     const same = sameBytes(known.sender.node, node) &&
       sameBytes(known.sender.instance, instance);
     if (!same) throw new ClientError("HINT_TAKEN", "another instance has this hint");

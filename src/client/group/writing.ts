@@ -12,7 +12,7 @@ import type { Group, PendingCommit } from "./group_state.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
 import { encodeAnnounce, type SealOptions, Voice } from "./log_entries.ts";
-import type { LogLink } from "./log_link.ts";
+import type { AppendResult, LogLink } from "./log_link.ts";
 import type { Post } from "./post.ts";
 import type { Wishes } from "./wishes.ts";
 
@@ -41,6 +41,9 @@ export interface WritingParts {
   readable(): boolean;
 }
 
+/** Seals one entry. */
+type Seal = (voice: Voice) => Promise<Bytes>;
+
 export interface WritingEvents {
   /** An operation of ours is at the relay. */
   mailed(counter: bigint): void;
@@ -63,6 +66,7 @@ export class Writing {
   #races = 0;
   #stopAck: (() => void) | undefined;
   #stopWatching: (() => void) | undefined;
+  #turn: Promise<void> = Promise.resolve();
   #changing = false;
   /** Last operations of others that were not acknowledged, by author in hex. */
   readonly #unsaid = new Map<string, bigint>();
@@ -129,21 +133,20 @@ export class Writing {
   async announce(): Promise<void> {
     this.#silent();
     const { group, ledger } = this.parts;
-    const { voice } = this;
-    const membership = group.membership;
-    if (!voice || !membership) return;
-    const said = encodeAnnounce(this.log.cursor, membership.self.signKey, ledger.having);
+    const { membership } = group;
+    if (!membership) return;
     const unsaid = [...this.#unsaid];
-    const frame = await voice.announce(
-      concat(said, await membership.sign("BX2 announce", said)),
-    );
-    // Signing takes time: another log may be open by now, and then this is said later.
-    if (this.voice !== voice) return;
+    const said = await this.#say(async (voice) => {
+      const bytes = encodeAnnounce(this.log.cursor, membership.self.signKey, ledger.having);
+      const signature = await membership.sign("BX2 announce", bytes);
+      return await voice.announce(concat(bytes, signature));
+    });
+    // Another log may be open by now, and then this is said later.
+    if (!said) return;
     for (const [author, counter] of unsaid) {
       if (this.#unsaid.get(author) === counter) this.#unsaid.delete(author);
     }
     this.#introduced = true;
-    this.#append(frame);
   }
 
   /** An operation of another device was read, which waits to hear of it. */
@@ -209,10 +212,9 @@ export class Writing {
           post.host.now() < this.#heldUntil
         ) return;
         try {
-          const frame = await voice.operation(bytes, this.parts.readable());
-          // Sealing takes time, and the epoch may be over by now.
-          if (!this.voice) return;
-          this.#append(frame, () => this.events.mailed(counter));
+          const readable = this.parts.readable();
+          const sealed = (voice: Voice) => voice.operation(bytes, readable);
+          if (!await this.#say(sealed, () => this.events.mailed(counter))) return;
           this.#sentUpTo = counter;
           this.#watch();
         } catch (error) {
@@ -285,8 +287,7 @@ export class Writing {
     this.parts.group.dropPrepared();
     if (++this.#races >= RACES && this.voice) {
       this.#races = 0;
-      const hold = await this.voice.hold();
-      if (this.voice) this.#append(hold);
+      await this.#say((voice) => voice.hold());
     }
     // What is missing has come before this answer.
     await this.change();
@@ -302,11 +303,33 @@ export class Writing {
     post.later(AGAIN_MS, () => this.change());
   }
 
-  /** A part of a checkpoint; `at`: the number that it must get. */
-  async append(frame: Bytes, at = 0n): Promise<boolean> {
-    // Sealing takes time, and another log may be open by now.
-    if (!this.voice) return false;
-    return await this.parts.log.append(frame, at) === "kept";
+  /**
+   * Appends what `seal` makes; `at`: the number that it must get. False: somebody was quicker, or another
+   * log is open by now.
+   */
+  async append(seal: Seal, at = 0n): Promise<boolean> {
+    let answer: Promise<AppendResult> | undefined;
+    await this.#inTurn(seal, (frame) => answer = this.parts.log.append(frame, at));
+    return await answer === "kept";
+  }
+
+  /** Seals and appends. False: another log is open by now. */
+  async #say(seal: Seal, kept?: () => void): Promise<boolean> {
+    return await this.#inTurn(seal, (frame) => this.#append(frame, kept));
+  }
+
+  /** One after the other: what was sealed first is appended first, and counters rise. */
+  #inTurn(seal: Seal, append: (frame: Bytes) => void): Promise<boolean> {
+    const turn = this.#turn.then(async () => {
+      const { voice } = this;
+      if (!voice) return false;
+      const frame = await seal(voice);
+      if (this.voice !== voice) return false;
+      append(frame);
+      return true;
+    });
+    this.#turn = turn.then(() => {}, () => {});
+    return turn;
   }
 
   #append(frame: Bytes, kept?: () => void): void {

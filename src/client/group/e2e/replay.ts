@@ -14,8 +14,11 @@ export class ReplayWindow {
   readonly #floor: bigint;
   readonly #seen = new Set<bigint>();
 
-  /** `mark`: everything below it counts as seen, as after a restart. */
-  constructor(mark = 0n) {
+  /**
+   * `mark`: everything below it counts as seen, as after a restart. `behind`: how far behind the highest
+   * counter a frame may come; 0 where they come in order.
+   */
+  constructor(mark = 0n, private readonly behind = WINDOW) {
     this.#next = mark;
     this.#floor = mark;
   }
@@ -27,7 +30,8 @@ export class ReplayWindow {
 
   /** Whether this counter could still be taken. */
   fresh(counter: bigint): boolean {
-    return counter >= this.#floor && counter >= this.#next - WINDOW && !this.#seen.has(counter);
+    return counter >= this.#floor && counter >= this.#next - this.behind &&
+      !this.#seen.has(counter);
   }
 
   /** Notes a counter, once its frame was found genuine. */

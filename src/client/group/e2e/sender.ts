@@ -168,8 +168,9 @@ export class Sealer {
 export class Opener {
   readonly window: ReplayWindow;
 
-  constructor(readonly sender: Sender, mark = 0n) {
-    this.window = new ReplayWindow(mark);
+  /** As for {@linkcode ReplayWindow}. */
+  constructor(readonly sender: Sender, mark = 0n, behind?: bigint) {
+    this.window = new ReplayWindow(mark, behind);
   }
 
   /** Throws `REPLAY` and `AUTH_FAILED`. */
