@@ -46,7 +46,7 @@ if (names.includes("--help") || names.includes("-h")) {
   memory   resident memory per idle member
   stream   WebSocket over HTTP beside a native one, and a million frames through random cuts
   group    bytes of an operation, seals and opens, joining, catching up, changes by MLS
-  log      operations a second with and without a log, time to an answer, 10,000 to catch up
+  log      fan-out with a log and without, time to an answer, 10,000 to catch up
   appends  entries that a log on disk takes, how soon they are safe, and what others notice
   bmp      requests beside the real Blazeio, memory of idle streams, one stream over a slow line
   ecg      bytes of five encodings, messages per second, alarms to slow readers
