@@ -91,6 +91,11 @@ export class Conductor {
     this.#writing?.pump();
   }
 
+  /** Somebody came who may not know that we are here. */
+  greet(): void {
+    this.#writing?.greet();
+  }
+
   /** Somebody is here who may want to be let in. */
   stranger(): void {
     // Who waits at a door lets in nobody.

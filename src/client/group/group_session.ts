@@ -66,6 +66,8 @@ export class GroupSession implements Conversation {
   readonly #conductor: Conductor;
   #pair!: KeyPair;
   #handshake: Handshake | undefined;
+  /** The epoch that our Handshake speaks of. */
+  #claimed: string | undefined;
   #safety: Safety | undefined;
   clients: Clients | undefined;
 
@@ -81,6 +83,8 @@ export class GroupSession implements Conversation {
     this.#log = new LogLink(this.post);
     this.#presence = new Presence(device.group, this.post, {
       presence: (node, online) => events.presence(node, online),
+      // A Handshake of an epoch before says nothing to who comes now.
+      arrived: () => this.#claimed !== device.group.epoch?.name && this.#conductor.greet(),
       stranger: () => this.#conductor.stranger(),
       elsewhere: (node) => this.#conductor.elsewhere(node),
     });
@@ -172,6 +176,7 @@ export class GroupSession implements Conversation {
       ],
     };
     const { epoch, membership } = group;
+    this.#claimed = membership && epoch?.name;
     const tlvs = epoch && membership
       ? [...plain.tlvs, await claimTlv(plain, epoch, membership)]
       : plain.tlvs;

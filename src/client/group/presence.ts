@@ -12,6 +12,8 @@ import type { Post } from "./post.ts";
 
 export interface PresenceEvents {
   presence(node: string, online: boolean): void;
+  /** A member is here from now on, who may not know that we are. */
+  arrived(): void;
   /** Somebody is here who is no member: it may want to be let in. */
   stranger(): void;
   /** A member is here that is in an epoch which we do not know. */
@@ -65,6 +67,7 @@ export class Presence {
     if (!this.post.shown.has(node) || this.#members.has(node)) return;
     this.#members.add(node);
     this.events.presence(node, true);
+    this.events.arrived();
   }
 
   gone(node: string): void {

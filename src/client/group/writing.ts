@@ -56,6 +56,8 @@ export class Writing {
   #voice: Voice | undefined;
   /** The log knows who speaks: nothing else goes before that. */
   #introduced = false;
+  /** Somebody waits to see that we are here. */
+  #greeting = false;
   #ended = false;
   /** Another log is open for a moment: nothing must go there. */
   #paused = true;
@@ -90,7 +92,7 @@ export class Writing {
     // Who was seen removed, in a branch that lost, is removed again before anything is sealed.
     if (group.toRemoveAgain.length > 0) return await this.change();
     this.#voice ??= await Voice.draw(this.log, group.nodeId, group.database, options);
-    if (!this.#introduced || this.#unsaid.size > 0) await this.announce();
+    if (!this.#introduced || this.#unspoken) await this.announce();
     if (!this.#introduced) return;
     this.rewind();
     await this.change();
@@ -147,12 +149,28 @@ export class Writing {
       if (this.#unsaid.get(author) === counter) this.#unsaid.delete(author);
     }
     this.#introduced = true;
+    this.#greeting = false;
+  }
+
+  /** Somebody came who may not know that we are here. */
+  greet(): void {
+    if (this.#ended) return;
+    this.#greeting = true;
+    this.#soon();
   }
 
   /** An operation of another device was read, which waits to hear of it. */
   news(author: string, counter: bigint): void {
     if (this.#ended) return;
     this.#unsaid.set(author, counter);
+    this.#soon();
+  }
+
+  get #unspoken(): boolean {
+    return this.#greeting || this.#unsaid.size > 0;
+  }
+
+  #soon(): void {
     // While the log is opened again, `begin` says it.
     if (!this.voice) return;
     const wait = ACK_MS * (1 + Math.random());
@@ -169,7 +187,7 @@ export class Writing {
         this.#unsaid.delete(author);
       }
     }
-    if (this.#unsaid.size === 0) this.#silent();
+    if (!this.#unspoken) this.#silent();
   }
 
   #silent(): void {
