@@ -115,6 +115,8 @@ export class Conductor {
     this.parts.post.later(FOLLOW_MS * (1 + shorter), async () => {
       const alone = this.parts.presence.members.size === 0;
       if (group.epoch !== epoch || !alone || !this.#writing?.voice || group.door) return;
+      // Anybody in the room may pose as a member that is elsewhere.
+      if (!reception.mayLeave(this.parts.post.host.now())) return;
       await group.standAtOwnDoor();
       this.#turn();
     });
@@ -217,7 +219,6 @@ export class Conductor {
     const parts = { ...device, checkpoints: this.#checkpoints, compression: options.compression };
     const reading = new EpochReading(log, parts, {
       operation: (...told) => this.events.operation(...told),
-      kept: () => {},
       announced: (node, vector) => {
         this.parts.presence.here(node);
         if (present) device.reception.found(node);

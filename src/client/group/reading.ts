@@ -60,8 +60,6 @@ export interface ReadingEvents {
     backlog: boolean,
     size: number,
   ): void;
-  /** An operation of ours stands in the log, and counts. */
-  kept(): void;
   /** Another device has announced itself, or what it has. */
   announced(node: string, vector: LinkVector): void;
   /** An operation of another device was read. */
@@ -259,7 +257,7 @@ export class EpochReading implements LogListener {
       );
     }
     if (taken.kind === "repeated") return;
-    if (taken.own && !taken.effect) return this.events.kept();
+    if (taken.own && !taken.effect) return;
     const name = group.peer(node)?.name ?? "";
     const who = { node, name, client: body.origin, verified };
     this.events.operation(body.operation, taken.effect, who, !this.#live, size);

@@ -16,6 +16,9 @@ import type { Wishes } from "./wishes.ts";
 /** Who stands at one door and is let in at a time. */
 const MOST_AT_ONCE = 4;
 
+/** Milliseconds between two visits of this device to its own door. */
+const STAY_MS = 600_000;
+
 type OwedWelcome = NonNullable<CommitEntry["welcome"]>;
 
 export class Reception {
@@ -23,6 +26,9 @@ export class Reception {
   readonly #owed = new Map<string, OwedWelcome>();
   /** Members that may stand at their own doors, in hex. */
   readonly #lost = new Set<string>();
+
+  /** Until then this device does not leave its log. */
+  #stays = 0;
 
   constructor(private readonly group: Group, private readonly wishes: Wishes) {}
 
@@ -34,6 +40,13 @@ export class Reception {
   /** A member that seems to be unable to follow, and that knew us. */
   suspect(node: string): void {
     this.#lost.add(node);
+  }
+
+  /** Whether this device may leave its log for its own door, which it does seldom. */
+  mayLeave(now: number): boolean {
+    if (now < this.#stays) return false;
+    this.#stays = now + STAY_MS;
+    return true;
   }
 
   /** It is in the present epoch. */
