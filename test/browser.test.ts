@@ -1,36 +1,9 @@
-import { createServer } from "node:http";
-import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { BlazePair, EcgClient } from "../src/client/mod.ts";
-import { root } from "../tools/runtimes.ts";
-import { browserBundle, needsBrowser, withBrowser } from "./kit/browser.ts";
+import { needsBrowser, withBrowser, withPage } from "./kit/browser.ts";
 import { withRelay } from "./kit/relay.ts";
-
-/** A page of another program on this machine, with the SDK in it. */
-async function withPage(run: (page: string) => Promise<void>): Promise<void> {
-  const script = await browserBundle("src/client/mod.ts");
-  const wasm = readFileSync(`${root}node_modules/@bokuweb/zstd-wasm/dist/web/zstd.wasm`);
-  const server = createServer(({ url }, response) => {
-    const [type, body] = url === "/blaze.js"
-      ? ["text/javascript", script]
-      : url === "/zstd.wasm"
-      ? ["application/wasm", wasm]
-      : ["text/html", "<!doctype html><title>a page</title>"];
-    // WebAssembly would need "wasm-unsafe-eval".
-    if (url === "/strict") response.setHeader("content-security-policy", "script-src 'self'");
-    response.setHeader("content-type", type).end(body);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  try {
-    await run(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-  } finally {
-    server.closeAllConnections();
-    server.close();
-  }
-}
 
 test(
   "the SDK in a browser pairs, seals with zstd, and reads what a device here sends",

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -61,5 +63,28 @@ export async function until(page: Page, expression: string, ms = 20_000): Promis
   while (!await page.evaluate<boolean>(`Boolean(${expression})`)) {
     if (performance.now() > patience) throw new Error(`never true: ${expression}`);
     await page.waitForTimeout(20);
+  }
+}
+
+/** Serves a page of another program on this machine: `/blaze.js` is the SDK. */
+export async function withPage(run: (page: string) => Promise<void>): Promise<void> {
+  const script = await browserBundle("src/client/mod.ts");
+  const wasm = readFileSync(`${root}node_modules/@bokuweb/zstd-wasm/dist/web/zstd.wasm`);
+  const server = createServer(({ url }, response) => {
+    const [type, body] = url === "/blaze.js"
+      ? ["text/javascript", script]
+      : url === "/zstd.wasm"
+      ? ["application/wasm", wasm]
+      : ["text/html", "<!doctype html><title>a page</title>"];
+    // WebAssembly would need "wasm-unsafe-eval".
+    if (url === "/strict") response.setHeader("content-security-policy", "script-src 'self'");
+    response.setHeader("content-type", type).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await run(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
   }
 }
