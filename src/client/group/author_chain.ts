@@ -19,9 +19,10 @@ const MAX_RECENT = 64;
 
 /**
  * - `next`: it follows the last one that counts. `gap`: something before it is missing; it counts.
+ * - `filling`: it is what was missing, or the first of it; it counts.
  * - `repeated`: it counted before. `second`: another one stands there, or before it.
  */
-export type ChainPlace = "next" | "gap" | "repeated" | "second";
+export type ChainPlace = "next" | "gap" | "filling" | "repeated" | "second";
 
 export class AuthorChain {
   #head = NO_HEAD;
@@ -45,8 +46,21 @@ export class AuthorChain {
   /** Where an operation stands that follows `previous`. */
   place(operation: ChainHead, previous: ChainHead): ChainPlace {
     if (this.follows(previous)) return sameHead(previous, this.#head) ? "next" : "gap";
+    if (this.#fills(operation, previous)) return "filling";
     // What is older than all that is remembered was read before, as far as anybody can tell.
     return this.knows(operation) ?? operation.counter <= this.#head.counter ? "repeated" : "second";
+  }
+
+  /** An operation counts that was missing. */
+  fill(operation: ChainHead): void {
+    const until = this.#gap!.until;
+    this.#gap = sameHead(operation, until) ? undefined : { after: operation, until };
+  }
+
+  #fills(operation: ChainHead, previous: ChainHead): boolean {
+    const gap = this.#gap;
+    if (!gap || !sameHead(previous, gap.after)) return false;
+    return operation.counter < gap.until.counter || sameHead(operation, gap.until);
   }
 
   /** Whether an operation behind this one would count. */

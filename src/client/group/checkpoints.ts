@@ -17,6 +17,7 @@ import {
 import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { Absorbed } from "./ledger.ts";
+import { includes, type LinkVector } from "./link_vector.ts";
 import type { Voice } from "./log_entries.ts";
 import type { Cursor } from "./log_link.ts";
 import type { Post } from "./post.ts";
@@ -66,6 +67,10 @@ export class Checkpoints {
   /** When this link was caught up first, in milliseconds. */
   #since: number | undefined;
   #tail = 0;
+  /** What counted when this log began. */
+  #known: LinkVector = new Map();
+  /** Some device lacks something of that. */
+  #wanted = false;
   #writing: Writing | undefined;
   #planned = false;
   #busyUntil = 0;
@@ -82,9 +87,18 @@ export class Checkpoints {
     this.#writing = undefined;
     if (this.#log === log) return;
     this.#log = log;
+    this.#known = this.device.ledger.vector;
+    this.#wanted = false;
     this.#assembly.clear();
     this.#standing = this.#unendorsed = undefined;
     this.#tail = 0;
+  }
+
+  /** A device says what it has: does it lack what was known when this log began? */
+  announced(vector: LinkVector): void {
+    if (this.#standing || includes(vector, this.#known)) return;
+    this.#wanted = true;
+    this.#plan();
   }
 
   /** The log does not go on where we were: something that we have may not be in it. */
@@ -134,6 +148,7 @@ export class Checkpoints {
     const { digest, vector, states } = checkpoint;
     this.#standing = { author: hex(node), digest, first: this.#first, bytes: bytes.length };
     this.#tail = 0;
+    this.#wanted = false;
     // The logs before went with the memory of the relay.
     if (group.lost) group.forgetPast();
     if (this.#mine(node)) {
@@ -220,7 +235,7 @@ export class Checkpoints {
   get #due(): boolean {
     const { ledger, group } = this.device;
     if (!ledger.whole) return false;
-    if (group.lost || ledger.owes) return true;
+    if (group.lost || ledger.owes || this.#wanted) return true;
     const last = this.#standing?.bytes ?? 0;
     return (this.#tail > TAIL_BYTES && this.#tail > TAIL_TIMES * last) ||
       group.past.carried > MOST_PAST;

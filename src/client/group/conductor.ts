@@ -169,7 +169,7 @@ export class Conductor {
     let knocked = false;
     const reader = new DoorReader(door, {
       knock: (_, reference) => knocked ||= reference === name,
-      welcome: async ({ message }, reference) => {
+      welcome: async ({ message }, reference, frame) => {
         if (group.newcomer !== newcomer) return;
         if (reference !== name) {
           if (!group.permanent) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
@@ -178,7 +178,7 @@ export class Conductor {
         const { membership, carry } = await newcomer.enter(message);
         const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
         if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
-        await group.enter(membership, carry);
+        await group.enter(membership, carry, frame);
         ledger.unlogged();
         await saver.flush();
         resolve();
@@ -263,7 +263,16 @@ export class Conductor {
         resolve();
       },
       removed: () => this.events.removed(),
+      broken: (error) => {
+        this.events.fault(error.code, error.message);
+        post.link.close(1000, "begins again");
+      },
       crossed: (error) => this.events.stopped(error),
+      refuted: () => {
+        group.forget();
+        const why = "whoever let this device in is no member any more, or never was";
+        this.events.stopped(new ClientError("BAD_WELCOME", why));
+      },
       stopped: () => {
         stopped = true;
         this.events.progress("reading");

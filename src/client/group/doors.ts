@@ -8,12 +8,22 @@ import { decodeExtension, Subtype } from "../../wire/blaze/extension.ts";
 import { decodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { digest } from "./e2e/derive.ts";
 import { deviceFrame } from "./log_entries.ts";
-import { type Cursor, type LogLink, type LogListener, NO_RING } from "./log_link.ts";
+import { chained } from "./epoch_log.ts";
+import {
+  type Cursor,
+  goesOn,
+  type LogLink,
+  type LogListener,
+  NO_RING,
+  type Opened,
+} from "./log_link.ts";
 import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
 import { referenceOf } from "./mls/key_package.ts";
 
-/** Entries of one door that are looked at: whoever holds the text can write into it. */
+/** Entries of one door that are looked at in one visit: whoever holds the text can write into it. */
 const MOST_ENTRIES = 4_096;
+/** Knocks of one door that are kept. */
+const MOST_KNOCKS = 64;
 
 /** What somebody who reads a door hears. */
 export interface DoorEvents {
@@ -39,6 +49,11 @@ export class DoorReader implements LogListener {
   ) {}
 
   opened(): void {}
+
+  /** Another visit. */
+  begin(): void {
+    this.#entries = 0;
+  }
 
   async entry(_sequence: bigint, frame: Bytes): Promise<void> {
     if (++this.#entries > MOST_ENTRIES) return;
@@ -66,31 +81,68 @@ export class DoorReader implements LogListener {
   }
 }
 
-/** What stands in a door. */
-export interface DoorContents {
-  /** Key packages that nobody has answered, oldest first. */
-  readonly knocks: readonly Bytes[];
-  /** Whether the welcome that was looked for stands there. */
-  readonly found: boolean;
+/**
+ * Somebody who looks into a door now and then: each entry is read once.
+ *
+ * What is answered there is not asked of it: whoever holds the text could write answers that are none.
+ * Who is let in is a member, and that is seen there.
+ */
+export class DoorWatch implements LogListener {
+  #cursor: Cursor | undefined;
+  /** Key packages that were brought, by reference in hex, oldest first. */
+  readonly #knocks = new Map<string, Bytes>();
+  readonly #reader: DoorReader;
+
+  constructor(private readonly door: GroupDoor) {
+    this.#reader = new DoorReader(door, {
+      knock: (keyPackage, reference) => {
+        this.#knocks.set(reference, keyPackage);
+        if (this.#knocks.size <= MOST_KNOCKS) return;
+        this.#knocks.delete(this.#knocks.keys().next().value!);
+      },
+      welcome: () => {},
+    });
+  }
+
+  /** Reads what has come since the last visit. Rejects as `LogLink.open` does. */
+  async look(log: LogLink): Promise<readonly Bytes[]> {
+    this.#cursor ??= await doorStart(this.door);
+    await log.open({ id: this.door.logId, key: this.door.logKey }, this.#cursor, this);
+    return [...this.#knocks.values()];
+  }
+
+  /** This one came to nothing, or is let in. */
+  done(keyPackage: Bytes): void {
+    for (const [reference, one] of this.#knocks) {
+      if (sameBytes(one, keyPackage)) this.#knocks.delete(reference);
+    }
+  }
+
+  opened(answer: Opened): void {
+    this.#reader.begin();
+    const ring = answer.ring.slice();
+    if (goesOn(this.#cursor!, answer)) this.#cursor = { ...this.#cursor!, ring };
+    else this.#cursor = { ring, sequence: answer.first - 1n, hash: answer.hash.slice() };
+  }
+
+  async entry(sequence: bigint, frame: Bytes): Promise<void> {
+    const { ring, hash } = this.#cursor!;
+    this.#cursor = { ring, sequence, hash: await chained(hash, frame) };
+    await this.#reader.entry(sequence, frame);
+  }
+
+  live(): void {}
 }
 
-/** Reads a door to its end, also for this `welcome` frame. Rejects as `LogLink.open` does. */
-export async function look(
-  door: GroupDoor,
-  log: LogLink,
-  welcome?: Uint8Array,
-): Promise<DoorContents> {
-  const knocks = new Map<string, Bytes>();
+/** Whether this very welcome stands in a door. Rejects as `LogLink.open` does. */
+export async function holds(door: GroupDoor, log: LogLink, welcome: Uint8Array): Promise<boolean> {
   let found = false;
   const reader = new DoorReader(door, {
-    knock: (keyPackage, reference) => void knocks.set(reference, keyPackage),
-    welcome: (_, reference, frame) => {
-      knocks.delete(reference);
-      found ||= welcome !== undefined && sameBytes(frame, welcome);
-    },
+    knock: () => {},
+    welcome: (_, __, frame) => void (found ||= sameBytes(frame, welcome)),
   });
   await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-  return { knocks: [...knocks.values()], found };
+  return found;
 }
 
 export const knockFrame = async (door: GroupDoor, keyPackage: Uint8Array): Promise<Bytes> =>

@@ -320,7 +320,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const device = { group, ledger, saver, wishes, reception: new Reception(group, wishes) };
     await saver.flush();
     this.#device = device;
-    if (group.membership) this.#isIn();
+    if (group.isIn) this.#isIn();
     if (this.#ended) return device;
     const url = addressOf(this.#options.url, ["sync", group.room]);
     this.#connection = new Connection(
@@ -450,8 +450,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     if (this.#ended) throw this.#ended;
     const { ledger, group, saver } = device;
     const one = await ledger.write(kind, collection, id, changes, client, group.signer);
-    await saver.flush();
-    this.#session?.pump();
+    // It is in the records, so others get it, also where the storage fails.
+    await saver.flush().finally(() => this.#session?.pump());
     if (!client) this.#session?.clients?.operation(one.operation);
     return { id, counter: one.operation.counter, plainLength: one.bytes.length };
   }

@@ -11,7 +11,7 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex } from "../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../blaze/storage.ts";
 import { ClientError } from "../client_error.ts";
@@ -40,6 +40,8 @@ export interface PendingCommit extends OwnCommit {
   readonly ring: Bytes;
 }
 
+/** Commits of one epoch that this device gave up, and that it could still follow. */
+const MOST_DROPPED = 4;
 /** Live messages of the epoch before count so long. */
 const LATE_MS = 10_000;
 
@@ -56,12 +58,13 @@ export class Group {
   /** Its text lets in others, too. */
   #permanent = false;
   #lost = false;
+  #unproven: Bytes | undefined;
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #back: EpochLog[] = [];
   #prepared: PendingCommit | undefined;
-  /** A commit of ours that went with a ring: somebody who followed it may bring it back. */
-  #orphan: OwnCommit | undefined;
+  /** Commits of ours that were given up: the relay may have had them all the same. */
+  #dropped: OwnCommit[] = [];
   /** The relay lost its memory since the present epoch began, or this device came in by what it lost. */
   #doubt = false;
   /** The epoch before, whose live messages still count for a moment. */
@@ -116,6 +119,7 @@ export class Group {
       saver,
     );
     group.#lost = kept.lost;
+    group.#unproven = kept.unproven?.slice();
     if (kept.newcomer) {
       group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
       group.#door = kept.standing ? group.#newcomer.door : undefined;
@@ -150,9 +154,8 @@ export class Group {
         next: await GroupMembership.restore(next),
       };
     }
-    if (kept.orphan) {
-      const { frame, next } = kept.orphan;
-      group.#orphan = { frame: frame.slice(), next: await GroupMembership.restore(next) };
+    for (const { frame, next } of kept.dropped) {
+      group.#dropped.push({ frame: frame.slice(), next: await GroupMembership.restore(next) });
     }
     return group;
   }
@@ -218,7 +221,7 @@ export class Group {
 
   /** Commits of ours that may stand in the present log. */
   get own(): readonly OwnCommit[] {
-    return [this.#prepared, this.#orphan].filter((one) => one !== undefined);
+    return this.#prepared ? [this.#prepared, ...this.#dropped] : this.#dropped;
   }
 
   get past(): PastEpochs {
@@ -321,13 +324,15 @@ export class Group {
   }
 
   /** A door let us in. */
-  async enter(membership: GroupMembership, carry: Carry): Promise<void> {
+  async enter(membership: GroupMembership, carry: Carry, welcome: Bytes): Promise<void> {
     // What was written since may be in no log that the others follow.
     if (this.#membership) this.lost = true;
     this.#newcomer = undefined;
     this.#door = undefined;
-    this.#prepared = this.#orphan = undefined;
+    this.#prepared = undefined;
+    this.#dropped = [];
     this.#past.carryFrom(carry, NO_RING);
+    this.#unproven = welcome;
     this.#back = [];
     for (const { secret, bound } of carry) {
       const epoch = await Epoch.of(secret, this.id);
@@ -349,6 +354,26 @@ export class Group {
     this.saver.set("back", undefined);
     this.saveLog();
     this.#save();
+  }
+
+  /** The welcome that let us in, until its commit was found to be what ended the epoch before. */
+  get unproven(): Bytes | undefined {
+    return this.#back.length === 1 ? this.#unproven : undefined;
+  }
+
+  /** Whether this device is in the group, as far as it can tell. */
+  get isIn(): boolean {
+    return this.#membership !== undefined && this.#unproven === undefined;
+  }
+
+  proven(): void {
+    this.#unproven = undefined;
+    this.#save();
+  }
+
+  /** Who let us in was no member any more: nothing of it is kept. */
+  forget(): void {
+    for (const key of ["group", "log", "back"]) this.saver.set(key, undefined);
   }
 
   /** A past log was read to its end. */
@@ -377,11 +402,11 @@ export class Group {
     return this.#prepared;
   }
 
-  /** It came too late; or its ring is gone, and then somebody else may still bring it. */
+  /** It came too late, or its ring is gone. If the relay lied, or somebody brings it back, it counts. */
   dropPrepared(): void {
     if (!this.#prepared) return;
-    const { ring, frame, next } = this.#prepared;
-    if (!sameBytes(ring, this.#log!.cursor.ring)) this.#orphan = { frame, next };
+    const { frame, next } = this.#prepared;
+    this.#dropped = [{ frame, next }, ...this.#dropped].slice(0, MOST_DROPPED);
     this.#prepared = undefined;
     this.#save();
   }
@@ -395,7 +420,8 @@ export class Group {
     const { secret } = log.epoch;
     const past = { secret, ring, bound, doubt: this.#doubt, ending, state: this.#membership };
     this.#past.end(past, others);
-    this.#prepared = this.#orphan = undefined;
+    this.#prepared = undefined;
+    this.#dropped = [];
     this.#doubt = !inPlace;
     // What the author of a commit that was appended again had read may be in no log any more.
     if (!inPlace) this.#lost = true;
@@ -461,6 +487,7 @@ export class Group {
       standing: this.#door !== undefined,
       permanent: this.#permanent,
       lost: this.#lost,
+      unproven: this.#unproven ?? null,
       doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(),
@@ -470,7 +497,7 @@ export class Group {
         hash: bound!.hash,
       })),
       prepared: next ? { frame, ring, at: String(at), next: next.save() } : null,
-      orphan: this.#orphan ? { frame: this.#orphan.frame, next: this.#orphan.next.save() } : null,
+      dropped: this.#dropped.map(({ frame, next }) => ({ frame, next: next.save() })),
     };
     this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
   }
@@ -483,6 +510,7 @@ interface Saved {
   readonly standing: boolean;
   readonly permanent: boolean;
   readonly lost: boolean;
+  readonly unproven: Uint8Array | null;
   readonly doubt: boolean;
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;
@@ -493,5 +521,5 @@ interface Saved {
     at: string;
     next: Uint8Array;
   } | null;
-  readonly orphan: { frame: Uint8Array; next: Uint8Array } | null;
+  readonly dropped: { frame: Uint8Array; next: Uint8Array }[];
 }

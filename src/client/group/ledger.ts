@@ -206,7 +206,8 @@ export class Ledger {
       return { kind: "repeated" };
     }
     const gap = place === "gap" && !(own && this.#own.made(previous));
-    chain.add({ counter, link }, gap ? previous : undefined);
+    if (place === "filling") chain.fill({ counter, link });
+    else chain.add({ counter, link }, gap ? previous : undefined);
     this.#authors.seen(counter);
     this.#authors.save(author);
     if (waiting) this.#own.queue.mark(waiting, true);

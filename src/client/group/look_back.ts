@@ -14,6 +14,7 @@ import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { EpochLog } from "./epoch_log.ts";
 import { type CommitEntry, openEntry } from "./log_entries.ts";
 import type { Cursor, LogLink, LogListener, Opened } from "./log_link.ts";
+import { isInPlace } from "./mls/commit_place.ts";
 import { placeOfCommit } from "./mls/commit_rules.ts";
 import { behind, type PastEpoch } from "./past_epochs.ts";
 
@@ -101,9 +102,7 @@ async function lookInto(
 /** Whether a commit says of itself that it was made where it stands. */
 function standsThere({ message }: CommitEntry, place: Cursor): boolean {
   try {
-    const { ring, sequence, hash } = placeOfCommit(message);
-    return sameBytes(ring, place.ring) && sequence === place.sequence &&
-      sameBytes(hash, place.hash);
+    return isInPlace(placeOfCommit(message), place);
   } catch {
     return false;
   }

@@ -26,6 +26,8 @@ import {
   openEntry,
 } from "./log_entries.ts";
 import type { Cursor, LogListener, Opened } from "./log_link.ts";
+import { isInPlace } from "./mls/commit_place.ts";
+import { placeOfCommit } from "./mls/commit_rules.ts";
 import { nodeOfKey } from "./mls/credential.ts";
 import type { Opener } from "./e2e/sender.ts";
 import { decodeLinked, type LinkedBody } from "./linked_body.ts";
@@ -78,6 +80,10 @@ export interface ReadingEvents {
   /** The epoch is over, by a commit of ours or not: the next log is to be opened. */
   ended(own: boolean): void;
   removed(): void;
+  /** The commit that let us in did not end its epoch. */
+  refuted(): void;
+  /** Nothing more can be read over this link. */
+  broken(error: ClientError): void;
   /** Members have removed each other, and people have to decide. */
   crossed(error: ClientError): void;
   /** What comes next is compressed, and zstd cannot be had: the log is to be opened again later. */
@@ -103,6 +109,8 @@ export class EpochReading implements LogListener {
   readonly #ends: EpochEnd[] = [];
   /** What is read now stands behind the end, whichever it is. */
   #ending = false;
+  /** The commit that let us in is the one that ended the epoch. */
+  #proven = false;
 
   constructor(
     readonly log: EpochLog,
@@ -135,6 +143,7 @@ export class EpochReading implements LogListener {
       return this.events.stopped();
     }
     const before = log.cursor;
+    if (sequence !== before.sequence + 1n) return this.#hole(sequence);
     await log.step(sequence, frame);
     try {
       const entry = await openEntry(frame, log, parts.compression);
@@ -144,7 +153,8 @@ export class EpochReading implements LogListener {
       this.events.fault(code, message);
     }
     parts.checkpoints.read(frame.length);
-    if (log.ended) this.#end();
+    // Of the last epoch before it came, a newcomer reads the commit as well.
+    if (log.ended && (this.#proven || !parts.group.unproven)) this.#end();
     if (this.#live || ++this.#unstored >= STORE_AFTER) await this.#store();
     if (!this.#live && ++this.#received % TELL_AFTER === 0) this.#progress();
   }
@@ -170,6 +180,13 @@ export class EpochReading implements LogListener {
     }
   }
 
+  /** The relay keeps something back: another link begins where we are. */
+  #hole(sequence: bigint): void {
+    this.#over = true;
+    const { sequence: last } = this.log.cursor;
+    this.events.broken(new ClientError("LOG_HOLE", `entry ${sequence} came after ${last}`));
+  }
+
   #progress(): void {
     this.events.backlog(Math.min(this.#received, this.#total), this.#total);
   }
@@ -185,6 +202,7 @@ export class EpochReading implements LogListener {
     if (this.#over) return;
     this.#over = true;
     const { bound } = this.log;
+    if (this.parts.group.unproven) this.parts.group.proven();
     if (bound && !this.log.at(bound)) {
       const { code, message } = new ClientError("LOG_INCOMPLETE", "a log of before ends too soon");
       this.events.fault(code, message);
@@ -193,7 +211,8 @@ export class EpochReading implements LogListener {
   }
 
   async #take(entry: LogEntry, frame: Bytes, before: Cursor): Promise<void> {
-    if (this.#ending && entry.kind !== "commit") return;
+    const isOver = this.#ending || (this.log.ended && before.sequence >= this.log.bound!.sequence);
+    if (isOver && entry.kind !== "commit") return;
     switch (entry.kind) {
       case "announce":
         return await this.#announced(entry.opener, entry.announce);
@@ -240,11 +259,15 @@ export class EpochReading implements LogListener {
     if (this.#own(node)) return;
     if (!log.bound) group.heard(name);
     if (ledger.covered(name, vector)) this.events.renumber();
+    if (!log.bound) this.parts.checkpoints.announced(vector);
     this.events.announced(name, vector);
   }
 
   async #operation(node: Bytes, bytes: Bytes, size: number): Promise<void> {
     const { group, ledger } = this.parts;
+    if (!this.log.bound && !group.has(node)) {
+      throw new ClientError("NOT_A_MEMBER", "an operation of a device that is not in the group");
+    }
     const body = await decodeLinked(bytes);
     const author = hex(node);
     const verified = await this.#judge(node, body);
@@ -285,7 +308,8 @@ export class EpochReading implements LogListener {
   async #commit(commit: CommitEntry, frame: Bytes, place: Cursor): Promise<void> {
     const { group } = this.parts;
     // Its change was followed already: a newcomer reads back.
-    if (this.log.bound || this.#ends.length >= MOST_ENDS) return;
+    if (this.log.bound) return this.#prove(commit, place);
+    if (this.#ends.length >= MOST_ENDS) return;
     const end = await endOf(commit, frame, place, group.membership!, group.own);
     if (group.past.removed.has(end.author)) {
       const error = mutualRemoval(group.membership!, [end.author]);
@@ -297,6 +321,22 @@ export class EpochReading implements LogListener {
     this.#ends.push(end);
     this.#ending ||= end.inPlace;
     if (this.#live) await this.#choose();
+  }
+
+  /**
+   * A newcomer cannot judge the commit that let it in, but it can see whether that was the first one: a
+   * device that was removed before lets in nobody.
+   */
+  #prove({ message, welcome }: CommitEntry, place: Cursor): void {
+    const { group } = this.parts;
+    const { unproven } = group;
+    if (!unproven) return;
+    if (welcome && sameBytes(welcome.frame, unproven)) {
+      this.#proven = true;
+    } else if (isInPlace(placeOfCommit(message), place)) {
+      this.#over = true;
+      this.events.refuted();
+    }
   }
 
   /** Of several ends of the epoch, the one that everybody follows who sees these. */

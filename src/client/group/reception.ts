@@ -6,11 +6,12 @@
  */
 import { hex } from "../../wire/bytes.ts";
 import type { Group } from "./group_state.ts";
-import { look } from "./doors.ts";
+import { DoorWatch, holds } from "./doors.ts";
 import type { CommitEntry } from "./log_entries.ts";
 import type { LogLink } from "./log_link.ts";
 import { answerKnock } from "./mls/knock_answer.ts";
 import { GroupDoor } from "./mls/door.ts";
+import type { GroupMembership } from "./mls/group_membership.ts";
 import type { Wishes } from "./wishes.ts";
 
 /** Who stands at one door and is let in at a time. */
@@ -24,6 +25,8 @@ type OwedWelcome = NonNullable<CommitEntry["welcome"]>;
 export class Reception {
   /** Welcomes that may not be in their doors yet, by door in hex. */
   readonly #owed = new Map<string, OwedWelcome>();
+  /** Doors that were looked into, by value in hex. */
+  readonly #watches = new Map<string, DoorWatch>();
   /** Members that may stand at their own doors, in hex. */
   readonly #lost = new Set<string>();
 
@@ -61,22 +64,20 @@ export class Reception {
   async visit(log: LogLink, refused: (error: unknown) => void): Promise<void> {
     for (const [name, welcome] of this.#owed) {
       const door = await GroupDoor.ofValue(welcome.door);
-      const { found } = await look(door, log, welcome.frame);
-      if (!found) await log.append(welcome.frame);
+      if (!await holds(door, log, welcome.frame)) await log.append(welcome.frame);
       this.#owed.delete(name);
     }
-    for (const { value } of this.group.membership?.data.invitations ?? []) {
-      await this.#look(await GroupDoor.ofValue(value), log, refused);
-    }
+    const doors = (this.group.membership?.data.invitations ?? []).map(({ value }) => value);
     for (const node of this.#lost) {
       const peer = this.group.peer(node);
-      if (!peer) {
-        this.#lost.delete(node);
-        continue;
+      if (!peer) this.#lost.delete(node);
+      else if (this.#isKnownTo(node)) {
+        doors.push((await GroupDoor.ofMember(peer.seed, this.group.id, peer.node)).value);
       }
-      if (!this.#isKnownTo(node)) continue;
-      await this.#look(await GroupDoor.ofMember(peer.seed, this.group.id, peer.node), log, refused);
     }
+    const names = doors.map(hex);
+    for (const name of this.#watches.keys()) if (!names.includes(name)) this.#watches.delete(name);
+    for (const value of doors) await this.#look(await GroupDoor.ofValue(value), log, refused);
   }
 
   /** A rejoiner takes a welcome only of a member that it knew: one that was here before it. */
@@ -87,10 +88,19 @@ export class Reception {
   }
 
   async #look(door: GroupDoor, log: LogLink, refused: (error: unknown) => void): Promise<void> {
-    const { knocks } = await look(door, log);
+    const name = hex(door.value);
+    const watch = this.#watches.get(name) ?? new DoorWatch(door);
+    this.#watches.set(name, watch);
+    const knocks = await watch.look(log);
     for (const keyPackage of knocks.slice(-MOST_AT_ONCE)) {
-      const wish = (membership: NonNullable<Group["membership"]>) =>
-        answerKnock(membership, door, keyPackage);
+      const wish = async (membership: GroupMembership) => {
+        const change = await answerKnock(membership, door, keyPackage).catch((error) => {
+          watch.done(keyPackage);
+          throw error;
+        });
+        if (!change) watch.done(keyPackage);
+        return change;
+      };
       // Nobody waits for it: the next visit finds who is still there.
       void this.wishes.add(wish).catch(refused);
     }

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type Bytes, Reader, WireError, Writer } from "../../../wire/bytes.ts";
+import { type Bytes, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
 import type { LogHead } from "./carry.ts";
 
 /** A place in one life of a log. */
@@ -38,3 +38,8 @@ export function decodeCommitPlace(bytes: Uint8Array): CommitPlace {
   r.end();
   return { ring, sequence, hash, doubt: flag === 1 };
 }
+
+/** Whether a commit that was made at `made` stands there. */
+export const isInPlace = (made: LogPlace, place: LogPlace): boolean =>
+  sameBytes(made.ring, place.ring) && made.sequence === place.sequence &&
+  sameBytes(made.hash, place.hash);
