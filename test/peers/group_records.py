@@ -139,7 +139,7 @@ class Ledger:
     def __init__(self):
         self.heads = {}
         self.links = {}
-        self.missing = set()
+        self.gaps = {}
         self.records = {}
         self.highest = 0
 
@@ -152,15 +152,32 @@ class Ledger:
         self.measure(this["counter"])
         require(author in self.heads or len(self.heads) < AUTHORS, "GROUP_FULL")
         links = self.links.setdefault(author, {})
-        if this["previous"] <= counter and (this["previous"], this["before"]) != (counter, link):
+        behind = (this["previous"], this["before"])
+        after, until = self.gaps.get(author, (None, None))
+        if after == behind and (this["counter"] < until[0] or (this["counter"], this["link"]) == until):
+            return self.fill(author, this, until)
+        if this["previous"] <= counter and behind != (counter, link):
             # What is older than all that was read is a repetition, as far as anybody can tell.
             old = all(this["counter"] < one for one in links)
             same = links.get(this["counter"]) == this["link"]
             raise Refused("REPEATED" if same or old else "ID_TAKEN")
         if this["previous"] > counter:
-            self.missing.add(author)
+            after = self.gaps[author][0] if author in self.gaps else (counter, link)
+            self.gaps[author] = (after, behind)
         links[this["counter"]] = this["link"]
         self.heads[author] = (this["counter"], this["link"])
+        self.put(author, this)
+
+    def fill(self, author, this, until):
+        """What was missing, or the first of it."""
+        head = (this["counter"], this["link"])
+        if head == until:
+            del self.gaps[author]
+        else:
+            self.gaps[author] = (head, until)
+        self.put(author, this)
+
+    def put(self, author, this):
         self.highest = max(self.highest, this["counter"])
         stamp = (this["counter"], author)
         marks = [stamp if kind == this["kind"] else None for kind in (INSERT, UPDATE, DELETE)]
@@ -182,7 +199,7 @@ class Ledger:
         for author, head in heads.items():
             if head[0] >= self.heads.get(author, (0, b""))[0]:
                 self.heads[author] = head
-                self.missing.discard(author)
+                self.gaps.pop(author, None)
         for collection, identity, marks, fields in states:
             self.of(collection, identity).merge(marks, fields)
 
