@@ -32,9 +32,10 @@ export class TappedStore extends MemoryStore {
 export async function keysOf(
   storage: DeviceStorage,
 ): Promise<{ group: string; members: Record<string, string>; secrets: string[] }> {
-  const saved = decodeRecord((await storage.load()).get("group")!);
+  const keys = await storage.load();
+  const saved = decodeRecord(keys.get("group")!);
   const membership = await GroupMembership.restore(saved.membership as Bytes);
-  const { all } = await PastEpochs.restore(saved.past as unknown as SavedPast);
+  const { all } = await PastEpochs.restore(saved.past as unknown as SavedPast, keys);
   const secrets = [...all.map(({ secret }) => secret), await membership.epochSecret()];
   const members = membership.peers().map(({ node, signKey }) => [hex(node), hex(signKey)]);
   return {

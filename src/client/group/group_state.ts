@@ -6,6 +6,7 @@
  * | -------------- | -------------------------------------------------------------------------- |
  * | `group`        | names, membership or what waits to become one, past epochs, a commit that  |
  * |                | was prepared, the state before the last commit                             |
+ * | `past/` + n    | an epoch that has ended (`past_epochs.ts`)                                 |
  * | `log`          | the present epoch's log (`epoch_log.ts`)                                   |
  * | `back`         | the log of the past epoch that a newcomer reads just now                   |
  *
@@ -125,7 +126,7 @@ export class Group {
       group.#door = kept.standing ? group.#newcomer.door : undefined;
       group.#permanent = kept.permanent;
     }
-    group.#past = await PastEpochs.restore(kept.past);
+    group.#past = await PastEpochs.restore(kept.past, saved);
     group.#doubt = kept.doubt;
     if (kept.membership) {
       group.#membership = await GroupMembership.restore(kept.membership);
@@ -490,7 +491,7 @@ export class Group {
       unproven: this.#unproven ?? null,
       doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
-      past: this.#past.save(),
+      past: this.#past.save(this.saver),
       back: this.#back.map(({ epoch: { secret }, bound }) => ({
         secret,
         sequence: String(bound!.sequence),

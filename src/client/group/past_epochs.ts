@@ -6,6 +6,8 @@
  * @module
  */
 import { type Bytes, concat, hex } from "../../wire/bytes.ts";
+import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
+import type { Saver } from "../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
 import type { Cursor } from "./log_link.ts";
 import type { Carry, LogHead } from "./mls/carry.ts";
@@ -46,6 +48,9 @@ export class PastEpochs {
   #unheard = new Set<string>();
   /** Everybody whose removal this device has acted on, in whichever branch, in hex. */
   readonly #removed = new Set<string>();
+  /** Numbers of those that are in storage as they are here. */
+  #saved = new Map<PastEpoch, number>();
+  #next = 0;
 
   /** Oldest first. */
   get all(): readonly PastEpoch[] {
@@ -112,40 +117,38 @@ export class PastEpochs {
     return true;
   }
 
-  save() {
+  /**
+   * What goes into the group's own record. The epochs have keys of their own, `past/` + number, and are
+   * written when they change: a commit that lets somebody in is large.
+   */
+  save(saver: Saver) {
+    const kept = new Map(this.#epochs.map((epoch) => [epoch, this.#saved.get(epoch)]));
+    const gone = new Set(this.#saved.values());
+    for (const [epoch, number = this.#next++] of kept) {
+      if (!this.#saved.has(epoch)) saver.set(keyOf(number), encodePast(epoch));
+      gone.delete(number);
+      kept.set(epoch, number);
+    }
+    for (const number of gone) saver.set(keyOf(number), undefined);
+    this.#saved = kept as Map<PastEpoch, number>;
     return {
       until: this.#until,
       unheard: [...this.#unheard],
       removed: [...this.#removed],
-      epochs: this.#epochs.map(({ secret, ring, bound, doubt, carried, ending, state }) => ({
-        secret,
-        doubt,
-        ring,
-        sequence: String(bound.sequence),
-        hash: bound.hash,
-        carried,
-        state: state?.save() ?? null,
-        ending: ending ? { ...ending, removes: [...ending.removes] } : null,
-      })),
+      epochs: [...this.#saved.values()],
     };
   }
 
-  static async restore(saved: SavedPast): Promise<PastEpochs> {
+  static async restore(saved: SavedPast, keys: ReadonlyMap<string, Bytes>): Promise<PastEpochs> {
     const past = new PastEpochs();
     past.#until = saved.until;
     past.#unheard = new Set(saved.unheard);
     for (const node of saved.removed) past.#removed.add(node);
-    for (const one of saved.epochs) {
-      const { secret, ring, sequence, hash, doubt, carried, state, ending } = one;
-      past.#epochs.push({
-        secret: secret.slice(),
-        ring: ring.slice(),
-        bound: { sequence: BigInt(sequence), hash: hash.slice() },
-        doubt,
-        carried,
-        ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
-        state: state ? await GroupMembership.restore(state) : undefined,
-      });
+    for (const number of saved.epochs) {
+      const epoch = await decodePast(keys.get(keyOf(number))!);
+      past.#epochs.push(epoch);
+      past.#saved.set(epoch, number);
+      past.#next = Math.max(past.#next, number + 1);
     }
     return past;
   }
@@ -159,6 +162,45 @@ export class PastEpochs {
 }
 
 export type SavedPast = ReturnType<PastEpochs["save"]>;
+
+const keyOf = (number: number): string => `past/${number}`;
+
+function encodePast({ secret, ring, bound, doubt, carried, ending, state }: PastEpoch): Bytes {
+  const record = {
+    secret,
+    ring,
+    sequence: String(bound.sequence),
+    hash: bound.hash,
+    doubt,
+    carried,
+    state: state?.save() ?? null,
+    ending: ending ? { ...ending, removes: [...ending.removes] } : null,
+  };
+  return encodeRecord(record as unknown as Record<string, RecordValue>);
+}
+
+async function decodePast(bytes: Bytes): Promise<PastEpoch> {
+  const { secret, ring, sequence, hash, state, ending, ...rest } = decodeRecord(
+    bytes,
+  ) as unknown as {
+    secret: Bytes;
+    ring: Bytes;
+    sequence: string;
+    hash: Bytes;
+    doubt: boolean;
+    carried: boolean;
+    state: Bytes | null;
+    ending: EndingCommit | null;
+  };
+  return {
+    ...rest,
+    secret: secret.slice(),
+    ring: ring.slice(),
+    bound: { sequence: BigInt(sequence), hash: hash.slice() },
+    ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
+    state: state ? await GroupMembership.restore(state) : undefined,
+  };
+}
 
 /** Where a device stands in the log of an epoch that it saw end: behind the commit. */
 export async function behind({ ring, bound, ending }: PastEpoch): Promise<Cursor> {
