@@ -14,6 +14,49 @@ import { converged, eventually, insert, stillWork, titles } from "./kit/group.ts
 
 type Message = Uint8Array<ArrayBuffer>;
 
+for (const at of [2, 3, 12, 40, -1]) {
+  test(`hostile relay flips a bit of byte ${at} of an operation: noticed, named, healed`, () =>
+    attack(async (parts) => {
+      const { hostile, a, b, toB } = parts;
+      let flipped = false;
+      entries(hostile, toB, (sequence, frame) => {
+        if (flipped || !isOperation(frame)) return;
+        flipped = true;
+        frame[at < 0 ? frame.length + at : at]! ^= at === 2 ? 0x80 : 1;
+        return [word({ subtype: "sequenced", sequence, frame })];
+      });
+      await insert(a, "flipped");
+      await eventually(() => flipped && b.faults().length > 0, "b noticed", 6_000);
+      assert(!titles(b).includes("flipped"));
+      // What b has read it says when it next acknowledges something.
+      await insert(a, "next");
+      await eventually(() => a.faults().includes("TWO_PASTS"), "it is named", 6_000);
+      await healed(parts, 3);
+    }));
+}
+
+test("hostile relay shows two devices different pasts: named once a message passes", () =>
+  attack(async (parts) => {
+    const { hostile, a, toB } = parts;
+    // Each gets what the other one wrote as nothing but its number.
+    const junk = encodeFrame({
+      type: FrameType.operation,
+      encrypted: true,
+      payload: crypto.getRandomValues(new Uint8Array(90)),
+    });
+    let swapped = 0;
+    entries(hostile, toB, (sequence, frame) => {
+      if (swapped > 0 || !isOperation(frame)) return;
+      swapped++;
+      return [word({ subtype: "sequenced", sequence, frame: junk })];
+    });
+    await insert(a, "only a sees it");
+    await eventually(() => swapped === 1, "b was shown another one");
+    await insert(a, "what b acknowledges");
+    await eventually(() => a.faults().includes("TWO_PASTS"), "a names it", 6_000);
+    await healed(parts, 3);
+  }));
+
 test("hostile relay leaves an entry out, or reorders two: noticed, and healed", () =>
   attack(async (parts) => {
     const { hostile, a, b, toB } = parts;

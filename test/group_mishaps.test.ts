@@ -247,6 +247,32 @@ test("a reader that crashes at any moment of reading goes on where it was", () =
     })
   ));
 
+test("a storage that fails for a while costs nothing", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const inner = memoryStorage();
+      let broken = false;
+      const storage: DeviceStorage = {
+        load: () => inner.load(),
+        save: (changes) =>
+          broken ? Promise.reject(new Error("no space left")) : inner.save(changes),
+      };
+      const { devices: [a], invitation } = await group(kit, relay.url, 1);
+      const b = kit.open({ url: relay.url, invitation, storage });
+      await b.client.ready;
+      await insert(a!, "before");
+      await converged([a!, b], 1);
+      broken = true;
+      for (let i = 0; i < 5; i++) await insert(a!, `unsaved ${i}`);
+      await eventually(() => b.faults().includes("STORAGE_FAILED"), "it is said");
+      broken = false;
+      await stillWork([a!, b], 6);
+      await b.client.close();
+      const again = kit.open({ url: relay.url, storage: inner });
+      await converged([a!, again], 8);
+    })
+  ));
+
 test("a device away through five epochs and a removal follows; who was removed gets nowhere", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {

@@ -104,20 +104,24 @@ export class EpochLog {
 
   /**
    * The relay has opened the log. Whether it goes on where we were; if not, it begins again with all that
-   * is kept, and what lies before is missing.
+   * is kept, and what lies before is missing. Instances begin again, too: what was not as it should be
+   * when it came first may be this time.
    */
   opened(answer: Opened): boolean {
     if (goesOn(this.#cursor, answer)) {
       this.#move({ ...this.#cursor, ring: answer.ring.slice() });
       return true;
     }
+    const unread = this.#openers.size === 0;
+    this.#openers.clear();
+    this.#keys.clear();
     this.#hashes.clear();
     this.#move({
       ring: answer.ring.slice(),
       sequence: answer.first - 1n,
       hash: answer.hash.slice(),
     });
-    return answer.first === 1n && this.#cursor.sequence === 0n && !this.#openers.size;
+    return answer.first === 1n && unread;
   }
 
   /** Reads on by one entry. Throws `LOG_HOLE` for another than the next one. */
