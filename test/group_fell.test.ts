@@ -10,9 +10,16 @@ import { Saver } from "../src/client/blaze/storage.ts";
 import { Group } from "../src/client/group/group_state.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { deviceFrame } from "../src/client/group/log_entries.ts";
+import type { Carry } from "../src/client/group/mls/carry.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
-import { encodeExtension, framesIn, openEnvelopes, Subtype } from "../src/wire/blaze/extension.ts";
+import {
+  decodeExtension,
+  encodeExtension,
+  framesIn,
+  openEnvelopes,
+  Subtype,
+} from "../src/wire/blaze/extension.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fromHex } from "../src/wire/bytes.ts";
@@ -35,7 +42,7 @@ import { delays, proxy } from "./kit/proxy.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
-import { Outsider, withRogue } from "./kit/rogue.ts";
+import { Outsider, type Rogue, withRogue } from "./kit/rogue.ts";
 
 const HIGHEST = 2n ** 64n - 1n;
 
@@ -349,6 +356,46 @@ test("4: an invitation that expired, was revoked, or is void after a removal let
       assertEquals(count(b), 2);
     })
   ));
+
+/** Answers what knocks at a door as a member would that knows of no removal. */
+async function answerDoor(rogue: Rogue, text: string, carry?: Carry): Promise<void> {
+  const { key } = await parseInvitation(text);
+  const door = await GroupDoor.ofInvitation(key, rogue.group.id);
+  await rogue.open({ id: door.logId, key: door.logKey });
+  const knocks = [];
+  for (const { frame } of rogue.entries) {
+    const extension = decodeExtension(decodeFrame(frame).payload);
+    if (extension.subtype !== "device" || extension.code !== Subtype.knock) continue;
+    knocks.push(await door.openKnock(extension.body));
+  }
+  const keyPackage = knocks.at(-1)!;
+  await rogue.read();
+  const { frame, made } = await rogue.commit({ kind: "add", keyPackage, door }, {}, carry);
+  assertEquals(await rogue.append(frame), "kept");
+  await rogue.open({ id: door.logId, key: door.logKey });
+  const welcome = deviceFrame(Subtype.welcome, made.welcome!.body);
+  assertEquals(await rogue.append(welcome), "kept");
+}
+
+const branches: Record<string, Carry | undefined> = {
+  "tells where it stands": undefined,
+  "tells nothing of it": [],
+};
+for (const [what, carry] of Object.entries(branches)) {
+  test(`5: an old text does not lead into the branch of a removed device that ${what}`, () =>
+    removal(async ({ relay, kit, a, b, stored, invitation }) => {
+      const kept = backedUp();
+      const late = kit.open({ url: relay.url, invitation, storage: kept.storage });
+      await eventually(() => late.client.state === "waiting", "it waits");
+      await withRogue(relay, stored, (rogue) => answerDoor(rogue, invitation, carry));
+      await eventually(() => late.faults().includes("BAD_WELCOME"), "it has seen that");
+      assert(!late.statuses.some(({ kind }) => kind === "joined"));
+      await late.client.close();
+      const again = kit.open({ url: relay.url, invitation, storage: kept.storage });
+      await eventually(() => again.client.state === "waiting", "it still waits, or once more");
+      await stillWork([a, b], 1);
+    }));
+}
 
 test("5: a welcome into a group of somebody else's is none, even in the right door", () =>
   withRelay((relay) =>

@@ -17,7 +17,7 @@ import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { mlsSuite, P256_SUITE, XWING_SUITE } from "../src/client/group/mls/webcrypto_provider.ts";
 import { type Bytes, sameBytes, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
-import { addOf, CARRY, dataOf, forge, type Forgery, pskOf } from "./kit/mls_forge.ts";
+import { addOf, CARRY, dataOf, forge, type Forgery, NO_CARRY, pskOf } from "./kit/mls_forge.ts";
 import { dice } from "./kit/random.ts";
 
 const code = async (work: () => Promise<unknown>): Promise<string> => {
@@ -54,6 +54,7 @@ test("a newcomer takes the welcome of its door alone", async () => {
   await refused(await welcomeOf(member, newcomer, [door, another]));
   await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [] }));
   await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [CARRY, CARRY] }));
+  await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [NO_CARRY] }));
 
   // A group that somebody else made: the relay knows no PSK, who was invited knows it.
   const invite = { kind: "invite", value: door.value, expires: 0n } as const;
@@ -126,7 +127,7 @@ test("a member that comes in again takes a welcome from those it knew, and from 
   // It goes on with the group as it was, or makes one that nobody has heard of.
   const goingOn = async ({ keyPackage }: GroupNewcomer) => {
     const change = { kind: "rejoin", keyPackage, node } as const;
-    const { welcome } = await removed.prepare(change, anyHead(), []);
+    const { welcome } = await removed.prepare(change, anyHead(), world.carry);
     return (await door.openWelcome(welcome!.body)).message;
   };
   assertEquals(await code(async () => newcomer.enter(await goingOn(newcomer))), "BAD_WELCOME");

@@ -13,8 +13,9 @@ export async function play(postQuantum) {
   let members = [
     await GroupMembership.create({ group, name: "first", signed: true, postQuantum }),
   ];
+  const carry = [{ secret: random(32), bound: head }];
   const commit = async (change) => {
-    const { message, welcome, next } = await members[0].prepare(change, head, []);
+    const { message, welcome, next } = await members[0].prepare(change, head, carry);
     const others = members.slice(1).map((member) => member.judge(message, head));
     members = [next, ...(await Promise.all(others)).flatMap(({ next }) => next ?? [])];
     return welcome;

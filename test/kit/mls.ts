@@ -34,7 +34,7 @@ export interface MlsStep extends PreparedCommit {
 export class MlsWorld {
   /** As they came, those who are out left out. */
   members: GroupMembership[] = [];
-  carry: Carry = [];
+  carry: Carry = [{ secret: random(32), bound: { sequence: 1n, hash: random(32) } }];
 
   private constructor(readonly group: Bytes, readonly postQuantum: boolean) {}
 

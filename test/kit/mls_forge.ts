@@ -7,6 +7,7 @@ import type { ClientState } from "ts-mls/clientState.js";
 import type { Extension } from "ts-mls/extension.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { random } from "../../src/client/group/e2e/derive.ts";
+import { type Carry, encodeCarry } from "../../src/client/group/mls/carry.ts";
 import { type CommitPlace, encodeCommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import { craftCommit } from "../../src/client/group/mls/commit_craft.ts";
 import type { GroupDoor } from "../../src/client/group/mls/door.ts";
@@ -43,11 +44,18 @@ export const extensionsOf = (...extensions: Extension[]): Proposal => ({
 export const dataOf = (data: GroupData): Proposal =>
   extensionsOf({ extensionType: DATA_EXTENSION, extensionData: encodeGroupData(data) });
 
-/** Nothing to read back. */
-export const CARRY: Extension = {
+const carryOf = (carry: Carry): Extension => ({
   extensionType: CARRY_EXTENSION,
-  extensionData: new Uint8Array(2),
-};
+  extensionData: encodeCarry(carry),
+});
+
+/** One epoch to read back. */
+export const CARRY = carryOf([
+  { secret: random(32), bound: { sequence: 1n, hash: random(32) } },
+]);
+
+/** Nothing to read back. */
+export const NO_CARRY = carryOf([]);
 
 export interface Forgery {
   readonly proposals: readonly Proposal[];

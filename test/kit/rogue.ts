@@ -18,6 +18,7 @@ import {
   Voice,
 } from "../../src/client/group/log_entries.ts";
 import type { LogTarget } from "../../src/client/group/log_link.ts";
+import type { Carry } from "../../src/client/group/mls/carry.ts";
 import type { CommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import type { GroupChange } from "../../src/client/group/mls/commit_maker.ts";
 import type { PreparedCommit } from "../../src/client/group/mls/group_membership.ts";
@@ -242,9 +243,15 @@ export class Rogue extends Outsider {
   async commit(
     change: GroupChange,
     place: Partial<CommitPlace> = {},
+    carry?: Carry,
   ): Promise<{ frame: Bytes; made: PreparedCommit }> {
     const head = { ...this.log.cursor, doubt: false, ...place };
-    const made = await this.group.membership!.prepare(change, head, []);
+    const { secret } = this.log.epoch;
+    const made = await this.group.membership!.prepare(
+      change,
+      head,
+      carry ?? [{ secret, bound: head }],
+    );
     return { frame: await this.seal(made.message), made };
   }
 

@@ -212,6 +212,8 @@ export class GroupNewcomer {
       return refuseWelcome("it carries nothing of the epochs before");
     }
     const carry = decodeCarry(extension.extensionData);
+    // In the log of the last one stands the commit: nobody comes in who cannot look.
+    if (carry.length === 0) refuseWelcome("it says nothing of the epoch that its commit ended");
     return { membership: new GroupMembership(view), carry };
   }
 }
