@@ -21,6 +21,7 @@ import {
   Subtype,
 } from "../src/wire/blaze/extension.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { type Handshake, TlvType } from "../src/wire/blaze/handshake.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { fromHex } from "../src/wire/bytes.ts";
 import {
@@ -574,6 +575,46 @@ test("8: an outsider costs a member less than it sends", () =>
         } finally {
           outside.close();
         }
+      }))
+  ));
+
+test("8: outsiders that come and go, as whoever they like, cost a member a few frames each", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, (hostile) =>
+      withDevices(async (kit) => {
+        const { devices: [a, b, away] } = await group(kit, hostile.url, 3);
+        await insert(a!, "x");
+        await converged([a!, b!, away!], 1);
+        await eventually(() => a!.client.pending === 0, "all is quiet");
+        const node = fromHex(await away!.client.node());
+        const room = await a!.client.channel();
+        const present = hostile.victim(await a!.client.node()).handshake!.tlvs;
+        await away!.client.close();
+        await eventually(() => online(a!.client) === 2 && online(b!.client) === 2, "it is away");
+        const claim = (value: Uint8Array<ArrayBuffer>) => [{ type: TlvType.membership, value }];
+        const posing: Record<string, () => Partial<Handshake>> = {
+          "nobody": () => ({}),
+          "somebody of another epoch": () => ({ tlvs: claim(random(100)) }),
+          "a member of another epoch": () => ({ node, tlvs: claim(random(100)) }),
+          "a member, with what another one said": () => ({ node, tlvs: present }),
+        };
+        const TIMES = 20;
+        let already = 1;
+        for (const [who, as] of Object.entries(posing)) {
+          const before = hostile.seen.filter(({ up }) => up).length;
+          for (let i = 0; i < TIMES; i++) {
+            const outsider = await Outsider.into(relay, room, as());
+            await outsider.answered();
+            outsider.close();
+          }
+          await stillWork([a!, b!], already);
+          already += 2;
+          const cost = hostile.seen.filter(({ up }) => up).length - before;
+          // Each may be a reason to look into two doors and the log before, and to come back.
+          assert(cost <= 2 * TIMES * 5, `${who}: ${cost} frames`);
+        }
+        assertEquals([a!, b!].map(({ client }) => online(client)), [2, 2]);
+        assertEquals([count(a!), count(b!)], [3, 3]);
       }))
   ));
 

@@ -33,7 +33,7 @@ import {
   framesIn,
   openEnvelopes,
 } from "../../src/wire/blaze/extension.ts";
-import { encodeHandshake } from "../../src/wire/blaze/handshake.ts";
+import { encodeHandshake, type Handshake } from "../../src/wire/blaze/handshake.ts";
 import { PROFILE } from "./blaze.ts";
 import { TestSocket } from "./socket.ts";
 
@@ -53,14 +53,18 @@ export class Outsider {
 
   protected constructor(readonly socket: TestSocket) {}
 
-  /** Comes into a room under a node id of nobody's. */
-  static async into(relay: { url: string }, room: string): Promise<Outsider> {
+  /** Comes into a room, under a node id of nobody's unless said. */
+  static async into(
+    relay: { url: string },
+    room: string,
+    as: Partial<Handshake> = {},
+  ): Promise<Outsider> {
     const outsider = new Outsider(await TestSocket.connect(relay, `/sync/${room}`));
-    await outsider.greet(room);
+    await outsider.greet(room, as);
     return outsider;
   }
 
-  protected async greet(room: string): Promise<void> {
+  protected async greet(room: string, as: Partial<Handshake> = {}): Promise<void> {
     const payload = encodeHandshake({
       node: random(16),
       database: room,
@@ -68,6 +72,7 @@ export class Outsider {
       capabilities: PROFILE,
       timestamp: 1n,
       tlvs: [],
+      ...as,
     });
     this.say(encodeFrame({ type: FrameType.handshake, payload }));
     await this.until((word) => word.subtype === "joined");
