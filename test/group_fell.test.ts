@@ -438,12 +438,14 @@ test("6: a copy that runs at the same time as its original: all end with the sam
   withRelay((relay) =>
     withDevices(async (kit) => {
       const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
+      const host = quickHost(10);
+      const { devices: [a], invitation } = await group(kit, relay.url, 1, { host });
+      const b = kit.open({ url: relay.url, invitation, storage: kept.storage, host });
       await b.client.ready;
       await insert(b, "before");
       await converged([a!, b], 1);
-      const clone = kit.open({ url: relay.url, storage: memoryStorage(await kept.copy()) });
+      const storage = memoryStorage(await kept.copy());
+      const clone = kit.open({ url: relay.url, storage, host });
       await clone.client.ready;
       const all = [];
       for (let i = 0; i < 10; i++) {
