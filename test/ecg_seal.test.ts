@@ -7,14 +7,25 @@ import {
   type EcgOptions,
   type EcgSeal,
   Flag,
+  memoryStorage,
   MessageType,
   NdArray,
   type SealedHeader,
   Version,
 } from "../src/client/mod.ts";
-import { type Bytes, utf8Bytes } from "../src/wire/bytes.ts";
+import { type Bytes, concat, utf8Bytes, Writer } from "../src/wire/bytes.ts";
+import { Saver } from "../src/client/blaze/storage.ts";
+import { Group } from "../src/client/group/group_state.ts";
+import { Sealer, Sender } from "../src/client/group/e2e/sender.ts";
 import { WINDOW } from "../src/client/group/e2e/replay.ts";
-import { type DeviceKit, eventually, group, type Told, withDevices } from "./kit/group.ts";
+import {
+  backedUp,
+  type DeviceKit,
+  eventually,
+  group,
+  type Told,
+  withDevices,
+} from "./kit/group.ts";
 import { proxy } from "./kit/proxy.ts";
 import { chunkOf, recording } from "./kit/recordings.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -307,6 +318,39 @@ test("ecgSeal: a removed device reads nothing from then on, and what it seals is
     await refused(goes, older!, "REMOVED");
     await assertRejects(async () => await goes.seal(utf8Bytes("x"), header));
   }));
+
+test("ecgSeal: a removed device cannot seal another one's old alarm anew", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const a = kit.create({ url, database: "bugs" });
+      await a.client.ready;
+      const b = kit.open({ url, invitation: await a.client.invite() });
+      await b.client.ready;
+      const { storage, copy } = backedUp();
+      const c = kit.open({ url, invitation: await a.client.invite(), storage });
+      await c.client.ready;
+      await eventually(() => b.client.devices().length === 3, "b has read that c came");
+      const alarm = { ...header, type: MessageType.ANOMALY_ALERT };
+      const [sealed] = await texts(b.client.ecgSeal(), 1, alarm);
+      const watcher = a.client.ecgSeal();
+      assertEquals(await watcher.open(sealed!, alarm), utf8Bytes("0"));
+      const { epoch } = await Group.restore(await copy(), new Saver(memoryStorage()));
+      await a.client.remove(await c.client.node());
+
+      const head = sealed!.subarray(0, 33);
+      const [node, instance] = [head.slice(8, 24), head.slice(24, 32)];
+      const sender = await Sender.of(epoch!, node, instance, "bugs", "BX2 ecg sender");
+      const bound = concat(new Writer(8).u64(alarm.timestamp).finish(), utf8Bytes(alarm.stream));
+      const compressed = (head[32]! & 1) !== 0;
+      const purpose = { type: alarm.type, subtype: alarm.flags, compressed, bound };
+      const plain = await sender.decrypt(sealed!.subarray(33), purpose);
+      for (const counter of [1n, 2n, 99n]) {
+        const nonce = new Sealer(sender, counter).nonce();
+        const again = concat(head, await sender.encrypt(nonce, purpose, plain));
+        await refused(watcher, again, "BAD_SIGNATURE", alarm);
+      }
+    })
+  ));
 
 test("ecgSeal waits for an unknown epoch once, so that made-up names hold up nothing", () =>
   ward(2, async ({ devices: [a, b] }) => {

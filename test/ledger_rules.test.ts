@@ -1,7 +1,7 @@
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { memoryStorage, Saver } from "../src/client/blaze/storage.ts";
-import { faultOf } from "../src/client/client_error.ts";
+import { ClientError, faultOf } from "../src/client/client_error.ts";
 import { Ledger } from "../src/client/group/ledger.ts";
 import { type ChainHead, NO_HEAD } from "../src/client/group/link_vector.ts";
 import {
@@ -158,6 +158,8 @@ test("rule 6: counters that leap are refused in operations, vectors and records"
   );
   const claim = (counter: bigint) => new Map([[a, { counter, link: new Uint8Array(8).fill(1) }]]);
   assertEquals(refusalNow(() => ledger.covered(b, claim(LEAP + LEAP / 2n + 1n))), "BAD_COUNTER");
+  const claimed = LEAP + LEAP / 2n + 1n;
+  assertThrows(() => ledger.covered(b, claim(claimed)), ClientError, `${claimed} is far ahead`);
   assertEquals(refusalNow(() => ledger.absorb(claim(2n * LEAP + 1n), [])), "BAD_COUNTER");
   const state: RecordState = {
     collection: "bugs",

@@ -46,9 +46,9 @@ export class AuthorChains {
     return counter > this.#highest + MAX_LEAP;
   }
 
-  /** Throws `BAD_COUNTER`. */
-  check(counter: bigint): void {
-    if (!this.leaps(counter)) return;
+  /** `room`: what of the leap is left for others. Throws `BAD_COUNTER`. */
+  check(counter: bigint, room = 0n): void {
+    if (!this.leaps(counter + room)) return;
     throw new ClientError("BAD_COUNTER", `${counter} is far ahead of everybody`);
   }
 
@@ -62,7 +62,7 @@ export class AuthorChains {
    * leap is left for an author that goes on behind it. Throws `BAD_COUNTER`.
    */
   checkClaims(vector: LinkVector): void {
-    for (const { counter } of vector.values()) this.check(counter + MAX_LEAP / 2n);
+    for (const { counter } of vector.values()) this.check(counter, MAX_LEAP / 2n);
   }
 
   /** Whether there would be more authors with these than a vector has room for. */

@@ -15,8 +15,8 @@
  * | 16    | tag                                                       |
  *
  * A signed payload ends, before it is padded, with the 64 bytes of its device's signature (label
- * `BX2 alert`, of additional data ‖ payload). Alerts are signed; so whoever was removed cannot make one
- * up in another one's name.
+ * `BX2 alert`, of additional data ‖ nonce ‖ payload). Alerts are signed, with their numbers; so whoever
+ * was removed can neither make one up in another one's name nor seal an old one anew.
  *
  * Key and hint are the ones of `e2e/sender.ts`, with the label `BX2 ecg sender`. So is the additional
  * data: the frame type is the message type, the subtype its flags without ACK_REQUIRED, the receiver
@@ -42,6 +42,7 @@ import { ClientError } from "../client_error.ts";
 import type { EcgSeal, SealedHeader } from "../ecg/messages.ts";
 import { random } from "./e2e/derive.ts";
 import { type Epoch, EPOCH_ID_LENGTH } from "./e2e/epoch.ts";
+import { NONCE_LENGTH } from "../pair/pair_keys.ts";
 import { padded, unpad } from "./e2e/padding.ts";
 import {
   INSTANCE_LENGTH,
@@ -94,10 +95,11 @@ export class StreamSeal implements EcgSeal {
     const purpose = purposeOf(header, compressed);
     const { sender } = sealer;
     const { membership } = this.device.group()!;
+    const nonce = sealer.nonce();
     const content = signed
-      ? concat(bytes, await membership!.sign(ALERT, concat(sender.aad(purpose), bytes)))
+      ? concat(bytes, await membership!.sign(ALERT, concat(sender.aad(purpose), nonce, bytes)))
       : bytes;
-    const payload = await sealer.seal(purpose, padded(content, this.options.pad));
+    const payload = await sender.encrypt(nonce, purpose, padded(content, this.options.pad));
     const flags = (compressed ? COMPRESSED : 0) | (signed ? SIGNED : 0);
     return concat(sender.epoch.id, sender.node, sender.instance, Uint8Array.of(flags), payload);
   }
@@ -129,7 +131,8 @@ export class StreamSeal implements EcgSeal {
       const end = Math.max(0, content.length - SIGNATURE_LENGTH);
       const signature = content.subarray(end);
       content = content.subarray(0, end);
-      const covered = concat(opener.sender.aad(purpose), content);
+      const nonce = payload.subarray(0, NONCE_LENGTH);
+      const covered = concat(opener.sender.aad(purpose), nonce, content);
       if (!await group.membership!.verify(ALERT, node, signature, covered)) {
         throw new ClientError("BAD_SIGNATURE", "not signed by its sender");
       }
