@@ -75,7 +75,7 @@ class Pairing {
     const enter = performance.now() - since;
     if (keep) this.other ??= membership;
     const { value } = door;
-    await this.commit({ kind: "revoke", value });
+    await this.commit({ kind: "revoke", values: [value] });
     return { ...timed, enter };
   }
 }

@@ -96,7 +96,7 @@ test("group data after a change", () => {
   const data = { signed: false, removed: [], members: [a, b], invitations: [once] };
   const invited = afterInvite(data, always);
   assertEquals(invited.invitations, [once, always]);
-  assertEquals(afterRevoke(invited, once.value).invitations, [always]);
+  assertEquals(afterRevoke(invited, [once.value]).invitations, [always]);
   assertEquals(afterAdd(invited, c, once.value).invitations, [always]);
   assertEquals(afterAdd(invited, c, always.value).invitations, [once, always]);
   assertEquals(afterAdd(invited, c, always.value).members, [a, b, c]);

@@ -84,7 +84,7 @@ test("invitations: taken back, void after a removal, gone when used unless perma
   const third = await world.invite(1);
   const values = () => world.members[0]!.data.invitations.map(({ value }) => hex(value));
   assertEquals(values(), [once, always, third].map(({ value }) => hex(value)));
-  const { judged } = await world.commit(0, { kind: "revoke", value: third.value });
+  const { judged } = await world.commit(0, { kind: "revoke", values: [third.value] });
   assertEquals(judged[0]!.change, { kind: "revoke", removed: [] });
   await world.add("by once", 0, once);
   await world.add("by always", 0, always);
@@ -198,7 +198,7 @@ test("a change that makes no sense is refused before anybody sees it", async () 
     [{ kind: "remove", nodes: [] }, "BAD_COMMIT"],
     [{ kind: "remove", nodes: [member.self.node] }, "BAD_COMMIT"],
     [{ kind: "remove", nodes: [other.self.node, other.self.node] }, "BAD_COMMIT"],
-    [{ kind: "revoke", value: random(32) }, "BAD_COMMIT"],
+    [{ kind: "revoke", values: [random(32)] }, "BAD_COMMIT"],
     [{ kind: "add", keyPackage: stranger.keyPackage, door }, "NOT_ADMITTED"],
     [{ kind: "rejoin", keyPackage: stranger.keyPackage, node: random(16) }, "NOT_A_MEMBER"],
     [{ kind: "rejoin", keyPackage: stranger.keyPackage, node: other.self.node }, "BAD_COMMIT"],

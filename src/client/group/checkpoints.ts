@@ -36,6 +36,8 @@ const CHANCE_MS = 1_000;
 const PATIENCE_MS = 10_000;
 /** What is missing is waited for this long; then a checkpoint is uploaded without it. */
 const MISSING_MS = 30_000;
+/** Between two digests of our own records. */
+const DIGEST_MS = 10_000;
 const DIGEST_LENGTH = 32;
 
 /** The last checkpoint that is whole. */
@@ -61,6 +63,8 @@ export class Checkpoints {
   #firstBase: Cursor | undefined;
   /** Our own digest at the base of the checkpoint that is on its way; nothing if we cannot say. */
   #own: Bytes | undefined;
+  /** No other one is made before this, in milliseconds. */
+  #digestAgain = -Infinity;
   #standing: Standing | undefined;
   /** What a checkpoint says that we had as well, and that we did not say yet. */
   #unendorsed: Bytes | undefined;
@@ -137,7 +141,7 @@ export class Checkpoints {
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
       const sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole;
-      this.#own = sure && !this.#mine(node) ? await ledger.digest() : undefined;
+      this.#own = sure && !this.#mine(node) ? await this.#ownDigest() : undefined;
     }
     this.#busyUntil = this.post.host.now() + PATIENCE_MS;
     const bytes = this.#assembly.take(hex(instance), part);
@@ -176,6 +180,14 @@ export class Checkpoints {
     }
     if (ledger.stale) this.events.renumber();
     return absorbed;
+  }
+
+  /** Seldom, as it costs as much as there are records: first parts cost nothing. */
+  async #ownDigest(): Promise<Bytes | undefined> {
+    const now = this.post.host.now();
+    if (now < this.#digestAgain) return undefined;
+    this.#digestAgain = now + DIGEST_MS;
+    return await this.device.ledger.digest();
   }
 
   /** A device had the same at the base. Throws `BAD_SIGNATURE`. */

@@ -14,6 +14,7 @@ import { DoorReader, doorStart, knockFrame } from "./doors.ts";
 import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { SealOptions } from "./log_entries.ts";
+import { Holds } from "./holds.ts";
 import type { LogLink } from "./log_link.ts";
 import { lookBack } from "./look_back.ts";
 import type { Post } from "./post.ts";
@@ -68,6 +69,7 @@ export class Conductor {
   #closed = false;
   readonly #gone = new AbortController();
   readonly #checkpoints: Checkpoints;
+  readonly #holds = new Holds();
 
   constructor(private readonly parts: ConductorParts, private readonly events: ConductorEvents) {
     const { device, post } = parts;
@@ -226,7 +228,9 @@ export class Conductor {
       },
       news: (author, counter) => writing?.news(author, counter),
       backlog: (received, total) => this.events.backlog(received, total),
-      hold: () => writing?.hold(),
+      hold: (author) => {
+        if (this.#holds.honours(author, post.host.now())) writing?.hold();
+      },
       gap: () => {
         writing?.forgotten();
         ledger.unlogged();

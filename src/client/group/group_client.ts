@@ -49,6 +49,7 @@ import type {
 import { introduce, type JoinOptions } from "./introduction.ts";
 import { Ledger } from "./ledger.ts";
 import { GroupDoor } from "./mls/door.ts";
+import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
 import { drawInvitation, formatInvitation, parseInvitation } from "./mls/invitation_text.ts";
 import { Reception } from "./reception.ts";
 import { visible } from "./replica.ts";
@@ -201,7 +202,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   /**
    * A text that lets one device in, whenever a device of the group is online or comes; with `permanent`
    * any number of them. Resolves once the group knows of it, so this device must be online. All texts
-   * are void after a device was removed.
+   * are void after a device was removed. Where 32 stand, those that have expired are cleared first.
    */
   async invite({ minutes = INVITATION_MINUTES, permanent = false }: InviteOptions = {}) {
     const { group, wishes } = await this.#started;
@@ -209,18 +210,25 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const { postQuantum } = group;
     const invitation = drawInvitation(database, constant, { postQuantum, permanent });
     const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
-    await wishes.add(() => ({
+    const clearing = wishes.add(({ data: { invitations } }) => {
+      if (invitations.length < MAX_INVITATIONS) return undefined;
+      const values = invitations.filter(isExpired).map(({ value }) => value);
+      return values.length > 0 ? { kind: "revoke", values } : undefined;
+    });
+    const inviting = wishes.add(() => ({
       kind: "invite",
       value,
       expires: permanent ? 0n : BigInt(Date.now() + Math.round(minutes * 60_000)),
     }));
+    await Promise.all([clearing, inviting]);
     return await formatInvitation(invitation);
   }
 
   /** Invitations that still let somebody in, also those of other devices. */
   invitations(): Invited[] {
     const data = this.#device?.group.membership?.data;
-    return [...data?.invitations ?? []].map(({ value, expires }) => ({
+    const standing = (data?.invitations ?? []).filter((one) => !isExpired(one));
+    return standing.map(({ value, expires }) => ({
       id: invitationId(value),
       expires: expires === 0n ? undefined : new Date(Number(expires)),
     }));
@@ -230,7 +238,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   async revoke(id: string): Promise<void> {
     await (await this.#started).wishes.add(({ data }) => {
       const found = data.invitations.find(({ value }) => invitationId(value) === id);
-      return found && { kind: "revoke", value: found.value };
+      return found && { kind: "revoke", values: [found.value] };
     });
   }
 
@@ -503,6 +511,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#loops.clear();
   }
 }
+
+/** By this device's clock. */
+const isExpired = ({ expires }: StandingInvitation): boolean =>
+  expires !== 0n && expires <= BigInt(Date.now());
 
 /** Names an invitation for people: the first bytes of its value, which alone open nothing. */
 const invitationId = (value: Uint8Array): string => hex(value.subarray(0, 8));

@@ -66,8 +66,8 @@ export interface ReadingEvents {
   announced(node: string, vector: LinkVector): void;
   /** An operation of another device was read. */
   news(author: string, counter: bigint): void;
-  /** Somebody changes the group: others keep still for a moment. */
-  hold(): void;
+  /** This device changes the group: others keep still for a moment. */
+  hold(author: string): void;
   /** The log was opened, and does not go on where we were. */
   gap(): void;
   /** The past that we read is no longer the log's: our own operations need new numbers. */
@@ -224,8 +224,10 @@ export class EpochReading implements LogListener {
         return await this.#part(entry.opener, entry.content, before);
       case "endorsement":
         return await this.parts.checkpoints.endorsed(entry.opener.sender.node, entry.content);
-      case "hold":
-        if (!this.#own(entry.opener.sender.node)) this.events.hold();
+      case "hold": {
+        const { node } = entry.opener.sender;
+        if (!this.#own(node)) this.events.hold(hex(node));
+      }
     }
   }
 

@@ -9,6 +9,7 @@ import type { Saver } from "../blaze/storage.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { Group, PendingCommit } from "./group_state.ts";
+import { HOLD_MS } from "./holds.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
 import { encodeAnnounce, type SealOptions, Voice } from "./log_entries.ts";
@@ -18,8 +19,6 @@ import type { Wishes } from "./wishes.ts";
 
 /** An announce follows what others wrote after this, and as much again by chance. */
 const ACK_MS = 200;
-/** Others keep still so long when somebody changes the group. */
-const HOLD_MS = 15_000;
 /** Lost races after which the others are asked to keep still. */
 const RACES = 2;
 /** What the relay had no room for is tried again after so long. */

@@ -43,7 +43,7 @@ export type GroupChange =
   | { readonly kind: "rejoin"; readonly keyPackage: Bytes; readonly node: Bytes }
   /** `value`: of the door. `expires`: milliseconds since 1970, 0 for never. */
   | { readonly kind: "invite"; readonly value: Bytes; readonly expires: bigint }
-  | { readonly kind: "revoke"; readonly value: Bytes };
+  | { readonly kind: "revoke"; readonly values: readonly Bytes[] };
 
 /** A commit that nobody has seen yet. */
 export interface CommitDraft {
@@ -133,7 +133,7 @@ async function planOf(view: EpochView, change: GroupChange): Promise<Plan> {
       return { proposals: [dataProposal(afterInvite(data, { value, expires }))] };
     }
     case "revoke":
-      return { proposals: [dataProposal(afterRevoke(data, change.value))] };
+      return { proposals: [dataProposal(afterRevoke(data, change.values))] };
   }
 }
 

@@ -127,7 +127,7 @@ export const afterInvite = (data: GroupData, invitation: StandingInvitation): Gr
   invitations: [...data.invitations, invitation],
 });
 
-export const afterRevoke = (data: GroupData, value: Uint8Array): GroupData => ({
+export const afterRevoke = (data: GroupData, values: readonly Bytes[]): GroupData => ({
   ...data,
-  invitations: data.invitations.filter((invitation) => !sameBytes(invitation.value, value)),
+  invitations: data.invitations.filter(({ value }) => !has(values, value)),
 });
