@@ -8,13 +8,9 @@ import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { deviceFrame } from "../src/client/group/log_entries.ts";
-import { host } from "../src/host.ts";
-import { limits } from "../src/limits.ts";
-import { MemoryStore } from "../src/store/memory_store.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
-import type { LogStore } from "../src/store/store.ts";
 import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
-import { decodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
+import { Subtype } from "../src/wire/blaze/extension.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";
 import {
   backedUp,
@@ -28,8 +24,8 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { appended } from "./kit/attack.ts";
 import { withHostile } from "./kit/hostile.ts";
-import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { withRogue } from "./kit/rogue.ts";
 import { STORE_LIMITS, withStorePath } from "./kit/store_file.ts";
@@ -37,22 +33,10 @@ import { STORE_LIMITS, withStorePath } from "./kit/store_file.ts";
 const count = ({ client }: Told) => client.devices().length;
 const epochOf = ({ statuses }: Told) =>
   statuses.findLast((status) => status.kind === "epoch")?.number;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
 
 /** A relay with its logs in a file, until `run` is done. */
 const withFile = async (path: string, run: (relay: { url: string }) => Promise<void>) =>
   await withRelay(run, { store: await openSqlite({ path, limits: STORE_LIMITS }) });
-
-/** The subtype of what a device appends, or of what it says. */
-function appended(message: Uint8Array): number | undefined {
-  const { type, payload } = decodeFrame(message);
-  if (type !== FrameType.extension) return undefined;
-  const extension = decodeExtension(payload);
-  if (extension.subtype !== "sequenced") return undefined;
-  const { frame } = extension;
-  const inside = decodeFrame(frame.slice());
-  return inside.type === FrameType.extension ? inside.payload[0] : -inside.type;
-}
 
 const isAccepted = (message: Uint8Array): boolean => {
   const { type, payload } = decodeFrame(message);
@@ -328,94 +312,3 @@ test("a device away through five epochs and a removal follows; who was removed g
 
 const newcomer = (group: Bytes, door: GroupDoor) =>
   GroupNewcomer.draw({ group, name: "c again", door, postQuantum: false });
-
-test("checkpoints while all write, of two devices at once, and one that dies in the middle", () =>
-  withRelay((relay) =>
-    withHostile(relay.url, (hostile) =>
-      withDevices(async (kit) => {
-        const { devices, invitation } = await group(kit, hostile.url, 3, {
-          compress: "never",
-          host: quickHost(10),
-        });
-        let parts = 0;
-        let cut = 0;
-        hostile.up = (message, victim) => {
-          if (appended(message) !== Subtype.checkpoint) return;
-          // The first two that begin are gone after their second part.
-          if (++parts % 2 === 0 && cut < 2) {
-            cut++;
-            victim.close(1012);
-            return [];
-          }
-        };
-        const text = hex(random(25_000));
-        for (let i = 0; i < 12; i++) {
-          await Promise.all(
-            devices.map(({ client }, n) =>
-              client.collection("bugs").insert({ title: `${n} ${i}`, text })
-            ),
-          );
-        }
-        await converged(devices, 36);
-        await eventually(() => cut === 2, "two have died");
-        const whole = () =>
-          hostile.seen.some(({ up, message }) => {
-            return up && appended(message) === Subtype.endorsement;
-          });
-        await eventually(whole, "one was endorsed");
-        await stillWork(devices as Told[], 36);
-        const late = kit.open({ url: hostile.url, invitation });
-        await converged([...devices, late], 39);
-        assertEquals(devices.map((one) => one.faults().filter((code) => code !== "OFFLINE")), [
-          [],
-          [],
-          [],
-        ]);
-      }))
-  ));
-
-test("a removal and everything after it hold, at whichever step of it the relay loses its memory", async () => {
-  for (let step = 1; step <= 6; step++) {
-    let lost = -1;
-    let steps = 0;
-    let store = new MemoryStore(host, limits({}));
-    const forget = () => {
-      if (lost < 0 || ++steps !== step) return;
-      lost = -1;
-      store = new MemoryStore(host, limits({}));
-      queueMicrotask(() => hostileNow?.());
-    };
-    let hostileNow: (() => void) | undefined;
-    const forgetful: LogStore = {
-      durability: 0,
-      open: (...args) => (forget(), store.open(...args)),
-      append: (...args) => (forget(), store.append(...args)),
-      read: (...args) => store.read(...args),
-      hashAt: (...args) => store.hashAt(...args),
-      truncate: (...args) => store.truncate(...args),
-      watch: (...args) => store.watch(...args),
-      sweep: () => store.sweep(),
-      close: () => store.close(),
-    };
-    await withRelay((relay) =>
-      withHostile(relay.url, (hostile) =>
-        withDevices(async (kit) => {
-          hostileNow = () => hostile.victims.forEach((victim) => victim.close(1012));
-          const { devices } = await group(kit, hostile.url, 3);
-          const [a, b, c] = devices as [Told, Told, Told];
-          await insert(a, "before");
-          await converged(devices, 1);
-          await eventually(() => a.client.pending === 0, "all is quiet");
-          lost = step;
-          await a.client.remove(await c.client.node());
-          await eventually(
-            () => count(a) === 2 && count(b) === 2,
-            () => `step ${step}: ${count(a)} ${count(b)} ${b.faults()}`,
-          );
-          await insert(a, "not for c");
-          await converged([a, b], 2);
-          await eventually(() => wasRemoved(c), "c knows");
-          assertEquals(titles(c), ["before"]);
-        })), { store: forgetful });
-  }
-});

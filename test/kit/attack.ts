@@ -94,3 +94,14 @@ export async function healed(
   toB.close(1012);
   await stillWork([a, b], already);
 }
+
+/** What kind of frame a device appends: the subtype of an Extension, else its type, below 0. */
+export function appended(message: Uint8Array): number | undefined {
+  const { type, payload } = decodeFrame(message);
+  if (type !== FrameType.extension) return undefined;
+  const extension = decodeExtension(payload);
+  if (extension.subtype !== "sequenced") return undefined;
+  const { frame } = extension;
+  const inside = decodeFrame(frame.slice());
+  return inside.type === FrameType.extension ? inside.payload[0] : -inside.type;
+}
