@@ -32,7 +32,8 @@ export const CLIENT_ERRORS = {
   LOG_FAILED: "It is tried again; look at the relay's disk.",
   LOG_INCOMPLETE: "A checkpoint brings what is missing, when a device that has it comes.",
   LOG_HOLE: "It was left out; the relay keeps something back.",
-  MAILBOX_FULL: "It is tried again; remove what is old, or give the relay more room.",
+  MAILBOX_FULL:
+    "It is tried again. Give the relay more room; a checkpoint frees some, a day later.",
   MUTUAL_REMOVAL: "People decide who stays: make a new group with the devices that are yours.",
   NAME_LENGTH: "Choose a shorter name.",
   NOBODY_HERE: "Try again when another device is online.",
@@ -63,6 +64,7 @@ export const CLIENT_ERRORS = {
   REFLECTED: "It was left out; whoever sends it back sits between the devices.",
   REMOVED: "Ask for an invitation, if that was a mistake.",
   SECOND_ACK: "It was left out; connect again to meet another device.",
+  STORAGE_BROKEN: "It was left as it is: bring a backup, or an empty one and a new invitation.",
   STORAGE_FAILED: "Make room, or mend the storage; it is tried again with the next change.",
   STORAGE_HELD: "Close it there; this one goes on by itself then.",
   TOO_LARGE: "Split it.",

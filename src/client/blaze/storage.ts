@@ -74,9 +74,13 @@ export class Saver {
     }
   }
 
+  /** Saves what is left, and lets go of the storage in any case. Throws `STORAGE_FAILED`. */
   async close(): Promise<void> {
-    await this.flush();
-    this.#closed = true;
-    await this.storage.close?.();
+    try {
+      await this.flush();
+    } finally {
+      this.#closed = true;
+      await this.storage.close?.();
+    }
   }
 }

@@ -154,7 +154,10 @@ export interface Counts {
   readonly mailbox: number;
 }
 
-/** Records of one kind. Changes are seen here at once, and reach others when they can. */
+/**
+ * Records of one kind. Changes are seen here at once, and reach others when they can: also one that
+ * rejects with `STORAGE_FAILED`, which is not to be made again.
+ */
 export interface GroupCollection {
   insert(fields: FieldsInput, id?: Uuid): Promise<Stored>;
   update(id: Uuid, changes: FieldsInput): Promise<Stored>;
