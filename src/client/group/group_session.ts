@@ -80,7 +80,11 @@ export class GroupSession implements Conversation {
   ) {
     const fault = (code: string, message: string) => events.fault(code, message);
     this.post = new Post(link, host, options, fault);
-    this.#log = new LogLink(this.post);
+    this.#log = new LogLink(this.post, ({ code, message }) => {
+      fault(code, message);
+      // Another attempt begins with a new link.
+      this.post.link.close(1000, "begins again");
+    });
     this.#presence = new Presence(device.group, this.post, {
       presence: (node, online) => events.presence(node, online),
       // A Handshake of an epoch before says nothing to who comes now.
@@ -215,7 +219,9 @@ export class GroupSession implements Conversation {
         return this.post.answer({ type: FrameType.pong, payload });
       case FrameType.error: {
         const { code, message } = decodeFault(payload);
-        if (!this.#log.refused(code)) this.events.fault(`ERROR_${code}`, message);
+        // What another device calls an error is no answer of the relay's.
+        const told = from !== undefined || tag !== undefined;
+        if (told || !this.#log.refused(code)) this.events.fault(`ERROR_${code}`, message);
         return;
       }
       case FrameType.extension:

@@ -1,7 +1,7 @@
 /**
  * The relay's logs over one link: one open at a time. (PROTOCOL.md, "Logs")
  *
- * What comes of a log is handed on in order. Appends are answered in order, each once.
+ * What comes of a log is handed on in order. Opens and appends are answered in order, each once.
  *
  * @module
  */
@@ -49,11 +49,14 @@ export class LogLink {
   /** Who waits for an answer to its Open, the first one first. */
   readonly #opening: (LogListener & { readonly failed: (error: Error) => void })[] = [];
   readonly #appends: PromiseWithResolvers<AppendResult>[] = [];
+  /** What the relay has not answered yet, in its order. */
+  readonly #asked: ("open" | "append")[] = [];
   #reader: LogListener | undefined;
   #bytesInFlight = 0;
   readonly #sizes: number[] = [];
 
-  constructor(private readonly post: Post) {}
+  /** `failed`: no log is open any more, and this link does not open one again. */
+  constructor(private readonly post: Post, private readonly failed: (error: ClientError) => void) {}
 
   /** Appends that are not answered. */
   get inFlight(): number {
@@ -67,7 +70,7 @@ export class LogLink {
 
   /**
    * Opens a log at a cursor, in place of the one that is open. Resolves when the reader is live. Rejects
-   * with `NO_LOG`, `READ_ONLY`, and `OFFLINE` when the link goes.
+   * with `NO_LOG`, `LOG_FAILED`, and `OFFLINE` when the link goes.
    */
   open(
     { id, key }: LogTarget,
@@ -88,6 +91,7 @@ export class LogLink {
       },
       failed: reject,
     });
+    this.#asked.push("open");
     const check = hash.subarray(0, CHECK_LENGTH);
     this.post.extend(encodeExtension({ subtype: "open", log: id, key, ring, sequence, check }));
     return promise;
@@ -98,6 +102,7 @@ export class LogLink {
     const answer = Promise.withResolvers<AppendResult>();
     answer.promise.catch(() => {});
     this.#appends.push(answer);
+    this.#asked.push("append");
     this.#sizes.push(frame.length);
     this.#bytesInFlight += frame.length;
     this.post.extend(encodeExtension({ subtype: "sequenced", sequence: at, frame }));
@@ -123,7 +128,7 @@ export class LogLink {
   async take(extension: Extension): Promise<boolean> {
     switch (extension.subtype) {
       case "recovered":
-        this.#reader = this.#opening.shift();
+        this.#reader = this.#openAnswered();
         // Of a log that was left before it came.
         if (this.#opening.length > 0) this.#reader = undefined;
         await this.#reader?.opened(extension);
@@ -147,7 +152,7 @@ export class LogLink {
     switch (code) {
       case Refused.noLog.code:
       case Refused.badPayload.code:
-        this.#opening.shift()?.failed(
+        this.#openAnswered()?.failed(
           new ClientError("NO_LOG", "the relay does not open this log"),
         );
         return true;
@@ -155,7 +160,12 @@ export class LogLink {
         this.#answered()?.reject(new ClientError("MAILBOX_FULL", "the relay keeps no more for us"));
         return true;
       case Refused.logFailed.code:
-        this.#answered()?.reject(new ClientError("LOG_FAILED", "the relay could not keep it"));
+        this.#storeFailed();
+        return true;
+      case Refused.notAllowed.code:
+        if (this.#asked[0] !== "append") return false;
+        // The word that reading failed was taken for that about an append.
+        this.failed(new ClientError("LOG_FAILED", "the relay has no log open for us"));
         return true;
       case Refused.readOnly.code:
         this.#answered()?.reject(new ClientError("READ_ONLY", "the token allows reading only"));
@@ -169,12 +179,37 @@ export class LogLink {
     const gone = new ClientError("OFFLINE", "the link is gone");
     for (const { failed } of this.#opening.splice(0)) failed(gone);
     for (const { reject } of this.#appends.splice(0)) reject(gone);
+    this.#asked.length = 0;
     this.#reader = undefined;
   }
 
+  /** The relay's store failed: at what is answered next; with nothing to answer, while it read. */
+  #storeFailed(): void {
+    const [next] = this.#asked;
+    if (next === "append") {
+      this.#answered()?.reject(new ClientError("LOG_FAILED", "the relay could not keep it"));
+    } else if (next === "open") {
+      this.#openAnswered()?.failed(new ClientError("LOG_FAILED", "the relay could not open it"));
+    } else {
+      this.#reader = undefined;
+      this.failed(new ClientError("LOG_FAILED", "the relay could not read on"));
+    }
+  }
+
+  #openAnswered() {
+    this.#forget("open");
+    return this.#opening.shift();
+  }
+
   #answered(): PromiseWithResolvers<AppendResult> | undefined {
+    this.#forget("append");
     this.#bytesInFlight -= this.#sizes.shift() ?? 0;
     return this.#appends.shift();
+  }
+
+  #forget(what: "open" | "append"): void {
+    const at = this.#asked.indexOf(what);
+    if (at >= 0) this.#asked.splice(at, 1);
   }
 }
 
