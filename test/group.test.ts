@@ -18,6 +18,7 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
 import { refusal } from "./kit/refusal.ts";
@@ -190,7 +191,7 @@ test("a permanent text lets nobody in after a removal, an invitation does, once"
       const invited = kit.open({ url: relay.url, invitation: once });
       await invited.client.ready;
       assertEquals(a.client.invitations(), []);
-      const second = kit.open({ url: relay.url, invitation: once });
+      const second = kit.open({ url: relay.url, invitation: once, host: quickHost(20) });
       assertEquals(await refusal(() => second.client.ready), "NOT_ADMITTED");
       assertEquals(again.client.devices(), []);
       assertEquals(a.client.devices().length, 2);

@@ -319,7 +319,7 @@ test("4: an invitation lets in once, and not through another member either", () 
       const third = kit.open({ url: relay.url, invitation: once });
       await third.client.ready;
       await a.client.close();
-      const fourth = kit.open({ url: relay.url, invitation: once });
+      const fourth = kit.open({ url: relay.url, invitation: once, host: quickHost(20) });
       assertEquals(await refusal(() => fourth.client.ready), "NOT_ADMITTED");
       assertEquals([count(b), count(third)], [3, 3]);
       await stillWork([b, third], 0);

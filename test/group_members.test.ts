@@ -5,13 +5,23 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { NewGroupOptions } from "../src/client/mod.ts";
 import { checkpointParts, snapshotOf } from "../src/client/group/checkpoint.ts";
+import { DoorWatch, knockFrame } from "../src/client/group/doors.ts";
+import { random } from "../src/client/group/e2e/derive.ts";
 import { Holds } from "../src/client/group/holds.ts";
+import { deviceFrame } from "../src/client/group/log_entries.ts";
+import type { LogLink } from "../src/client/group/log_link.ts";
+import { GroupDoor } from "../src/client/group/mls/door.ts";
+import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
+import { isKnockOf } from "../src/client/group/mls/knock_answer.ts";
+import { Subtype } from "../src/wire/blaze/extension.ts";
+import type { Bytes } from "../src/wire/bytes.ts";
 import { Ledger } from "../src/client/group/ledger.ts";
 import { backedUp, converged, eventually, group, insert, withDevices } from "./kit/group.ts";
 import type { DeviceKit, Told } from "./kit/group.ts";
 import { quickHost } from "./kit/quick_host.ts";
+import { MlsWorld } from "./kit/mls.ts";
 import { withRelay } from "./kit/relay.ts";
-import { type Rogue, withRogue } from "./kit/rogue.ts";
+import { Outsider, type Rogue, withRogue } from "./kit/rogue.ts";
 
 /** A device, and somebody with the keys of another one, who has announced itself. */
 const beside = (
@@ -103,3 +113,67 @@ test("first parts of checkpoints cost no digest each", async () => {
     Ledger.prototype.digest = digest;
   }
 });
+
+/** A link on which a door holds these frames. */
+const doorWith = (frames: readonly Bytes[]): LogLink => {
+  const open: LogLink["open"] = async (_, __, listener) => {
+    const ring = new Uint8Array(8).fill(1);
+    const hash = new Uint8Array(32);
+    const answer = { complete: true, durability: 0, ring, first: 1n, last: 1n, hash } as const;
+    await listener.opened({ subtype: "recovered", ...answer });
+    for (const [i, frame] of frames.entries()) await listener.entry(BigInt(i + 1), frame);
+  };
+  return { open } as LogLink;
+};
+
+test("a door that a removed device has filled with junk and with knocks still tells of a member's own", async () => {
+  const world = await MlsWorld.of(3);
+  const [member, lost, removed] = world.members;
+  const own = await world.again(lost!);
+  const { door } = own;
+  const junk = deviceFrame(Subtype.knock, random(40));
+  const others: Bytes[] = [];
+  for (let i = 0; i < 70; i++) {
+    // In the member's name, too.
+    const { keyPackage } = await world.again(removed!);
+    others.push(await knockFrame(door, keyPackage));
+  }
+  const sealed = await knockFrame(door, random(40));
+  const knock = await knockFrame(door, own.keyPackage);
+  const frames = [...Array<Bytes>(2_500).fill(junk), sealed, knock, ...others];
+  const more = [...frames, ...Array<Bytes>(2_500).fill(junk)];
+  const peer = member!.peer(lost!.self.node)!;
+  const watch = new DoorWatch(door, (keyPackage) => isKnockOf(member!, peer, keyPackage));
+  assertEquals(await watch.look(doorWith(more)), [own.keyPackage]);
+  const late = new DoorWatch(door);
+  assertEquals(await late.look(doorWith([...more, knock])).then(({ length }) => length), 64);
+  const behind = [...Array<Bytes>(5_000).fill(junk), knock];
+  assertEquals(await new DoorWatch(door).look(doorWith(behind)), [own.keyPackage]);
+});
+
+/** Puts a welcome of nobody's into the door of an invitation, as whoever has seen the text can. */
+async function letNobodyIn(relay: { url: string }, room: string, text: string): Promise<void> {
+  const { key, database, constant } = await parseInvitation(text);
+  const door = await GroupDoor.ofInvitation(key, await groupIdOf(constant, database));
+  const outsider = await Outsider.into(relay, room);
+  try {
+    assertEquals(await outsider.open({ id: door.logId, key: door.logKey }), "ok");
+    const body = await door.sealWelcome({ reference: random(32), message: random(4) });
+    assertEquals(await outsider.append(deviceFrame(Subtype.welcome, body)), "kept");
+  } finally {
+    outsider.close();
+  }
+}
+
+test("a welcome of nobody's in its door does not keep a newcomer out", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const { devices: [a] } = await group(kit, relay.url, 1);
+      const room = await a!.client.channel();
+      const invitation = await a!.client.invite();
+      await letNobodyIn(relay, room, invitation);
+      const late = kit.open({ url: relay.url, invitation });
+      await late.client.ready;
+      assertEquals(late.faults(), ["NOT_ADMITTED"]);
+    })
+  ));

@@ -47,6 +47,8 @@ const SPARE_MS = 3_000;
 const USED = "the invitation has let in another device";
 /** A member that others are ahead of, as it seems, looks so long into the log before it knocks. */
 const FOLLOW_MS = 5_000;
+/** Where the door has a welcome of another device, a newcomer waits so long for one of its own. */
+const PASSED_MS = 10_000;
 /** It waits so long at its own door. */
 const PATIENCE_MS = 60_000;
 /** Strangers are looked after at once, then no more often than this. */
@@ -169,13 +171,21 @@ export class Conductor {
     this.#turn = resolve;
     const name = hex(newcomer.reference.subarray(0, 32));
     let knocked = false;
+    let passedBy = false;
+    const waits = () => group.newcomer === newcomer;
     const reader = new DoorReader(door, {
-      knock: (_, reference) => knocked ||= reference === name,
+      knock: (_, reference) => void (knocked ||= reference === name),
       welcome: async ({ message }, reference, frame) => {
-        if (group.newcomer !== newcomer) return;
+        if (!waits()) return;
         if (reference !== name) {
-          if (!group.permanent) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
-          return;
+          if (group.permanent || passedBy) return;
+          passedBy = true;
+          const { code, message } = faultOf(new ClientError("NOT_ADMITTED", USED));
+          this.events.fault(code, message);
+          // Whoever has seen the text can write that: the members know whether it is so.
+          return void post.later(PASSED_MS, () => {
+            if (waits()) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
+          });
         }
         const { membership, carry } = await newcomer.enter(message);
         const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
@@ -188,7 +198,6 @@ export class Conductor {
     }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
     await saver.flush();
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-    const waits = () => group.newcomer === newcomer;
     if (waits() && !knocked) await log.append(await knockFrame(door, newcomer.keyPackage));
     // It was let in while this was on its way, perhaps by a word that came before the door was open.
     if (!waits()) return;

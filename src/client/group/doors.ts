@@ -20,15 +20,13 @@ import {
 import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
 import { referenceOf } from "./mls/key_package.ts";
 
-/** Entries of one door that are looked at in one visit: whoever holds the text can write into it. */
-const MOST_ENTRIES = 4_096;
-/** Knocks of one door that are kept. */
+/** Knocks of one door that are kept, the newest. */
 const MOST_KNOCKS = 64;
 
 /** What somebody who reads a door hears. */
 export interface DoorEvents {
   /** MLSMessage of a key package, and its reference in hex. */
-  knock(keyPackage: Bytes, reference: string): void;
+  knock(keyPackage: Bytes, reference: string): void | Promise<void>;
   welcome(welcome: DoorWelcome, reference: string, frame: Bytes): void | Promise<void>;
 }
 
@@ -37,28 +35,24 @@ export async function doorStart(door: GroupDoor): Promise<Cursor> {
   return { ring: NO_RING, sequence: 0n, hash: await digest("BX2 log", door.logId) };
 }
 
-/** Reads a door. What is not sealed for it is nobody's. */
+/**
+ * Reads a door, however much stands there: whoever held its keys once can fill it with what is nobody's,
+ * and what is asked and answered may come behind that.
+ */
 export class DoorReader implements LogListener {
-  #entries = 0;
-
   constructor(
     private readonly door: GroupDoor,
     private readonly events: DoorEvents,
-    /** Hears why an entry is left out. Junk in a door harms nobody. */
+    /** Hears why a welcome is left out. Junk in a door harms nobody, and is told to nobody. */
     private readonly refused: (error: unknown) => void = () => {},
   ) {}
 
   opened(): void {}
 
-  /** Another visit. */
-  begin(): void {
-    this.#entries = 0;
-  }
-
   async entry(_sequence: bigint, frame: Bytes): Promise<void> {
-    if (++this.#entries > MOST_ENTRIES) return;
+    const tell = await this.#read(frame).catch(() => undefined);
     try {
-      await this.#take(frame);
+      await tell?.();
     } catch (error) {
       this.refused(error);
     }
@@ -66,18 +60,20 @@ export class DoorReader implements LogListener {
 
   live(): void {}
 
-  async #take(frame: Bytes): Promise<void> {
+  /** What is to be told of an entry, if it is sealed for this door. */
+  async #read(frame: Bytes): Promise<(() => void | Promise<void>) | undefined> {
     const { type, payload } = decodeFrame(frame);
     const extension = type === FrameType.extension ? decodeExtension(payload) : undefined;
-    if (extension?.subtype !== "device") return;
+    if (extension?.subtype !== "device") return undefined;
     const { code, body } = extension;
     if (code === Subtype.knock) {
       const keyPackage = await this.door.openKnock(body);
-      this.events.knock(keyPackage, hex(await referenceOf(keyPackage)));
-    } else if (code === Subtype.welcome) {
-      const welcome = await this.door.openWelcome(body);
-      await this.events.welcome(welcome, hex(welcome.reference), frame);
+      const reference = hex(await referenceOf(keyPackage));
+      return () => this.events.knock(keyPackage, reference);
     }
+    if (code !== Subtype.welcome) return undefined;
+    const welcome = await this.door.openWelcome(body);
+    return () => this.events.welcome(welcome, hex(welcome.reference), frame);
   }
 }
 
@@ -93,9 +89,14 @@ export class DoorWatch implements LogListener {
   readonly #knocks = new Map<string, Bytes>();
   readonly #reader: DoorReader;
 
-  constructor(private readonly door: GroupDoor) {
+  /** `keeps`: whether a key package may be one to let in; others crowd out none that is. */
+  constructor(
+    private readonly door: GroupDoor,
+    keeps: (keyPackage: Bytes) => boolean | Promise<boolean> = () => true,
+  ) {
     this.#reader = new DoorReader(door, {
-      knock: (keyPackage, reference) => {
+      knock: async (keyPackage, reference) => {
+        if (!await keeps(keyPackage)) return;
         this.#knocks.set(reference, keyPackage);
         if (this.#knocks.size <= MOST_KNOCKS) return;
         this.#knocks.delete(this.#knocks.keys().next().value!);
@@ -119,7 +120,6 @@ export class DoorWatch implements LogListener {
   }
 
   opened(answer: Opened): void {
-    this.#reader.begin();
     const ring = answer.ring.slice();
     if (goesOn(this.#cursor!, answer)) this.#cursor = { ...this.#cursor!, ring };
     else this.#cursor = { ring, sequence: answer.first - 1n, hash: answer.hash.slice() };

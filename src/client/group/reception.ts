@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { hex } from "../../wire/bytes.ts";
+import { type Bytes, hex } from "../../wire/bytes.ts";
 import type { Group } from "./group_state.ts";
 import { DoorWatch, holds } from "./doors.ts";
 import type { CommitEntry } from "./log_entries.ts";
 import type { LogLink } from "./log_link.ts";
-import { answerKnock } from "./mls/knock_answer.ts";
+import { answerKnock, isKnockOf } from "./mls/knock_answer.ts";
+import type { GroupPeer } from "./mls/epoch_view.ts";
 import { GroupDoor } from "./mls/door.ts";
 import type { GroupMembership } from "./mls/group_membership.ts";
 import type { Wishes } from "./wishes.ts";
@@ -67,17 +68,23 @@ export class Reception {
       if (!await holds(door, log, welcome.frame)) await log.append(welcome.frame);
       this.#owed.delete(name);
     }
-    const doors = (this.group.membership?.data.invitations ?? []).map(({ value }) => value);
+    /** By value: whose knocks alone are kept, where it is a member's. */
+    const doors = new Map<Bytes, GroupPeer | undefined>();
+    for (const { value } of this.group.membership?.data.invitations ?? []) {
+      doors.set(value, undefined);
+    }
     for (const node of this.#lost) {
       const peer = this.group.peer(node);
       if (!peer) this.#lost.delete(node);
       else if (this.#isKnownTo(node)) {
-        doors.push((await GroupDoor.ofMember(peer.seed, this.group.id, peer.node)).value);
+        doors.set((await GroupDoor.ofMember(peer.seed, this.group.id, peer.node)).value, peer);
       }
     }
-    const names = doors.map(hex);
+    const names = [...doors.keys()].map(hex);
     for (const name of this.#watches.keys()) if (!names.includes(name)) this.#watches.delete(name);
-    for (const value of doors) await this.#look(await GroupDoor.ofValue(value), log, refused);
+    for (const [value, peer] of doors) {
+      await this.#look(await GroupDoor.ofValue(value), peer, log, refused);
+    }
   }
 
   /** A rejoiner takes a welcome only of a member that it knew: one that was here before it. */
@@ -87,9 +94,21 @@ export class Reception {
     return at === 0 || members.indexOf(this.group.node) < at;
   }
 
-  async #look(door: GroupDoor, log: LogLink, refused: (error: unknown) => void): Promise<void> {
+  /** A member's door is known to devices that were removed since: they crowd it with their own knocks. */
+  #watch(door: GroupDoor, peer: GroupPeer | undefined): DoorWatch {
+    const { membership } = this.group;
+    if (!peer || !membership) return new DoorWatch(door);
+    return new DoorWatch(door, (keyPackage) => isKnockOf(membership, peer, keyPackage));
+  }
+
+  async #look(
+    door: GroupDoor,
+    peer: GroupPeer | undefined,
+    log: LogLink,
+    refused: (error: unknown) => void,
+  ): Promise<void> {
     const name = hex(door.value);
-    const watch = this.#watches.get(name) ?? new DoorWatch(door);
+    const watch = this.#watches.get(name) ?? this.#watch(door, peer);
     this.#watches.set(name, watch);
     const knocks = await watch.look(log);
     for (const keyPackage of knocks.slice(-MOST_AT_ONCE)) {

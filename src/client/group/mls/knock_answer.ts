@@ -4,15 +4,17 @@
  * @module
  */
 import { verifyLeafNodeSignatureKeyPackage } from "ts-mls/leafNode.js";
-import { verifyKeyPackage } from "ts-mls/keyPackage.js";
+import { type KeyPackage, verifyKeyPackage } from "ts-mls/keyPackage.js";
 import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import type { GroupChange } from "./commit_maker.ts";
 import { GroupDoor } from "./door.ts";
+import type { GroupPeer } from "./epoch_view.ts";
 import { invitationOf } from "./group_data.ts";
 import type { GroupMembership } from "./group_membership.ts";
 import { flawOfKeyPackage, MEMBER_ALREADY } from "./leaf_rules.ts";
 import { readKeyPackage } from "./mls_message.ts";
+import type { GroupSuite } from "./webcrypto_provider.ts";
 
 /**
  * The change that answers a knock (an MLSMessage with a key package) in this door: an add where it
@@ -41,17 +43,33 @@ export async function answerKnock(
   if (flaw === MEMBER_ALREADY) return undefined;
   if (flaw) refuseKnock(`it is of ${flaw}`);
   const { leafNode } = pack;
-  const { signature } = view.suite;
-  const signed = leafNode.leafNodeSource === "key_package" &&
-    await verifyLeafNodeSignatureKeyPackage(leafNode, signature) &&
-    await verifyKeyPackage(pack, signature);
-  if (!signed) refuseKnock("its signatures are wrong");
+  if (!await isSigned(pack, view.suite) || leafNode.leafNodeSource !== "key_package") {
+    return refuseKnock("its signatures are wrong");
+  }
   const { notBefore, notAfter } = leafNode.lifetime;
   const seconds = BigInt(Math.floor(now / 1000));
   if (seconds < notBefore || seconds > notAfter) refuseKnock("it is not good now");
   return again
     ? { kind: "rejoin", keyPackage, node: again.node }
     : { kind: "add", keyPackage, door };
+}
+
+/** Whether a knock (an MLSMessage with a key package) is of this member, as its signatures say. */
+export async function isKnockOf(
+  { view }: GroupMembership,
+  { signKey }: GroupPeer,
+  keyPackage: Bytes,
+): Promise<boolean> {
+  const pack = readKeyPackage(keyPackage);
+  return pack !== undefined && pack.cipherSuite === view.suite.name &&
+    sameBytes(pack.leafNode.signaturePublicKey, signKey) && await isSigned(pack, view.suite);
+}
+
+async function isSigned(pack: KeyPackage, { signature }: GroupSuite): Promise<boolean> {
+  const { leafNode } = pack;
+  return leafNode.leafNodeSource === "key_package" &&
+    await verifyLeafNodeSignatureKeyPackage(leafNode, signature) &&
+    await verifyKeyPackage(pack, signature);
 }
 
 async function memberOf(membership: GroupMembership, door: GroupDoor) {
