@@ -144,6 +144,25 @@ test("a member that comes in again takes a welcome from those it knew, and from 
   await world.commit(1, { kind: "rotate" });
 });
 
+test("a key package is good for one rejoin, whoever has kept it", async () => {
+  const world = await MlsWorld.of(3);
+  const lost = world.members[2]!;
+  const { node } = lost.self;
+  const first = await world.again(lost);
+  // Nobody has answered this one.
+  const other = await world.again(lost);
+  await world.admit(first, 0);
+  const judge = world.members[0]!;
+  const door = await GroupDoor.ofMember(judge.peer(node)!.seed, world.group, node);
+  for (const { keyPackage } of [first, other]) {
+    assertEquals(await code(() => answerKnock(judge, door, keyPackage)), "BAD_KNOCK");
+    const change = { kind: "rejoin", keyPackage, node } as const;
+    assertEquals(await code(() => judge.prepare(change, anyHead(), world.carry)), "BAD_COMMIT");
+  }
+  const again = world.members.find(({ self }) => sameBytes(self.node, node))!;
+  await world.admit(await world.again(again), 0);
+});
+
 const DAY = 24 * 3600 * 1000;
 
 test("a knock is answered while its invitation stands, and its key package is good", async () => {

@@ -106,6 +106,15 @@ async function packageOf(
   return writeKeyPackage(publicPackage);
 }
 
+/** A key package of the third one's for a rejoin. */
+async function comingBack({ forger, third }: Scene): Promise<Bytes> {
+  const { self, group } = third;
+  const door = await GroupDoor.ofMember(self.seed, group, self.node);
+  const seed = await door.nextSeed();
+  const identity = (node: Bytes) => encodeIdentity({ node, seed, name: "x" });
+  return await packageOf(forger.view.suite, { keys: third.keys() }, identity);
+}
+
 /** What an add has to be, of this key package; `change` breaks it. */
 function addition(
   { forger, once, newcomer }: Scene,
@@ -267,9 +276,25 @@ const forgeries: readonly [string, string, (scene: Scene) => Forgery | Promise<F
   }],
   ["no extension", "other extensions", () => ({ proposals: [extensionsOf()] })],
   ["a rejoin with the PSK of an invitation", "PSK", async (s) => {
-    const again = await packageOf(s.forger.view.suite, { keys: s.third.keys() });
+    const again = await comingBack(s);
     const proposals = [removeOf(s.third.self.leaf), addOf(again), pskOf(s.once.pskId)];
     return { proposals, doors: [s.once] };
+  }],
+  ["a rejoin with an older key package", "not for this rejoin", async (s) => {
+    const { self, group } = s.third;
+    const door = await GroupDoor.ofMember(self.seed, group, self.node);
+    const old = await packageOf(s.forger.view.suite, { keys: s.third.keys() });
+    return { proposals: [removeOf(self.leaf), addOf(old), pskOf(door.pskId)], doors: [door] };
+  }],
+  ["a rejoin with the door seed of the leaf", "not for this rejoin", async (s) => {
+    const { self, group } = s.third;
+    const door = await GroupDoor.ofMember(self.seed, group, self.node);
+    const same = await packageOf(
+      s.forger.view.suite,
+      { keys: s.third.keys() },
+      () => encodeIdentity(self),
+    );
+    return { proposals: [removeOf(self.leaf), addOf(same), pskOf(door.pskId)], doors: [door] };
   }],
   ["a rejoin of another device", "another device", async (s) => {
     const { self, group } = s.third;
@@ -311,7 +336,7 @@ test("what breaks no rule is taken, so the others are refused for what they brea
   const add = await forge(made.forger, made.head, addition(made));
   assertEquals((await made.judge.judge(add.message, made.head)).change.kind, "add");
   const { third: { self, group } } = made;
-  const again = await packageOf(made.forger.view.suite, { keys: made.third.keys() });
+  const again = await comingBack(made);
   const door = await GroupDoor.ofMember(self.seed, group, self.node);
   const proposals = [removeOf(self.leaf), addOf(again), pskOf(door.pskId)];
   const rejoin = await forge(made.forger, made.head, { proposals, doors: [door] });

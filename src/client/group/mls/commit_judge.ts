@@ -228,9 +228,9 @@ async function ruleOfRejoin(view: EpochView, opened: OpenedCommit) {
   const { suite, data, group, state: { ratchetTree } } = view;
   const pack: KeyPackage = opened.adds[0]!;
   const again = memberAt(view, opened.removes[0]!);
-  const flaw = await flawOfKeyPackage(pack, suite, data, ratchetTree, again);
-  if (flaw) refuseCommit(`it adds ${flaw}`);
   const door = await GroupDoor.ofMember(again.seed, group, again.node);
+  const flaw = await flawOfKeyPackage(pack, suite, data, ratchetTree, { ...again, door });
+  if (flaw) refuseCommit(`it adds ${flaw}`);
   checkPsk(opened.psks[0]!, door.pskId, suite);
   const kind = "rejoin" as const;
   return { kind, added: identityOf(pack.leafNode), door, removed: [], data };

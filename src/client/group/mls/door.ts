@@ -14,12 +14,14 @@
  *
  * @module
  */
-import { type Bytes, concat, Reader, utf8Bytes } from "../../../wire/bytes.ts";
+import { type Bytes, concat, Reader, sameBytes, utf8Bytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import { aesKey, derive, random } from "../e2e/derive.ts";
 
 const NONCE = 12;
 const REFERENCE = 32;
+const SEED = 16;
+const DRAWN = 8;
 
 /** A welcome, as it stands in a door. */
 export interface DoorWelcome {
@@ -69,6 +71,19 @@ export class GroupDoor {
       derive(value, 32, "BX2 door seal").then(aesKey),
     ]);
     return new GroupDoor(value.slice(), logId, logKey, pskId, psk, seal);
+  }
+
+  /**
+   * A door seed (16 bytes) for the leaf that replaces the one of this door: drawn at random 8 ‖ derived of
+   * it 8. So a key package is made for one rejoin, and an older one of the same device cannot be used.
+   */
+  async nextSeed(drawn: Uint8Array = random(DRAWN)): Promise<Bytes> {
+    return concat(drawn, await derive(this.value, SEED - DRAWN, "BX2 next seed", drawn));
+  }
+
+  /** Whether {@linkcode nextSeed} of this door gave that. */
+  async isNextSeed(seed: Uint8Array): Promise<boolean> {
+    return sameBytes(seed, await this.nextSeed(seed.subarray(0, DRAWN)));
   }
 
   /** The body of a knock: `keyPackage` is an MLSMessage. */

@@ -13,6 +13,7 @@ import type { Bytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import { random } from "../e2e/derive.ts";
 import { encodeIdentity, nodeOfKey } from "./credential.ts";
+import type { GroupDoor } from "./door.ts";
 import { capabilitiesOf, lifetimeFrom } from "./leaf_rules.ts";
 import { readKeyPackage } from "./mls_message.ts";
 import { type GroupSuite, mlsSuite, P256_SUITE, XWING_SUITE } from "./webcrypto_provider.ts";
@@ -29,19 +30,27 @@ export interface DrawnKeyPackage {
   readonly privatePackage: PrivateKeyPackage;
 }
 
+/** What a member draws a key package with that comes in again. */
+export interface ComingBack {
+  readonly keys: DeviceKeys;
+  /** Of the leaf that it replaces. */
+  readonly door: GroupDoor;
+}
+
 /**
  * Draws a key package, good from a day before `now` (milliseconds since 1970) for 90 days. The door
- * seed is new each time; the signature keys are, unless `keys` has them. Throws `NAME_LENGTH`.
+ * seed is new each time; the signature keys are, unless `again` has them. Throws `NAME_LENGTH`.
  */
 export async function drawKeyPackage(
   suite: GroupSuite,
   name: string,
   now: number,
-  keys?: DeviceKeys,
+  again?: ComingBack,
 ): Promise<DrawnKeyPackage> {
-  const pair = keys ?? await suite.signature.keygen();
+  const pair = again?.keys ?? await suite.signature.keygen();
   const node = await nodeOfKey(pair.publicKey);
-  const identity = encodeIdentity({ node, seed: random(16), name });
+  const seed = await again?.door.nextSeed() ?? random(16);
+  const identity = encodeIdentity({ node, seed, name });
   return await generateKeyPackageWithKey(
     { credentialType: "basic", identity },
     capabilitiesOf(suite),

@@ -38,7 +38,16 @@ export async function answerKnock(
   // It was used, or revoked, or a removal has made it void.
   if (!invitation && !again) return undefined;
   const pack = readKeyPackage(keyPackage) ?? refuseKnock("it is no key package of MLS");
-  const flaw = await flawOfKeyPackage(pack, view.suite, data, view.state.ratchetTree, again);
+  const flaw = await flawOfKeyPackage(
+    pack,
+    view.suite,
+    data,
+    view.state.ratchetTree,
+    again && {
+      ...again,
+      door,
+    },
+  );
   // Somebody else was quicker.
   if (flaw === MEMBER_ALREADY) return undefined;
   if (flaw) refuseKnock(`it is of ${flaw}`);

@@ -12,6 +12,7 @@ import type { Lifetime } from "ts-mls/lifetime.js";
 import { getHpkePublicKey, type RatchetTree } from "ts-mls/ratchetTree.js";
 import { hex, sameBytes } from "../../../wire/bytes.ts";
 import { decodeIdentity, identityFits, type LeafIdentity } from "./credential.ts";
+import type { GroupDoor } from "./door.ts";
 import { type GroupData, isMember, wasRemoved } from "./group_data.ts";
 import type { GroupSuite } from "./webcrypto_provider.ts";
 
@@ -93,26 +94,27 @@ export async function isHpkeKey(key: Uint8Array, suite: GroupSuite): Promise<boo
 
 /**
  * What is wrong with a newcomer's key package, its signatures apart, which the library checks.
- * `again`: the member whose leaf it replaces. The library does not compare keys with the tree's.
+ * `again`: the member whose leaf it replaces, with its door. The library does not compare keys with the tree's.
  */
 export async function flawOfKeyPackage(
   { version, cipherSuite, initKey, leafNode, extensions }: KeyPackage,
   suite: GroupSuite,
   data: GroupData,
   tree: RatchetTree,
-  again?: { readonly node: Uint8Array; readonly signKey: Uint8Array },
+  again?: { readonly node: Uint8Array; readonly signKey: Uint8Array; readonly door: GroupDoor },
 ): Promise<string | undefined> {
   if (version !== "mls10" || cipherSuite !== suite.name) return "another suite";
   if (extensions.length > 0) return "extensions of a key package";
   if (leafNode.leafNodeSource !== "key_package") return "a leaf that is of no key package";
   const flaw = await flawOfLeaf(leafNode, suite);
   if (flaw) return flaw;
-  const { node } = identityOf(leafNode);
+  const { node, seed } = identityOf(leafNode);
   if (wasRemoved(data, node)) return "a device that was removed";
   if (again) {
     if (!sameBytes(node, again.node) || !sameBytes(leafNode.signaturePublicKey, again.signKey)) {
       return "another device than the one that it replaces";
     }
+    if (!await again.door.isNextSeed(seed)) return "a key package that is not for this rejoin";
   } else if (isMember(data, node)) {
     return MEMBER_ALREADY;
   }

@@ -72,7 +72,8 @@ export class GroupNewcomer {
     now = Date.now(),
   ): Promise<GroupNewcomer> {
     const suite = await mlsSuite(postQuantum ? XWING_SUITE : P256_SUITE);
-    const { publicPackage, privatePackage } = await drawKeyPackage(suite, name, now, keys);
+    const again = keys && { keys, door };
+    const { publicPackage, privatePackage } = await drawKeyPackage(suite, name, now, again);
     const keyPackage = writeKeyPackage(publicPackage);
     return await GroupNewcomer.#of({
       suite,
