@@ -59,3 +59,36 @@ for (const call of ["open", "hashAt", "read"]) {
       }), { store });
   });
 }
+
+test("what left the queue is only here until a checkpoint stands: sent() waits for that", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const [ofA, ofB] = [memoryStorage(), memoryStorage()];
+      {
+        const a = kit.create({ url, database: "bugs", storage: ofA });
+        const b = kit.open({ url, storage: ofB, invitation: await a.client.invite() });
+        await eventually(() => b.client.state === "synced", "it is in");
+        await Promise.all([a.client.close(), b.client.close()]);
+      }
+      const nowhere = "ws://127.0.0.1:9";
+      const alone = kit.open({ url: nowhere, storage: ofA, offline: 5 });
+      const counters: bigint[] = [];
+      for (let i = 0; i < 12; i++) counters.push((await insert(alone, `${i}`)).counter);
+      const local = { local: 12, mailbox: 0 };
+      assertEquals([alone.client.pending, alone.client.counts], [12, local]);
+      assertEquals(new Set(counters.map((one) => alone.client.where(one))), new Set(["local"]));
+      for (const never of [0n, -1n, counters.at(-1)! + 1n]) {
+        assertEquals(alone.client.where(never), undefined);
+      }
+      await alone.client.close();
+      // It comes, says that it may go, and goes.
+      const a = kit.open({ url, storage: ofA, offline: 5 });
+      await a.client.ready;
+      assertEquals(a.client.counts.local, 12);
+      await a.client.sent();
+      assertEquals(a.client.counts.local, 0);
+      await a.client.close();
+      const b = kit.open({ url, storage: ofB });
+      await eventually(() => titles(b).length === 12, () => `all of it, not ${titles(b).length}`);
+    })
+  ));

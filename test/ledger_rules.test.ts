@@ -370,9 +370,30 @@ test("operations beyond the most that wait are owed, until a checkpoint brings t
   assertEquals([other.missing, ledger.missing, other.replica.size], [true, false, 2]);
   assertEquals(ledger.covers(other.having), false);
   const states = [...ledger.replica.all()];
-  for (const reader of [other, ledger]) reader.absorb(ledger.vector, states);
+  assertEquals([ledger.unlisted, ledger.last], [2, 4n]);
+  assertEquals([1n, 2n, 3n, 4n].map((n) => ledger.isUnlisted(n)), [true, true, false, false]);
+  // Another device's checkpoint may speak of an operation whose predecessors it never saw.
+  ledger.absorb(ledger.vector, []);
+  assertEquals([ledger.owes, ledger.unlisted], [true, 2]);
+  let settled = 0;
+  ledger.onSettled = () => settled++;
+  for (const reader of [other, ledger]) reader.absorb(ledger.vector, states, reader === ledger);
+  assertEquals([settled, ledger.unlisted], [1, 0]);
   assertEquals([other.missing, ledger.owes, other.replica.size], [false, false, 4]);
   assertEquals(hex(await other.digest()), hex(await ledger.digest()));
+});
+
+test("a device that makes no checkpoints refuses what it would have to give up", async () => {
+  const { ledger } = await open(A, new Map(), { most: 2, collections: ["bugs"] });
+  const write = (n: number) => ledger.write("update", "bugs", id(n), { n });
+  const first = await write(1);
+  await write(2);
+  assertEquals(await refusal(() => write(3)), "QUEUE_FULL");
+  assertEquals([ledger.waitingCount, ledger.replica.size], [2, 2]);
+  // What the relay has may go.
+  ledger.take(a, first);
+  await write(3);
+  assertEquals([ledger.waitingCount, ledger.unlisted, ledger.replica.size], [2, 0, 3]);
 });
 
 test("a device that keeps some collections counts everything, and begins anew with another choice", async () => {

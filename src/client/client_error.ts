@@ -59,7 +59,7 @@ export const CLIENT_ERRORS = {
   OWN_COPY: "Give each device a storage of its own.",
   PARTNER_LEFT: "Begin again on both devices.",
   PLAINTEXT_AFTER_KEY: "It was left out; whoever sent it does not hold the key.",
-  QUEUE_FULL: "Wait for `ready`, or allow more with `offline`.",
+  QUEUE_FULL: "Wait until what is there is sent, or allow more with `offline`.",
   READ_ONLY: "Bring a token that may write.",
   REFLECTED: "It was left out; whoever sends it back sits between the devices.",
   REMOVED: "Ask for an invitation, if that was a mistake.",

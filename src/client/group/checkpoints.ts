@@ -157,7 +157,7 @@ export class Checkpoints {
     if (group.lost) group.forgetPast();
     if (this.#mine(node)) {
       // Our records are in it; what was owed is there now.
-      ledger.absorb(vector, []);
+      ledger.absorb(vector, [], true);
       group.lost = false;
       if (group.peers.length === 1) this.#settle();
       return undefined;

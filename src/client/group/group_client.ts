@@ -146,12 +146,13 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   /** Operations that no other device is known to have yet. */
   get pending(): number {
-    return this.#device?.ledger.waitingCount ?? 0;
+    const { ledger } = this.#device ?? {};
+    return ledger ? ledger.waitingCount + ledger.unlisted : 0;
   }
 
   /** How many of the pending ones are only here, and how many the relay keeps. */
   get counts(): Counts {
-    let local = 0;
+    let local = this.#device?.ledger.unlisted ?? 0;
     for (const one of this.#device?.ledger.waiting ?? []) if (!this.#kept(one)) local++;
     return { local, mailbox: this.pending - local };
   }
@@ -167,9 +168,15 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     await (this.#sent ??= Promise.withResolvers<void>()).promise;
   }
 
-  /** Where an operation of this device is, by its counter. */
-  where(counter: bigint): Whereabouts {
-    for (const one of this.#device?.ledger.waiting ?? []) {
+  /**
+   * Where an operation of this device is, by the counter that its call resolved with; nothing for one
+   * that this device has not reached.
+   */
+  where(counter: bigint): Whereabouts | undefined {
+    const { ledger } = this.#device ?? {};
+    if (!ledger || counter <= 0n || counter > ledger.last) return undefined;
+    if (ledger.isUnlisted(counter)) return "local";
+    for (const one of ledger.waiting) {
       if (one.operation.counter === counter) return this.#kept(one) ? "mailbox" : "local";
     }
     return "shared";
@@ -377,6 +384,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });
+    device.ledger.onSettled = () => this.#checkSent();
     const session = new GroupSession(link, device, options, host, {
       operation: (operation, effect, sender, backlog, wireLength) => {
         if (!effect) return;

@@ -37,7 +37,11 @@ interface Common extends ConnectOptions, PaceOptions {
   readonly sponsor?: Sponsor;
   /** Operations that may wait for a slow `for await` loop, and 64 MiB of them. 10,000 when not given. */
   readonly queue?: number;
-  /** Operations kept until another device has them. Beyond it the oldest arrive merged into records. */
+  /**
+   * Operations kept until another device has them; 10,000 when not given. Beyond it the oldest arrive
+   * merged into records, with a checkpoint that this device makes once it is online. One that keeps some
+   * collections only makes none: there the call rejects with `QUEUE_FULL`.
+   */
   readonly offline?: number;
 }
 
@@ -87,7 +91,7 @@ export interface GroupDevice {
  */
 export type Standing = "offline" | "connecting" | "waiting" | "reading" | "synced";
 
-/** Where an operation of this device is: only here, at the relay too, or at another device. */
+/** Where an operation of this device is: only here, at the relay too, or at another device as well. */
 export type Whereabouts = "local" | "mailbox" | "shared";
 
 /** What the relay's mailbox outlives: nothing, its process, a power cut, a machine. */

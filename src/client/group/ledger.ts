@@ -81,7 +81,15 @@ export class Ledger {
     this.#node = hex(options.node);
     this.#records = new KeptRecords(saver, options.collections);
     this.#authors = new AuthorChains(saver);
-    this.#own = new OwnOperations(saver, this.#node, options.most, this.#records, this.#authors);
+    const { most } = options;
+    this.#own = new OwnOperations(
+      saver,
+      this.#node,
+      most,
+      this.whole,
+      this.#records,
+      this.#authors,
+    );
   }
 
   /** A device with what was saved of it. */
@@ -126,6 +134,26 @@ export class Ledger {
     return this.#own.past.owes;
   }
 
+  /** How many of ours are neither in a log nor wait: nobody has them before our checkpoint. */
+  get unlisted(): number {
+    return this.#own.past.only;
+  }
+
+  /** Whether an operation of ours is one of those, by its counter. */
+  isUnlisted(counter: bigint): boolean {
+    return this.#own.past.isOnly(counter);
+  }
+
+  /** Counter of our last operation. */
+  get last(): bigint {
+    return this.#own.tip.counter;
+  }
+
+  /** Runs when our checkpoint has brought all that we owed. */
+  set onSettled(run: () => void) {
+    this.#own.past.onSettled = run;
+  }
+
   /** The choice of collections is another one than last time: all has to be read once more. */
   get renewed(): boolean {
     return this.#records.renewed;
@@ -165,7 +193,10 @@ export class Ledger {
     return vector;
   }
 
-  /** Makes an operation: it is in our records as soon as this resolves. Throws `TOO_LARGE`. */
+  /**
+   * Makes an operation: it is in our records as soon as this resolves. Throws `TOO_LARGE`, and `QUEUE_FULL`
+   * where too many wait on a device that keeps some collections only.
+   */
   write(
     kind: OperationKind,
     collection: string,
@@ -252,9 +283,10 @@ export class Ledger {
   /**
    * Takes in a checkpoint. Records are merged, and so nothing is lost; where it has another operation
    * under an id that we know as the last one, its word counts. Throws `BAD_COUNTER`, and then nothing
-   * has changed.
+   * has changed. `ours`: of this device. Another one may know of an operation that is in no log, and
+   * lack it all the same.
    */
-  absorb(vector: LinkVector, states: readonly RecordState[]): Absorbed {
+  absorb(vector: LinkVector, states: readonly RecordState[], ours = false): Absorbed {
     this.#authors.checkAll(vector);
     if (this.#authors.tooMany(vector.keys())) {
       throw new ClientError("GROUP_FULL", `a group has at most ${MAX_AUTHORS} authors`);
@@ -275,8 +307,10 @@ export class Ledger {
       const chain = this.#authors.of(node);
       if (chain.knows(head) === false && head.counter === chain.head.counter) differs.push(node);
       if (node !== this.#node) chain.reach(head);
-      else if (this.#own.covered(head)) chain.reach(head);
-      else if (head.counter >= chain.head.counter) {
+      else if (this.#own.covered(head)) {
+        chain.reach(head);
+        if (ours) this.#own.past.settle(head.counter);
+      } else if (head.counter >= chain.head.counter) {
         for (const one of within) this.#own.queue.drop(one.counter);
         this.#own.follow(head, false);
       }

@@ -30,11 +30,12 @@ export class OwnOperations {
   /** Making one takes time; one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** `most`: operations that wait one by one. */
+  /** `most`: operations that wait one by one; `whole`: a checkpoint of ours can bring the others. */
   constructor(
     saver: Saver,
     private readonly node: string,
     private readonly most: number,
+    private readonly whole: boolean,
     private readonly records: KeptRecords,
     private readonly authors: AuthorChains,
   ) {
@@ -68,7 +69,7 @@ export class OwnOperations {
     return false;
   }
 
-  /** Makes an operation. Throws `TOO_LARGE`, and what records throw; then nothing has changed. */
+  /** Makes an operation. Throws `TOO_LARGE`, `QUEUE_FULL`, and what records throw; then nothing has changed. */
   make(
     draft: Omit<BodyDraft["operation"], "counter">,
     origin?: Uint8Array,
@@ -86,6 +87,10 @@ export class OwnOperations {
         const body = await decodeLinked(bytes);
         // The log has said more of our past meanwhile, or of what is known.
         if (!sameHead(previous, this.tip)) continue;
+        const [oldest] = this.queue;
+        if (!this.whole && this.queue.size >= this.most && !oldest?.logged) {
+          throw new ClientError("QUEUE_FULL", `${this.most} operations wait for the relay`);
+        }
         this.records.put(body.operation, this.node);
         this.#add(body);
         return this.queue.newest!;
@@ -161,7 +166,6 @@ export class OwnOperations {
       chain.reach(head);
       this.authors.save(this.node);
     } else return known === undefined;
-    this.past.settle(head.counter);
     return true;
   }
 
@@ -182,12 +186,14 @@ export class OwnOperations {
   #add(body: LinkedBody): void {
     this.queue.add(body);
     const [oldest] = this.queue;
-    if (this.queue.size > this.most) this.#giveUp(oldest!, true);
+    // The last one stays: a checkpoint settles what is below it.
+    const full = this.queue.size > Math.max(1, this.most);
+    if (full && (this.whole || oldest!.logged)) this.#giveUp(oldest!, true);
     this.authors.tick(body.operation.counter);
   }
 
   #giveUp(one: Queued, owed: boolean): void {
     this.queue.drop(one.counter);
-    this.past.add(one, owed);
+    this.past.add(one, owed, one.logged);
   }
 }
