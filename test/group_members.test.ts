@@ -14,6 +14,7 @@ import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { isKnockOf } from "../src/client/group/mls/knock_answer.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
+import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 import { Ledger } from "../src/client/group/ledger.ts";
 import { backedUp, converged, eventually, group, insert, withDevices } from "./kit/group.ts";
@@ -107,6 +108,25 @@ test("first parts of checkpoints cost no digest each", async () => {
       for (let i = 0; i < 20; i++) await rogue.append(await voice.checkpoint(part!, false));
       await rogue.append(await rogue.operation("behind them"));
       await eventually(() => a.client.collection("bugs").list().length === 2, "a has read all");
+      assertEquals(digests, 1);
+
+      // One that lies behind them is not overlooked.
+      await rogue.read();
+      const { membership } = rogue.group;
+      const lie = {
+        collection: "bugs",
+        id: Uuid.parse(crypto.randomUUID()),
+        inserted: { counter: 1n, node: rogue.group.node },
+        fields: new Map(),
+      };
+      const { ring: here, sequence: last, hash: chain } = rogue.log.cursor;
+      const [whole] = await checkpointParts(
+        { ring: here, sequence: last, hash: chain, instances: [] },
+        snapshotOf(new Map(), [lie]),
+        (covered) => membership!.sign("BX2 checkpoint", covered),
+      );
+      assertEquals(await rogue.append(await voice.checkpoint(whole!, false)), "kept");
+      await eventually(() => a.faults().includes("CHECKPOINT_DIFFERS"), "a is told");
       assertEquals(digests, 1);
     });
   } finally {

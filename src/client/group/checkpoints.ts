@@ -65,6 +65,8 @@ export class Checkpoints {
   #own: Bytes | undefined;
   /** No other one is made before this, in milliseconds. */
   #digestAgain = -Infinity;
+  /** At that base we had all that there is. */
+  #sure = false;
   #standing: Standing | undefined;
   /** What a checkpoint says that we had as well, and that we did not say yet. */
   #unendorsed: Bytes | undefined;
@@ -140,8 +142,9 @@ export class Checkpoints {
       for (const { node, instance, counter } of instancesIn(part)) {
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
-      const sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole;
-      this.#own = sure && !this.#mine(node) ? await this.#ownDigest() : undefined;
+      this.#sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole &&
+        !this.#mine(node);
+      this.#own = this.#sure ? await this.#ownDigest() : undefined;
     }
     this.#busyUntil = this.post.host.now() + PATIENCE_MS;
     const bytes = this.#assembly.take(hex(instance), part);
@@ -168,7 +171,9 @@ export class Checkpoints {
       return undefined;
     }
     const absorbed = ledger.absorb(vector, states);
-    if (this.#own) {
+    // Where we made no digest, what it says of records that we have all of tells.
+    const says = absorbed.changes.length > 0 || absorbed.differs.length > 0;
+    if (this.#own || (this.#sure && says)) {
       // Both have what the other one has, once ours is there, too.
       group.lost = true;
       const { code, message } = faultOf(
