@@ -185,7 +185,9 @@ async function storeOf(config: StoreConfig): Promise<LogStore | null | undefined
 
 /** The same for people. */
 function keptAt(config: StoreConfig, store: LogStore | null | undefined): string {
-  if (store === null) return "are not kept: devices sync only while both are online";
+  if (store === null) {
+    return "are not kept: groups sync nothing and need a --store; pairs and ECG work";
+  }
   if (store && config.kind === "file") return `on disk, in ${config.path}`;
   return "in memory: they end with this process";
 }

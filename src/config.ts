@@ -38,7 +38,8 @@ export const SETTINGS = [
     name: "STORE",
     fallback: "",
     help:
-      "file that keeps groups' logs, memory, or off (relay.db in $STATE_DIRECTORY, or in ./state)",
+      "file that keeps groups' logs, memory, or off: groups need a store, pairs and ECG do not " +
+      "(relay.db in $STATE_DIRECTORY, or in ./state)",
   },
   { name: "LOG_LEVEL", fallback: "info", help: LOG_LEVELS.join(", ") },
 ] as const satisfies readonly Setting[];

@@ -221,7 +221,7 @@ test("an invitation that has expired lets nobody in", () =>
     withDevices(async (kit) => {
       const { devices } = await group(kit, relay.url, 1);
       const [a] = devices as [Told];
-      const invitation = await a.client.invite({ minutes: -1 });
+      const invitation = await a.client.invite({ minutes: 1e-6 });
       const late = kit.open({ url: relay.url, invitation });
       await eventually(() => a.faults().includes("NOT_ADMITTED"), "it is refused");
       assertEquals(late.client.devices(), []);

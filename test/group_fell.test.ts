@@ -332,7 +332,7 @@ test("4: an invitation that expired, was revoked, or is void after a removal let
     withDevices(async (kit) => {
       const { devices, invitation } = await group(kit, relay.url, 3);
       const [a, b, c] = devices as [Told, Told, Told];
-      const expired = await a.client.invite({ minutes: -1 });
+      const expired = await a.client.invite({ minutes: 1e-6 });
       const revoked = await a.client.invite();
       const standing = a.client.invitations().filter(({ expires }) => expires);
       await a.client.revoke(standing.sort((x, y) => +x.expires! - +y.expires!).at(-1)!.id);

@@ -1,11 +1,13 @@
 /** What people and programs do with a group that is not how it was meant. */
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
-import { memoryStorage } from "../src/client/mod.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CLIENT_ERRORS } from "../src/client/client_error.ts";
+import { ConnectionClosed, memoryStorage } from "../src/client/mod.ts";
 import { host } from "../src/host.ts";
 import { limits } from "../src/limits.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
-import { eventually, insert, titles, withDevices } from "./kit/group.ts";
+import { eventually, group, insert, titles, type Told, withDevices } from "./kit/group.ts";
+import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
 
 /** A store that fails once, at a call of this name. */
@@ -92,3 +94,57 @@ test("what left the queue is only here until a checkpoint stands: sent() waits f
       await eventually(() => titles(b).length === 12, () => `all of it, not ${titles(b).length}`);
     })
   ));
+
+test("calls that change the group reject at once when the client has ended", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const calls = ({ client }: Told) => [
+        () => client.invite(),
+        () => client.rotate(),
+        () => client.remove("00"),
+        () => client.revoke("00"),
+        () => client.admit({ confirm: () => true }),
+        () => client.sent(),
+        () => client.collection("bugs").query(),
+        () => client.collection("bugs").insert({ n: 1 }),
+      ];
+      const ended = ({ statuses }: Told) =>
+        statuses.filter((status) => status.kind === "state" && status.state === "ended").length;
+      const { devices } = await group(kit, url, 2);
+      const [a, b] = devices as [Told, Told];
+      await a.client.remove(await b.client.node());
+      await eventually(() => b.client.state === "ended", "b has heard of it");
+      for (const call of calls(b)) assertEquals(await refusal(call), "REMOVED");
+      await b.client.close();
+      await a.client.close();
+      for (const call of calls(a)) await assertRejects(call, ConnectionClosed);
+      // Ended before it had begun.
+      const early = kit.create({ url, database: "bugs" });
+      const wanted = assertRejects(() => early.client.invite(), ConnectionClosed);
+      await early.client.close();
+      await wanted;
+      for (const one of [a, b, early]) assertEquals([one.client.state, ended(one)], ["ended", 1]);
+    })
+  ));
+
+test("what cannot be is refused in words: minutes that are no time, and to remove oneself", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const { client } = kit.create({ url, database: "bugs" });
+      for (const minutes of [NaN, Infinity, 0, -1, 1e15]) {
+        await assertRejects(() => client.invite({ minutes }), RangeError, "minutes");
+      }
+      const own = await client.node();
+      assertEquals(await refusal(() => client.remove(own)), "OWN_DEVICE");
+      assertEquals(client.devices().length, 1);
+    })
+  ));
+
+test("a relay without a store: the fault says what groups need", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const a = kit.create({ url, database: "bugs" });
+      await eventually(() => a.faults().includes("NO_LOG"), "it is told");
+      const fault = a.statuses.find((status) => status.kind === "fault")!;
+      assertStringIncludes(fault.fault.message, CLIENT_ERRORS.NO_LOG);
+    }), { store: null }));

@@ -86,7 +86,8 @@ export class Conductor {
   /** The relay has let us into the room. */
   joined(keepsLogs: boolean): void {
     if (!keepsLogs) {
-      return this.events.fault("NO_LOG", "this relay keeps no logs; groups need them");
+      const { code, message } = new ClientError("NO_LOG", "this relay keeps no logs for groups");
+      return this.events.fault(code, message);
     }
     void this.#conduct();
   }

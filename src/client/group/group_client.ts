@@ -60,6 +60,8 @@ import { Wishes } from "./wishes.ts";
 const DEFAULT_QUEUE = 10_000;
 const DEFAULT_OFFLINE = 10_000;
 const INVITATION_MINUTES = 10;
+/** Some 1,900 years. */
+const MOST_MINUTES = 1_000_000_000;
 
 export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #options: GroupOptions | NewGroupOptions;
@@ -97,7 +99,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     // Whoever waits hears of the end; when nobody does, it is no crash.
     this.#ready.promise.catch(() => {});
     this.#started = this.#start();
-    this.#started.catch((error) => this.#end(error));
+    this.#started.then(
+      ({ wishes }) => this.#ended && wishes.end(this.#ended),
+      (error) => this.#end(error),
+    );
   }
 
   /** Joins a group, or goes on with the one in the storage. Throws `BAD_ADDRESS`. */
@@ -162,8 +167,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    * come. How safe it is until then: {@linkcode safety}. Rejects when the client ends before.
    */
   async sent(): Promise<void> {
-    await this.#started;
-    if (this.#ended) throw this.#ended;
+    await this.#here();
     if (this.counts.local === 0) return;
     await (this.#sent ??= Promise.withResolvers<void>()).promise;
   }
@@ -210,9 +214,16 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    * A text that lets one device in, whenever a device of the group is online or comes; with `permanent`
    * any number of them. Resolves once the group knows of it, so this device must be online. All texts
    * are void after a device was removed. Where 32 stand, those that have expired are cleared first.
+   * Throws `RangeError` for minutes that are no time.
    */
   async invite({ minutes = INVITATION_MINUTES, permanent = false }: InviteOptions = {}) {
-    const { group, wishes } = await this.#started;
+    if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
+      throw new RangeError(
+        `an invitation lives for more than 0 and at most ${MOST_MINUTES} minutes, not ${minutes}; ` +
+          "`permanent` has no end",
+      );
+    }
+    const { group, wishes } = await this.#here();
     const { database, constant } = group.names;
     const { postQuantum } = group;
     const invitation = drawInvitation(database, constant, { postQuantum, permanent });
@@ -243,7 +254,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   /** Ends an invitation, by its id in `invitations()`. */
   async revoke(id: string): Promise<void> {
-    await (await this.#started).wishes.add(({ data }) => {
+    await (await this.#here()).wishes.add(({ data }) => {
       const found = data.invitations.find(({ value }) => invitationId(value) === id);
       return found && { kind: "revoke", values: [found.value] };
     });
@@ -252,16 +263,19 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   /** Lets in a device that calls `join`, once people have seen the same six digits on both. */
   async admit(options: JoinOptions): Promise<void> {
     await this.ready;
+    await this.#here();
     await introduce({ ...this.#options, ...options }, () => this.invite());
   }
 
   /**
    * Removes a device: it reads nothing that is sealed from then on. Resolves once the group has taken
-   * it; where that needs the network, it waits for it.
+   * it; where that needs the network, it waits for it. Throws `OWN_DEVICE` for this one.
    */
   async remove(node: string): Promise<void> {
     await this.ready;
-    await (await this.#started).wishes.add((membership) =>
+    const { group, wishes } = await this.#here();
+    if (node === group.node) throw new ClientError("OWN_DEVICE", "no device removes itself");
+    await wishes.add((membership) =>
       membership.peer(node) && { kind: "remove", nodes: [fromHex(node)] }
     );
   }
@@ -269,7 +283,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   /** New keys for everybody. Resolves once they are in force. */
   async rotate(): Promise<void> {
     await this.ready;
-    await (await this.#started).wishes.add(() => ({ kind: "rotate" }));
+    await (await this.#here()).wishes.add(() => ({ kind: "rotate" }));
   }
 
   /**
@@ -349,6 +363,13 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         ended: (why) => this.#end(why),
       },
     );
+    return device;
+  }
+
+  /** The device, unless the client has ended. */
+  async #here(): Promise<Device> {
+    const device = await this.#started;
+    if (this.#ended) throw this.#ended;
     return device;
   }
 
@@ -462,9 +483,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     changes: FieldsInput,
     client?: Bytes,
   ): Promise<Stored> {
-    const device = await this.#started;
-    if (this.#ended) throw this.#ended;
-    const { ledger, group, saver } = device;
+    const { ledger, group, saver } = await this.#here();
     const one = await ledger.write(kind, collection, id, changes, client, group.signer);
     // It is in the records, so others get it, also where the storage fails.
     await saver.flush().finally(() => this.#session?.pump());
@@ -473,6 +492,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   async #query(collection: string): Promise<StoredRecord[]> {
+    await this.#here();
     const session = this.#session;
     if (!session) throw new ClientError("OFFLINE", "there is no link");
     const states = (await session.query(collection)).filter(visible);
@@ -510,6 +530,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   #end(why: Error): void {
     if (this.#ended) return;
     this.#ended = why;
+    this.#state = "ended";
     this.#ending.abort();
     this.#ready.reject(why);
     this.#sent?.reject(why);
@@ -517,6 +538,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const clean = why instanceof ConnectionClosed && why.code === 1000;
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
     this.#loops.clear();
+    this.#tell({ kind: "state", state: "ended" });
   }
 }
 

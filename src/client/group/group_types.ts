@@ -88,8 +88,9 @@ export interface GroupDevice {
  * - `waiting`: for a device that lets this one in.
  * - `reading`: what it has missed.
  * - `synced`: it has everything that the relay has.
+ * - `ended`: the client was closed, or cannot go on. Told once.
  */
-export type Standing = "offline" | "connecting" | "waiting" | "reading" | "synced";
+export type Standing = "offline" | "connecting" | "waiting" | "reading" | "synced" | "ended";
 
 /** Where an operation of this device is: only here, at the relay too, or at another device as well. */
 export type Whereabouts = "local" | "mailbox" | "shared";
@@ -138,7 +139,7 @@ export interface StoredRecord {
 }
 
 export interface InviteOptions {
-  /** How long the text works, by the clock of the device that lets in. 10 unless given. */
+  /** How long the text works, by the clock of the device that lets in. More than 0; 10 unless given. */
   readonly minutes?: number;
   /** It lets in any number of devices, until it is revoked or a device is removed. */
   readonly permanent?: boolean;

@@ -19,11 +19,13 @@ interface Wanted {
 
 export class Wishes {
   readonly #wanted: Wanted[] = [];
+  #ended: Error | undefined;
   /** Runs when there is one more. */
   onWish: () => void = () => {};
 
-  /** Resolves once the change is in force, or makes no sense any more. */
+  /** Resolves once the change is in force, or makes no sense any more. Rejects when this ends before. */
   add(wish: Wish): Promise<void> {
+    if (this.#ended) return Promise.reject(this.#ended);
     const done = Promise.withResolvers<void>();
     this.#wanted.push({ wish, done });
     this.onWish();
@@ -50,6 +52,7 @@ export class Wishes {
 
   /** Nothing is done any more. */
   end(why: Error): void {
+    this.#ended ??= why;
     for (const { done } of this.#wanted.splice(0)) {
       done.promise.catch(() => {});
       done.reject(why);

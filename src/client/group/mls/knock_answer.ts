@@ -33,7 +33,7 @@ export async function answerKnock(
   const invitation = invitationOf(data, door.value);
   const again = invitation ? undefined : await memberOf(membership, door);
   if (invitation && invitation.expires !== 0n && invitation.expires <= BigInt(now)) {
-    throw new ClientError("NOT_ADMITTED", "the invitation has expired");
+    throw new ClientError("NOT_ADMITTED", "somebody knocks with an invitation that has expired");
   }
   // It was used, or revoked, or a removal has made it void.
   if (!invitation && !again) return undefined;
