@@ -172,7 +172,7 @@ async function run(): Promise<void> {
 async function storeOf(config: StoreConfig): Promise<LogStore | null | undefined> {
   if (config.kind !== "file") return config.kind === "off" ? null : undefined;
   try {
-    return await openSqlite({ path: config.path, limits: limits() });
+    return await openSqlite({ path: config.path, limits: limits(), ours: config.usual });
   } catch (error) {
     if (!(error instanceof StoreError && config.usual && error.kind === "unwritable")) throw error;
     log.warn(

@@ -30,6 +30,8 @@ export interface Parts extends StreamParts {
   readonly runtime: string;
   /** How safe the logs of groups are, or that there are none. */
   readonly logs: string;
+  /** Why logs cannot be kept now, if so. */
+  readonly trouble?: () => string | undefined;
 }
 
 export function createApp(parts: Parts): Hono<Env> {
@@ -45,9 +47,11 @@ export function createApp(parts: Parts): Hono<Env> {
   app.get("/health", (c) => c.json({ status: "ok" }));
   app.get("/ready", (c) => {
     const ready = parts.ready();
-    const status = ready ? "ready" : "stopping";
+    const reason = parts.trouble?.();
+    const status = !ready ? "stopping" : reason === undefined ? "ready" : "failing";
     const { runtime, links, logs } = parts;
-    return c.json({ status, runtime, links: links.size, logs }, ready ? 200 : 503);
+    const said = { status, runtime, links: links.size, logs, ...(reason && { reason }) };
+    return c.json(said, status === "ready" ? 200 : 503);
   });
   app.get("/limits", (c) =>
     c.json(

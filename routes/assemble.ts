@@ -50,7 +50,7 @@ export interface Assembly {
 
 export function assemble(options: AssemblyOptions): Assembly {
   const { limits, wrap, memory = () => undefined, ready = () => true } = options;
-  const { store = new MemoryStore(host, limits) } = options;
+  const { store = new MemoryStore(host, limits) as LogStore } = options;
   const channels = new Channels();
   const streams = new HttpLinks(limits, host);
   const metrics = new Metrics(
@@ -78,6 +78,7 @@ export function assemble(options: AssemblyOptions): Assembly {
     echo: echo(limits, host),
     metrics,
     logs: store ? durabilityName(store.durability) : "off",
+    trouble: () => store?.trouble,
     ready,
   });
   return { app, links, streams, store };

@@ -1,10 +1,12 @@
 /** Logs at the relay: what a member of the profile may open, what it is sent, and what it is answered. */
 import { test } from "node:test";
+import { configure } from "@logtape/logtape";
 import { assert, assertEquals } from "@std/assert";
 import { Close, Refused } from "../src/close.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { TlvType } from "../src/wire/blaze/handshake.ts";
+import { MemoryStore } from "../src/store/memory_store.ts";
 import { everything, LITERAL, nodeId, PAIRED, PROFILE } from "./kit/blaze.ts";
 import {
   about,
@@ -551,6 +553,90 @@ test("a store that throws while a log is read closes that log, not the link", as
   about(late).open(7);
   await lab.settle();
   assertEquals(heard(late), ["recovered 1..1", "#1", "live 1"]);
+});
+
+// -- The log is not the one that it was
+
+/** Stands for stores that lose what they have, and say so, or not. */
+const losing = () => {
+  const watching = new Set<() => void>();
+  let begin!: () => void;
+  const lab = new LogLab({}, (host, limits) => {
+    let store = new MemoryStore(host, limits);
+    begin = () => store = new MemoryStore(host, limits);
+    return {
+      durability: 0,
+      open: (...args) => store.open(...args),
+      append: (...args) => store.append(...args),
+      read: (...args) => store.read(...args),
+      hashAt: (...args) => store.hashAt(...args),
+      truncate: (...args) => store.truncate(...args),
+      watch(log, heard, lost = () => {}) {
+        watching.add(lost);
+        const stop = store.watch(log, heard);
+        return () => {
+          watching.delete(lost);
+          stop();
+        };
+      },
+      sweep: () => store.sweep(),
+      close: () => store.close(),
+    };
+  });
+  const say = () => [...watching].forEach((lost) => lost());
+  return { lab, begin: () => begin(), say };
+};
+
+for (const says of [true, false]) {
+  test(`a store that began anew${says ? "" : ", unsaid"}: links go, come back, and open that`, async () => {
+    const { lab, begin, say } = losing();
+    const { author } = await filled(3, lab);
+    const idle = lab.member(1);
+    about(idle).open(7);
+    await lab.settle();
+    begin();
+    if (says) say();
+    const late = lab.member(2);
+    about(late).open(7);
+    await lab.settle();
+    for (const device of [author, idle, ...(says ? [] : [late])]) {
+      assertEquals(device.closedWith?.code, Close.restarting.code);
+      assertEquals(heard(device).at(-1), "error 1012");
+    }
+    if (says) assertEquals(heard(late), ["recovered 1..0", "live 0"]);
+    for (const device of [author, idle, late]) device.close();
+    await lab.settle();
+    assertEquals(lab.sessions.logs?.size, 0);
+    const [a, b] = [lab.member(0), lab.member(1)];
+    for (const device of [a, b]) about(device).open(7);
+    await lab.settle();
+    about(a).append(operation(9));
+    await lab.settle();
+    for (const device of [a, b]) {
+      assertEquals(heard(device).slice(0, 3), ["recovered 1..0", "live 0", "#1"]);
+    }
+  });
+}
+
+test("a store that fails again and again says so once a second at most", async () => {
+  const { lab, store } = slowLab();
+  const { author } = await filled(0, lab);
+  store.failing = true;
+  const lines: unknown[] = [];
+  const meta = { category: ["logtape", "meta"], lowestLevel: "error" as const };
+  await configure({
+    sinks: { test: ({ properties }) => void lines.push(properties.reason) },
+    loggers: [{ category: "blaze-relay", sinks: ["test"], lowestLevel: "warning" }, meta],
+    reset: true,
+  });
+  try {
+    for (let n = 0; n < 50; n++) about(author).append(operation(n));
+    await lab.settle();
+    assertEquals(heard(author).length, 50);
+  } finally {
+    await configure({ sinks: {}, loggers: [meta], reset: true });
+  }
+  assertEquals(lines, ["no disk"]);
 });
 
 // -- Limits

@@ -1,12 +1,22 @@
-import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { chainNext, chainStart } from "../src/store/chain.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
 import { migrate, MIGRATIONS, openFile, pragmaOf, StoreError } from "../src/store/sqlite_file.ts";
-import type { Appended } from "../src/store/store.ts";
+import type { Appended, LogStore } from "../src/store/store.ts";
 import { sameBytes } from "../src/wire/bytes.ts";
 import {
   frameOf,
@@ -209,6 +219,51 @@ test("a place that cannot be written is told from a file that somebody else made
     assertMatch(error.message, /is another program's file/);
   }));
 
+test("another program's file is not changed by a byte, and neither is one that is none", () =>
+  withStorePath(async (path) => {
+    const notes = join(dirname(path), "notes.db");
+    const foreign = new DatabaseSync(notes);
+    foreign.exec("CREATE TABLE notes (text TEXT)");
+    foreign.close();
+    const text = join(dirname(path), "notes.txt");
+    writeFileSync(text, "milk\n".repeat(1_000));
+    writeFileSync(path, "");
+    const names = readdirSync(dirname(path));
+    for (const file of [notes, text, path]) {
+      const before = readFileSync(file);
+      if (file !== path) {
+        const error = await assertRejects(() => open(file), StoreError);
+        assertEquals(error.kind, "foreign");
+        assertMatch(error.message, /name another with --store$/);
+      }
+      assertThrows(() => openFile(file, false).close());
+      assertEquals(readFileSync(file), before);
+    }
+    assertEquals(readdirSync(dirname(path)), names);
+  }));
+
+test("a path is that of a file, whatever it would mean to SQLite", () =>
+  withStorePath((path) => {
+    const before = process.cwd();
+    process.chdir(dirname(path));
+    try {
+      for (const name of [":memory:", "file:one.db?mode=memory", "file:two.db"]) {
+        openFile(name).close();
+        assert(existsSync(join(dirname(path), name)), name);
+      }
+    } finally {
+      process.chdir(before);
+    }
+  }));
+
+test("a link to a file that is not there yet: that one is its owner's alone, too", () =>
+  withStorePath(async (path) => {
+    const target = join(dirname(path), "disk", "logs.db");
+    symlinkSync("disk/logs.db", path);
+    await withSqlite(path, async (store) => void await store.open(log, OWNERS_KEY, true));
+    assertEquals(statSync(target).mode & 0o777, 0o600);
+  }));
+
 /** Writes nonsense over a part of a file. */
 function spoil(path: string, at: number, length: number): void {
   const bytes = readFileSync(path);
@@ -227,7 +282,7 @@ for (const [what, at] of [["head", 0], ["schema", 100]] as const) {
         assertEquals(await store.open(log, OWNERS_KEY, false), undefined);
         const state = await store.open(log, OWNERS_KEY, true);
         assert(!sameBytes(state!.ring, ring));
-      });
+      }, { ours: true });
       const aside = readdirSync(dirname(path)).filter((name) => name.includes(".corrupt-"));
       assertEquals(aside.length, 1);
       assertMatch(aside[0]!, /^relay\.db\.corrupt-\d{8}T\d{6}Z$/);
@@ -257,28 +312,100 @@ test("pages that turn out to be broken later: the same, and what was asked for f
     });
   }));
 
-test("a worker that dies fails what was asked for, and everything after, and nothing else", () =>
+/** Breaks the pages of a file with 100 entries in it. */
+async function spoiled(path: string): Promise<void> {
+  await withSqlite(path, async (store) => {
+    await store.open(log, OWNERS_KEY, true);
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) => store.append(log, plain(frameOf(n, 3_000)))),
+    );
+  });
+  spoil(path, 8 * 4096, statSync(path).size - 8 * 4096);
+}
+
+const lost = (store: LogStore) =>
+  new Promise<void>((resolve) => void store.watch(log, () => {}, resolve));
+
+test("a broken file that cannot be moved aside: nothing is kept, and it is tried again", () =>
   withStorePath(async (path) => {
     const folder = join(dirname(path), "state");
     const inner = join(folder, "relay.db");
-    await withSqlite(inner, async (store) => {
-      await store.open(log, OWNERS_KEY, true);
-      await Promise.all(
-        Array.from({ length: 100 }, (_, n) => store.append(log, plain(frameOf(n, 3_000)))),
-      );
-    });
-    spoil(inner, 8 * 4096, statSync(inner).size - 8 * 4096);
+    await spoiled(inner);
     await withSqlite(inner, async (store) => {
       await store.open(log, OWNERS_KEY, false);
-      // The broken file cannot be moved aside: its folder is gone, and in its place is something else.
+      const again = lost(store);
+      // Its folder is gone, and in its place is something else.
       renameSync(folder, `${folder}-gone`);
       writeFileSync(folder, "");
       const asked = [store.read(log, 0n, 10_000_000), store.append(log, plain(frameOf(1)))];
-      for (const one of asked) {
-        await assertRejects(async () => void await one, Error, "worker has failed");
-      }
-      await assertRejects(() => store.open(log, OWNERS_KEY, true), Error, "worker has failed");
+      for (const one of asked) await assertRejects(async () => void await one, Error);
+      await assertRejects(() => store.open(log, OWNERS_KEY, true), Error, "no new one can begin");
+      assertMatch(store.trouble!, /^the file of logs is broken: .*, and no new one can begin: /);
+      assert(!store.trouble!.includes(folder));
+      rmSync(folder);
+      await again;
+      assertEquals(store.trouble, undefined);
+      assertEquals((await store.open(log, OWNERS_KEY, true))?.last, 0n);
+      assertEquals((await store.append(log, plain(frameOf(1)))).kind, "appended");
+    }, { againMs: 5 });
+  }));
+
+test("a worker that dies has a successor, and what was safe is there", () =>
+  withStorePath(async (path) => {
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      await store.append(log, plain(frameOf(1)));
     });
+    // What it is to wait for is no number, so it dies of each batch.
+    await withSqlite(path, async (store) => {
+      for (let n = 0; n < 3; n++) {
+        const again = lost(store);
+        await assertRejects(() => store.open(log, OWNERS_KEY, false), Error, "worker has failed");
+        assertMatch(store.trouble!, /worker has failed/);
+        await again;
+        assertEquals(store.trouble, undefined);
+      }
+    }, { againMs: 5, delayMs: 1n as unknown as number });
+    await withSqlite(path, async (store) => {
+      assertEquals((await store.open(log, OWNERS_KEY, false))?.last, 1n);
+    });
+  }));
+
+test("a store that has failed can be closed while it is tried again", () =>
+  withStorePath(async (path) => {
+    await withSqlite(path, async (store) => {
+      await assertRejects(() => store.open(log, OWNERS_KEY, true), Error, "worker has failed");
+    }, { againMs: 60_000, delayMs: 1n as unknown as number });
+  }));
+
+test("a file that begins anew is told to all who watch", () =>
+  withStorePath(async (path) => {
+    await spoiled(path);
+    await withSqlite(path, async (store) => {
+      const again = lost(store);
+      await store.open(log, OWNERS_KEY, false);
+      await assertRejects(() => store.read(log, 0n, 10_000_000));
+      await again;
+    });
+  }));
+
+test("a file that was deleted is noticed within a minute, and while it is so", () =>
+  withStorePath(async (path) => {
+    let now = 1_000_000;
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      renameSync(path, `${path}-gone`);
+      now += 59_999;
+      await store.append(log, plain(frameOf(1)));
+      assertEquals(store.trouble, undefined);
+      now += 1;
+      await store.append(log, plain(frameOf(1)));
+      assertMatch(store.trouble!, /was deleted: restart the relay/);
+      renameSync(`${path}-gone`, path);
+      now += 60_000;
+      await store.append(log, plain(frameOf(1)));
+      assertEquals(store.trouble, undefined);
+    }, { now: () => now });
   }));
 
 test("a file of an older version becomes one of this version, whole or not at all", () =>

@@ -14,7 +14,9 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EcgClient } from "../src/client/mod.ts";
+import { host } from "../src/host.ts";
 import { sha256 } from "../src/store/chain.ts";
+import { MemoryStore } from "../src/store/memory_store.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
 import { denoCommand, here, root, script } from "../tools/runtimes.ts";
 import { logKey, operation } from "./kit/log_lab.ts";
@@ -142,6 +144,10 @@ test(
         denied,
       );
       assertEquals(readdirSync(folder), []);
+      const [program, ...args] = denied.command;
+      const elsewhere = [...args, "--port", "0", "--store", path];
+      const { stderr } = spawnSync(program!, elsewhere, { cwd: folder, encoding: "utf8" });
+      assertMatch(stderr, /cannot be written: Deno's tasks .* --allow-write=FOLDER .* with Bun\n$/);
       const allowed = permitted(folder, ["--allow-write=./state"]);
       await withRelayProcess(
         "deno",
@@ -157,16 +163,36 @@ test(
     }),
 );
 
+/** What begins as a file of SQLite's does, and is none. */
+function broken(path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, "SQLite format 3\0 it is not");
+  chmodSync(path, 0o600);
+}
+
 test("a broken file costs its logs, and not the relay", () =>
   withStorePath(async (path) => {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, "SQLite format 3\0 it is not");
-    chmodSync(path, 0o600);
-    await withRelayProcess(here, async ({ url, output }) => {
-      await said(output, /logs of groups +on disk/);
-      assertMatch(output(), /ERR.*the file of logs .* is broken .*: it is .*\.corrupt-\d/);
-      assertEquals((await appendTo({ url }, 2)).entries, ["#1", "#2"]);
-    }, ["--store", path]);
+    broken(path);
+    await withRelayProcess(
+      here,
+      async ({ url, output }) => {
+        await said(output, /logs of groups +on disk/);
+        assertMatch(output(), /ERR.*the file of logs .* is broken .*: it is .*\.corrupt-\d/);
+        assertEquals((await appendTo({ url }, 2)).entries, ["#1", "#2"]);
+      },
+      [],
+      { STORE: "", STATE_DIRECTORY: dirname(path) },
+    );
+  }));
+
+test("what somebody named, and may be anything, stays where it is", () =>
+  withStorePath((path) => {
+    broken(path);
+    assertMatch(
+      refused(path),
+      /relay\.db is no file of logs, or .*: move it away, or name another/,
+    );
+    assertEquals(readdirSync(dirname(path)), ["relay.db"]);
   }));
 
 test("while a disk takes a second for an entry, an ECG passes", () =>
@@ -189,3 +215,20 @@ test("while a disk takes a second for an entry, an ECG passes", () =>
       await appended;
     }, { store });
   }));
+
+test("a relay whose store is in trouble is not ready, says why, and takes links", async () => {
+  const store = new MemoryStore(host, STORE_LIMITS);
+  let trouble: string | undefined = "no disk";
+  Object.defineProperty(store, "trouble", { get: () => trouble });
+  await withRelay(async ({ url }) => {
+    const asked = async () => {
+      const answer = await fetch(`${url}/ready`);
+      const { status, reason } = await answer.json();
+      return [answer.status, status, reason];
+    };
+    assertEquals(await asked(), [503, "failing", "no disk"]);
+    assertEquals((await appendTo({ url }, 1)).entries, ["#1"]);
+    trouble = undefined;
+    assertEquals(await asked(), [200, "ready", undefined]);
+  }, { store });
+});

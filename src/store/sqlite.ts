@@ -39,6 +39,8 @@ const WORKER = new URL(
 export interface SqliteOptions extends SqliteSetup {
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** Milliseconds until a store that has failed is tried again, at first. */
+  readonly againMs?: number;
 }
 
 /** Something that was asked for, and is not answered yet. */
@@ -53,9 +55,18 @@ type Pending = Question | SqliteAppends;
 const LOG_ID = /^[0-9a-f]{32}$/;
 const NO_BYTES: Bytes = new Uint8Array();
 
+/** Milliseconds until a store that has failed is tried again: at first, and at most. */
+const AGAIN_MS = 1_000;
+const MOST_AGAIN_MS = 60_000;
+
 /** Opens a file of logs, or makes it. Throws {@linkcode StoreError}. */
 export async function openSqlite(options: SqliteOptions): Promise<LogStore> {
-  const { now = Date.now, ...setup } = options;
+  const { now = Date.now, againMs = AGAIN_MS, ...setup } = options;
+  return new SqliteStore(await begun(setup), setup, now, againMs);
+}
+
+/** A worker that has the file. Throws {@linkcode StoreError}. */
+async function begun(setup: SqliteSetup): Promise<Worker> {
   const worker = new Worker(WORKER, { type: "module" });
   try {
     const first = await new Promise<SqliteMessage>((resolve, reject) => {
@@ -67,7 +78,7 @@ export async function openSqlite(options: SqliteOptions): Promise<LogStore> {
     if (first.kind === "ready" && first.notice) {
       relayLog.error("{notice}", { notice: first.notice });
     }
-    return new SqliteStore(worker, now);
+    return worker;
   } catch (error) {
     worker.terminate();
     if (error instanceof StoreError) throw error;
@@ -90,14 +101,33 @@ class SqliteStore implements LogStore {
   #running: Pending[] = [];
   #scheduled = false;
   readonly #watchers = new Watchers();
+  #worker: Worker | undefined;
+  /** Why nothing goes until there is another worker. */
+  #down: Error | undefined;
+  #pauseMs: number;
+  /** Calls off the next try, or waits for the one that runs. */
+  #stopTrying = (): Promise<void> | void => {};
+  /** The file has lost its name. */
+  #gone = false;
   /** Why nothing goes any more. */
   #over: Error | undefined;
   #closed: Promise<void> | undefined;
   #idle = () => {};
 
-  constructor(private readonly worker: Worker, private readonly now: () => number) {
-    worker.onmessage = ({ data }) => this.#hear(data);
-    worker.onerror = (event) => this.#end(errorOf(event));
+  constructor(
+    worker: Worker,
+    private readonly setup: SqliteSetup,
+    private readonly now: () => number,
+    private readonly againMs: number,
+  ) {
+    this.#pauseMs = againMs;
+    this.#employ(worker);
+  }
+
+  get trouble(): string | undefined {
+    // Anybody may read this: where the file is on this machine is for its log.
+    if (this.#down) return this.#down.message.replaceAll(this.setup.path, "the file of logs");
+    return this.#gone ? "the file of logs was deleted: restart the relay" : undefined;
   }
 
   open(log: LogName, key: Bytes, create: boolean): Promise<LogState | undefined> {
@@ -141,8 +171,8 @@ class SqliteStore implements LogStore {
     return this.#ask(request, () => {});
   }
 
-  watch(log: LogName, heard: (entries: readonly Entry[]) => void): () => void {
-    return this.#watchers.add(log, heard);
+  watch(log: LogName, heard: (entries: readonly Entry[]) => void, lost?: () => void): () => void {
+    return this.#watchers.add(log, heard, lost);
   }
 
   async sweep(): Promise<void> {
@@ -168,13 +198,15 @@ class SqliteStore implements LogStore {
       });
     // What was asked for before is done.
     if (this.#running.length + this.#waiting.length > 0) await until(() => {});
-    if (this.#over === closed) await until(() => this.worker.postMessage("close"));
-    this.worker.terminate();
+    await this.#stopTrying();
+    if (this.#worker) await until(() => this.#worker!.postMessage("close"));
+    this.#worker?.terminate();
   }
 
   /** Why no more can be asked for. */
   #refused(bytes: number): Error | undefined {
-    if (this.#over) return this.#over;
+    const none = this.#over ?? this.#down;
+    if (none) return none;
     if (this.#waitingBytes + bytes <= MOST_WAITING_BYTES) return undefined;
     return new Error("the disk is too slow for what comes");
   }
@@ -220,21 +252,27 @@ class SqliteStore implements LogStore {
       bytes += next.bytes;
       for (const frame of next.frames) frames.push(frame);
     }
-    if (count === 0) return;
+    const worker = this.#worker;
+    if (count === 0 || !worker) return;
     this.#running = this.#waiting.splice(0, count);
     this.#waitingBytes -= bytes;
     const joined = concatAll(frames);
     const requests = this.#running.map(({ request }) => request);
-    this.worker.postMessage({ requests, frames: joined, now: this.now() }, [joined.buffer]);
+    worker.postMessage({ requests, frames: joined, now: this.now() }, [joined.buffer]);
   }
 
   #hear(message: SqliteMessage): void {
     if (message.kind === "closed") return this.#idle();
     if (message.kind !== "answer") return;
-    const { replies, frames, notice } = message;
+    const { replies, frames, notice, anew, over, gone } = message;
     if (notice) relayLog.error("{notice}", { notice });
+    if (gone !== undefined) this.#named(!gone);
+    if (over === undefined) this.#pauseMs = this.againMs;
     const run = this.#running;
     this.#running = [];
+    // Before anybody asks for anything else of what is not there.
+    if (over !== undefined) this.#fail(new Error(`the file of logs is broken: ${over}`));
+    if (anew) this.#watchers.lose();
     // First, so that the worker does the next while this thread tells of these.
     this.#send();
     // To those who watch, before anybody hears that it was appended.
@@ -252,15 +290,66 @@ class SqliteStore implements LogStore {
     if (this.#over && this.#running.length === 0) this.#idle();
   }
 
-  /** The worker is gone, and with it everything that it was to do. */
-  #end(error: Error): void {
-    if (!this.#closed) relayLog.error("the store has failed: {error}", { error });
-    this.#over = error;
+  #employ(worker: Worker): void {
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => this.#hear(data);
+    worker.onerror = (event) => this.#fail(errorOf(event));
+  }
+
+  /** The file has its name, or has lost it: said once. */
+  #named(named: boolean): void {
+    if (!named && !this.#gone) {
+      relayLog.error(
+        "the file of logs {path} was deleted, or another is in its place: what is kept ends with this " +
+          "process. Restart the relay",
+        { path: this.setup.path },
+      );
+    }
+    this.#gone = !named;
+  }
+
+  /** The worker is gone, and with it everything that it was to do. Another one is tried. */
+  #fail(error: Error): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
     const left = [...this.#running, ...this.#waiting];
     this.#running = [];
     this.#waiting = [];
+    this.#waitingBytes = 0;
     for (const one of left) one.failed(error);
-    this.#idle();
+    if (this.#over) return this.#idle();
+    relayLog.error(
+      "the store of logs {path} has failed and keeps nothing until it can be opened again, which is " +
+        "tried again and again: {reason}",
+      { path: this.setup.path, reason: error.message },
+    );
+    this.#later(error);
+  }
+
+  #later(error: Error): void {
+    this.#down = error;
+    const stop = host.after(this.#pauseMs, () => {
+      const trying = this.#again();
+      this.#stopTrying = () => trying;
+    });
+    this.#stopTrying = stop;
+    this.#pauseMs = Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
+  }
+
+  async #again(): Promise<void> {
+    try {
+      const worker = await begun({ ...this.setup, ours: true });
+      this.#employ(worker);
+    } catch (error) {
+      if (!this.#over) this.#later(error as Error);
+      return;
+    }
+    this.#down = undefined;
+    this.#stopTrying = () => {};
+    if (this.#over) return;
+    relayLog.warn("the store of logs {path} is open again", { path: this.setup.path });
+    // What the last worker did at the end was told to nobody.
+    this.#watchers.lose();
   }
 }
 

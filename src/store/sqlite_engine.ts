@@ -8,16 +8,9 @@ import type { DatabaseSync } from "node:sqlite";
 import { type Bytes, concatAll } from "../wire/bytes.ts";
 import { chainNext, chainStart } from "./chain.ts";
 import { isCorrupt, pragmaOf } from "./sqlite_file.ts";
-import {
-  ENTRY_BYTES,
-  LOG_BYTES,
-  type LogRow,
-  LogRows,
-  type Statements,
-  statements,
-} from "./sqlite_rows.ts";
+import { type LogRow, LogRows, type Statements, statements } from "./sqlite_rows.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteReply, SqliteRequest } from "./sqlite_talk.ts";
-import type { LogName, LogState, StoreLimits } from "./store.ts";
+import { ENTRY_BYTES, LOG_BYTES, type LogName, type LogState, type StoreLimits } from "./store.ts";
 
 /** Entries that one answer may have, beside the bytes that were asked for. */
 const MOST_ENTRIES = 16_384;

@@ -4,8 +4,17 @@
  *
  * @module
  */
-import { closeSync, mkdirSync, openSync, renameSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 /** A file of logs that cannot be used, in words for whoever starts the relay. */
@@ -78,6 +87,8 @@ export const BUSY = 5;
 export const CORRUPT = 11;
 export const FULL = 13;
 const NOT_A_DATABASE = 26;
+const READONLY = 8;
+const CANNOT_OPEN = 14;
 
 /** Whether the file itself is broken, and not just something that was asked of it. */
 export const isCorrupt = (error: unknown): boolean =>
@@ -88,12 +99,15 @@ export const isCorrupt = (error: unknown): boolean =>
  * version. The lock ends with the process, however that ends. Throws {@linkcode StoreError}, and what
  * SQLite throws of a file that is broken ({@linkcode isCorrupt}).
  */
-export function openFile(path: string, create = true): DatabaseSync {
+export function openFile(named: string, create = true): DatabaseSync {
+  // SQLite has names that are none of files, such as `:memory:`. None of them begins with a slash.
+  const path = resolve(named);
   if (create) touch(path);
   let db: DatabaseSync | undefined;
   try {
+    look(path, create);
     db = new DatabaseSync(path);
-    prepare(db, path);
+    prepare(db, path, create);
     return db;
   } catch (error) {
     db?.close();
@@ -101,13 +115,41 @@ export function openFile(path: string, create = true): DatabaseSync {
   }
 }
 
-function prepare(db: DatabaseSync, path: string): void {
+/** Looks whose the file is, in a way that writes nothing to it. */
+function look(path: string, create: boolean): void {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    pragmaOf(db, `busy_timeout = ${PATIENCE_MS}`);
+    claim(db, path, create);
+  } catch (error) {
+    const told = error instanceof StoreError || resultCode(error) === BUSY || isCorrupt(error);
+    // Else it cannot be read so: a process that was killed left something for the next writer to take back.
+    if (told) throw error;
+  } finally {
+    db?.close();
+  }
+}
+
+/** Throws unless the file is a file of logs, or, to make one, an empty one. */
+function claim(db: DatabaseSync, path: string, create: boolean): void {
+  const application = Number(pragmaOf(db, "application_id"));
+  if (application === APPLICATION) return;
+  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
+  if (application !== 0 || tables.n > 0) {
+    throw new StoreError("foreign", `${path} is another program's file: name another with --store`);
+  }
+  if (!create) throw new StoreError("foreign", `${path} is empty: no relay has kept logs in it`);
+}
+
+function prepare(db: DatabaseSync, path: string, create: boolean): void {
+  pragmaOf(db, `busy_timeout = ${PATIENCE_MS}`);
+  pragmaOf(db, "locking_mode = EXCLUSIVE");
+  claim(db, path, create);
   // The order matters: the first write fixes `auto_vacuum`, and WAL without shared memory wants the lock.
   for (
     const pragma of [
-      `busy_timeout = ${PATIENCE_MS}`,
       "auto_vacuum = INCREMENTAL",
-      "locking_mode = EXCLUSIVE",
       "journal_mode = WAL",
       "synchronous = FULL",
       "trusted_schema = OFF",
@@ -116,12 +158,9 @@ function prepare(db: DatabaseSync, path: string): void {
       "journal_size_limit = 16777216",
     ]
   ) pragmaOf(db, pragma);
-  const application = Number(pragmaOf(db, "application_id"));
-  const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema").get() as { n: number };
-  if (application !== APPLICATION && (application !== 0 || tables.n > 0)) {
-    throw new StoreError("foreign", `${path} is another program's file: name another with --store`);
-  }
   migrate(db, MIGRATIONS, path);
+  // With the lock nobody shares memory. The one who only looked may have left it behind.
+  rmSync(`${path}-shm`, { force: true });
 }
 
 /** What a pragma answers, if anything. `exec` runs some of them only in part on one of the runtimes. */
@@ -159,13 +198,49 @@ function touch(path: string): void {
     closeSync(openSync(path, "wx", 0o600));
   } catch (error) {
     if ((error as { code?: string }).code !== "EEXIST") throw inWords(error, path);
+    // A link to what is not there yet: SQLite would make that for everybody to read.
+    const target = existsSync(path) ? undefined : targetOf(path);
+    if (target !== undefined) touch(target);
   }
 }
+
+/** What a symbolic link names; nothing of what is no link. */
+function targetOf(path: string): string | undefined {
+  try {
+    return resolve(dirname(path), readlinkSync(path));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where SQLite has the number of the application, in the first bytes of each file: 4 bytes, big-endian. */
+const APPLICATION_AT = 68;
+
+/** Whether a file too broken to be opened says all the same that it is a file of logs. */
+export function showsOurs(path: string): boolean {
+  const head = new Uint8Array(APPLICATION_AT + 4);
+  const file = openSync(path, "r");
+  try {
+    if (readSync(file, head, 0, head.length, 0) < head.length) return false;
+  } finally {
+    closeSync(file);
+  }
+  return new DataView(head.buffer).getUint32(APPLICATION_AT) === APPLICATION;
+}
+
+/** Of a file that somebody named, and that nothing shows to be a file of logs. */
+export const unknown = (path: string): StoreError =>
+  new StoreError(
+    "foreign",
+    `${path} is no file of logs, or is too broken to tell: move it away, or name another with --store`,
+  );
 
 /** Puts a broken file out of the way, with what belongs to it. Answers its new name. */
 export function moveAside(path: string, time: Date): string {
   const to = `${path}.corrupt-${time.toISOString().replaceAll(/[-:]|\.\d+/g, "")}`;
-  for (const part of ["", "-wal", "-shm"]) {
+  // What SQLite makes of the others in memory that it shares: worth nothing.
+  rmSync(`${path}-shm`, { force: true });
+  for (const part of ["", "-wal"]) {
     try {
       renameSync(path + part, to + part);
     } catch (error) {
@@ -176,7 +251,7 @@ export function moveAside(path: string, time: Date): string {
 }
 
 /** CANTOPEN, PERM, READONLY: the place is the matter. */
-const UNWRITABLE = [3, 8, 14];
+const UNWRITABLE = [3, READONLY, CANNOT_OPEN];
 
 function inWords(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error;
@@ -187,6 +262,13 @@ function inWords(error: unknown, path: string): StoreError {
     );
   }
   const { code = "", name = "", message } = error as Error & { code?: string };
+  if (name === "NotCapable") {
+    return new StoreError(
+      "unwritable",
+      `${path} cannot be written: Deno's tasks may write to ./state only. For another place, start ` +
+        "main.ts by deno run with --allow-write=FOLDER beside their other flags, or start it with Bun",
+    );
+  }
   if (
     UNWRITABLE.includes(resultCode(error)) || /^(E[A-Z]+|ERR_INVALID_STATE)$/.test(code) ||
     /NotCapable|PermissionDenied/.test(name) || /^unable to open/.test(message)

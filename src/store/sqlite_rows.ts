@@ -6,7 +6,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { Bytes } from "../wire/bytes.ts";
-import type { LogName } from "./store.ts";
+import { ENTRY_BYTES, LOG_BYTES, type LogName } from "./store.ts";
 
 /** A log, as `sqlite_file.ts` describes its columns. */
 export interface LogRow extends LogName {
@@ -73,11 +73,6 @@ export type Statements = ReturnType<typeof statements>;
 const MOST_ROWS = 10_000;
 /** Time since its last use that is not worth a write, as a part of the time after which a log goes. */
 const USED_PART = 64;
-
-/** What a log costs beside its frames, roughly; what a tenant may have counts it. */
-export const LOG_BYTES = 1024;
-/** What an entry costs beside its frame, roughly. */
-export const ENTRY_BYTES = 128;
 
 const keyOf = ({ tenant, id }: LogName): string => `${id} ${tenant}`;
 

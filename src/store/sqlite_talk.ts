@@ -11,6 +11,8 @@ import type { LogName, LogState, StoreLimits } from "./store.ts";
 export interface SqliteSetup {
   readonly path: string;
   readonly limits: StoreLimits;
+  /** What is at the path is a file of logs, also where it is too broken to show that. */
+  readonly ours?: boolean;
   /** Most pages that the file may have; as many as the disk takes unless given. */
   readonly maxPages?: number;
   /** Milliseconds that each batch takes more: a slow disk, for tests. */
@@ -52,6 +54,12 @@ export interface SqliteAnswer {
   readonly frames: Bytes;
   /** Something that whoever runs the relay has to know. */
   readonly notice?: string;
+  /** The file was broken, and began anew: no log is what it was. */
+  readonly anew?: boolean;
+  /** Why there is no file any more to keep anything in; the worker is of no use then. */
+  readonly over?: string;
+  /** Whether the file's name has gone from under it; not in every answer. */
+  readonly gone?: boolean;
 }
 
 /** What comes from the worker. */

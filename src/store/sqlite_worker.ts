@@ -4,9 +4,18 @@
  *
  * @module
  */
+import { statSync } from "node:fs";
 import { concatAll } from "../wire/bytes.ts";
 import { SqliteEngine } from "./sqlite_engine.ts";
-import { isCorrupt, moveAside, openFile, pragmaOf, StoreError } from "./sqlite_file.ts";
+import {
+  isCorrupt,
+  moveAside,
+  openFile,
+  pragmaOf,
+  showsOurs,
+  StoreError,
+  unknown,
+} from "./sqlite_file.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteMessage, SqliteSetup } from "./sqlite_talk.ts";
 
 /** The other half, as a worker sees it. */
@@ -20,12 +29,35 @@ const say = (message: SqliteMessage, buffer?: ArrayBuffer) =>
 
 let setup: SqliteSetup;
 let engine: SqliteEngine;
+/** The file that is open, as the disk knows it. */
+let inode = 0;
+/** Milliseconds from one look whether it has its name still to the next, and when the last one was. */
+const LOOK_MS = 60_000;
+let lookedAt: number | undefined;
 
 function open(): SqliteEngine {
   const { path, limits, maxPages = 0 } = setup;
   const db = openFile(path);
+  inode = inodeOf(path) ?? 0;
   if (maxPages > 0) pragmaOf(db, `max_page_count = ${maxPages}`);
   return new SqliteEngine(db, limits);
+}
+
+/** Nothing where no file is. */
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino;
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return undefined;
+    return inode;
+  }
+}
+
+/** Whether somebody has deleted the file, or put another in its place; nothing until it is time to look. */
+function gone(now: number): boolean | undefined {
+  if (lookedAt !== undefined && now >= lookedAt && now - lookedAt < LOOK_MS) return undefined;
+  lookedAt = now;
+  return inodeOf(setup.path) !== inode;
 }
 
 /** Puts the broken file aside and begins a new one. Answers how to say so. */
@@ -45,8 +77,9 @@ function begin(): SqliteMessage {
     return { kind: "ready" };
   } catch (error) {
     try {
-      if (isCorrupt(error)) return { kind: "ready", notice: anew(error) };
-      throw error;
+      if (!isCorrupt(error)) throw error;
+      if (!setup.ours && !showsOurs(setup.path)) throw unknown(setup.path);
+      return { kind: "ready", notice: anew(error) };
     } catch (error) {
       const why = error instanceof StoreError ? error.kind : "failed";
       return { kind: "refused", why, message: messageOf(error) };
@@ -72,7 +105,14 @@ function run(batch: SqliteBatch): SqliteAnswer {
     } catch {
       // There is nothing in it that closing could save.
     }
-    return { ...answer, notice: anew(error) };
+    try {
+      return { ...answer, notice: anew(error), anew: true };
+    } catch (failed) {
+      return {
+        ...answer,
+        over: `${messageOf(error)}, and no new one can begin: ${messageOf(failed)}`,
+      };
+    }
   }
 }
 
@@ -88,6 +128,7 @@ other.onmessage = ({ data }) => {
     return say(begin());
   }
   if (setup.delayMs) Atomics.wait(asleep, 0, 0, setup.delayMs);
-  const answer = run(data);
+  const lost = gone(data.now);
+  const answer = { ...run(data), ...(lost !== undefined && { gone: lost }) };
   say({ kind: "answer", ...answer }, answer.frames.buffer);
 };

@@ -85,6 +85,8 @@ export type Appended =
 
 export interface LogStore {
   readonly durability: Durability;
+  /** Why nothing can be kept now, or not as safely as said, in words for whoever runs the relay. */
+  readonly trouble?: string | undefined;
   /**
    * The log of this name. `key`: SHA-256 of what its owners show; the first one that creates it sets it.
    * Nothing comes back for a wrong key, and for one that is not there unless `create`. A log that was
@@ -106,9 +108,11 @@ export interface LogStore {
   truncate(log: LogName, before: bigint): Promise<void>;
   /**
    * Hears every entry that is appended from now on, whoever appends it: in order, without a hole, once it
-   * is as safe as it gets, and before `append` has answered. Answers how to stop.
+   * is as safe as it gets, and before `append` has answered. `lost` runs where that holds no more: entries
+   * may be missing, or the log is not there, or is another one under its name. Whoever watches opens it
+   * again. Answers how to stop.
    */
-  watch(log: LogName, heard: (entries: readonly Entry[]) => void): () => void;
+  watch(log: LogName, heard: (entries: readonly Entry[]) => void, lost?: () => void): () => void;
   /** Lets go of what is due: truncated entries, contents of closed logs, logs that nobody uses. */
   sweep(): Promise<void>;
   close(): Promise<void>;
@@ -116,8 +120,8 @@ export interface LogStore {
 
 /** What an entry counts for in quotas beside its frame: nobody fills a store with empty ones. */
 export const ENTRY_BYTES = 128;
-/** What a log counts for in its tenant's quota beside its entries. */
-export const LOG_BYTES = 1024;
+/** What a log counts for in its tenant's quota beside its entries: what it costs in memory. */
+export const LOG_BYTES = 4096;
 
 /** Numbers that an engine obeys, as in `src/limits.ts`. */
 export interface StoreLimits {

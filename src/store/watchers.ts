@@ -8,10 +8,15 @@ import type { Entry, LogName } from "./store.ts";
 
 type Heard = (entries: readonly Entry[]) => void;
 
+interface Watcher {
+  readonly heard: Heard;
+  readonly lost: () => void;
+}
+
 const keyOf = ({ tenant, id }: LogName): string => `${tenant}/${id}`;
 
 export class Watchers {
-  readonly #byKey = new Map<string, { readonly log: LogName; readonly heard: Set<Heard> }>();
+  readonly #byKey = new Map<string, { readonly log: LogName; readonly all: Set<Watcher> }>();
 
   /** Logs that somebody watches. */
   get logs(): LogName[] {
@@ -19,27 +24,36 @@ export class Watchers {
   }
 
   /** Answers how to stop. */
-  add({ tenant, id }: LogName, heard: Heard): () => void {
+  add({ tenant, id }: LogName, heard: Heard, lost = () => {}): () => void {
     const log = { tenant, id };
     const key = keyOf(log);
-    // Wrapped: two that watch with one function are two.
-    const one: Heard = (entries) => heard(entries);
-    const watched = this.#byKey.get(key) ?? { log, heard: new Set() };
+    const one: Watcher = { heard, lost };
+    const watched = this.#byKey.get(key) ?? { log, all: new Set() };
     this.#byKey.set(key, watched);
-    watched.heard.add(one);
+    watched.all.add(one);
     return () => {
-      if (watched.heard.delete(one) && watched.heard.size === 0) this.#byKey.delete(key);
+      if (watched.all.delete(one) && watched.all.size === 0) this.#byKey.delete(key);
     };
   }
 
   /** Tells those who watch a log. What one of them throws keeps nothing from the others. */
   tell(log: LogName, entries: readonly Entry[]): void {
-    for (const heard of [...this.#byKey.get(keyOf(log))?.heard ?? []]) {
-      try {
-        heard(entries);
-      } catch (error) {
-        relayLog.error("a watcher of a log failed: {error}", { error });
-      }
+    for (const { heard } of [...this.#byKey.get(keyOf(log))?.all ?? []]) {
+      attempt(() => heard(entries));
     }
+  }
+
+  /** Tells all who watch anything that it holds no more. */
+  lose(): void {
+    const all = [...this.#byKey.values()].flatMap(({ all }) => [...all]);
+    for (const { lost } of all) attempt(lost);
+  }
+}
+
+function attempt(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    relayLog.error("a watcher of a log failed: {error}", { error });
   }
 }

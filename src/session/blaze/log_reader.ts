@@ -71,7 +71,7 @@ export class LogReader {
     this.#over = true;
     this.#stopWaiting();
     this.#membership?.leave();
-    this.logs.release(this.log);
+    this.logs.release(this.log, this.member);
   }
 
   #read(): void {

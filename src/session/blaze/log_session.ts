@@ -6,7 +6,6 @@
  */
 import { Close, type CloseFault, type Fault, Refused } from "../../close.ts";
 import type { Message } from "../../link/link.ts";
-import { log as logger } from "../../log.ts";
 import { sha256 } from "../../store/chain.ts";
 import type { Append, Appended, LogName, LogState } from "../../store/store.ts";
 import { flagsFit, FrameType, frameType, headerSize } from "../../wire/blaze/blaze_frame.ts";
@@ -150,7 +149,7 @@ export class LogSession {
     this.#opening = true;
     this.#reader?.stop();
     this.#reader = undefined;
-    const answer = await this.#opened(word).catch(failure);
+    const answer = await this.#opened(word).catch((error) => this.#failure(error));
     if (answer.kind === "opened") this.#reader = answer.reader;
     if (this.#over) return this.end();
     this.#opening = false;
@@ -162,12 +161,16 @@ export class LogSession {
     const { logs, member } = this;
     const { store } = logs;
     const name: LogName = { tenant: member.grant.tenant, id: hex(word.log) };
-    const log = logs.enter(name);
+    const log = logs.enter(name, member);
     let reader: LogReader | undefined;
     try {
+      const { published } = log;
       const state = await store.open(name, sha256(word.key), member.mayWrite);
       if (!state) return refusal(Refused.noLog);
-      log.known(state.last);
+      if (!log.known(state, published)) {
+        logs.lose(log);
+        return refusal(Refused.logFailed, "the log is not the one that was open");
+      }
       const from = await this.#cursor(word, name, state);
       const complete = from !== undefined;
       const sent = complete ? word.sequence : state.first - 1n;
@@ -185,7 +188,7 @@ export class LogSession {
       } as const;
       return { kind: "opened", recovered, reader };
     } finally {
-      if (!reader) logs.release(log);
+      if (!reader) logs.release(log, member);
     }
   }
 
@@ -223,7 +226,7 @@ export class LogSession {
     if ("kind" in appended) return this.#appended(appended, slot, reader);
     appended.then(
       (appended) => this.#appended(appended, slot, reader),
-      (error) => this.#settle(slot, failure(error)),
+      (error) => this.#settle(slot, this.#failure(error)),
     );
   }
 
@@ -243,7 +246,7 @@ export class LogSession {
       await this.logs.store.truncate(reader.log.name, before);
       this.#settle(slot, { kind: "nothing" });
     } catch (error) {
-      this.#settle(slot, failure(error));
+      this.#settle(slot, this.#failure(error));
     }
   }
 
@@ -251,8 +254,13 @@ export class LogSession {
   #failed(error: unknown): void {
     this.#reader?.stop();
     this.#reader = undefined;
-    this.#answer(failure(error));
+    this.#answer(this.#failure(error));
     this.#flush();
+  }
+
+  #failure(error: unknown): Answer {
+    this.logs.failed(error);
+    return refusal(Refused.logFailed);
   }
 
   #settle(slot: Slot, answer: Answer): void {
@@ -332,11 +340,6 @@ const OURS: ReadonlySet<Fault> = new Set([Refused.logFailed, Refused.mailboxFull
 const refusal = (fault: Fault, detail?: string): Answer => ({ kind: "fault", fault, detail });
 
 const NOT_OPEN: Answer = refusal(Refused.notAllowed, "no log is open");
-
-function failure(error: unknown): Answer {
-  logger.warn("the store of logs failed: {error}", { error });
-  return refusal(Refused.logFailed);
-}
 
 /** Whether a log may keep a frame: an Operation, or an Extension between devices. Throws `WireError`. */
 function mayKeep(frame: Uint8Array): boolean {

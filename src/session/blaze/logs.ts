@@ -5,11 +5,14 @@
  * @module
  */
 import type { Channels, Member, Membership } from "../../channel/channels.ts";
+import { Close } from "../../close.ts";
 import type { Host } from "../../host.ts";
 import type { Limits } from "../../limits.ts";
-import type { Entry, LogName, LogStore } from "../../store/store.ts";
+import { RareWarning } from "../../log.ts";
+import type { Entry, LogName, LogState, LogStore } from "../../store/store.ts";
 import { sequencedMessage, setSequence } from "../../wire/blaze/sequenced.ts";
-import type { Bytes } from "../../wire/bytes.ts";
+import { type Bytes, sameBytes } from "../../wire/bytes.ts";
+import type { BlazeMember } from "./member.ts";
 
 /** Counts what happens to logs. */
 export interface LogMeter {
@@ -27,24 +30,37 @@ export function entryFrame({ sequence, frame, envelope }: Entry): Bytes {
 
 /** A log while somebody has it open. */
 export class OpenLog {
-  /** Links that opened it, or are about to. */
-  users = 0;
+  /** Those who opened it, or are about to. */
+  readonly users = new Set<BlazeMember>();
   /** Everything up to it has gone out to whoever is live. */
   published = 0n;
   #live = 0;
+  #ring: Bytes | undefined;
   /** Called at the next entry. */
   readonly #waiting = new Set<() => void>();
   readonly #stop: () => void;
   readonly #channel: string;
 
-  constructor(readonly name: LogName, private readonly channels: Channels, store: LogStore) {
+  /** `lost`: what is known here holds no more. */
+  constructor(
+    readonly name: LogName,
+    private readonly channels: Channels,
+    store: LogStore,
+    lost: (log: OpenLog) => void,
+  ) {
     this.#channel = `log:${name.tenant}/${name.id}`;
-    this.#stop = store.watch(name, (entries) => this.#heard(entries));
+    this.#stop = store.watch(name, (entries) => this.#heard(entries), () => lost(this));
   }
 
-  /** What the store says is there: nobody live misses it as long as nobody is live. */
-  known(last: bigint): void {
+  /**
+   * What the store says is there; nobody live misses it as long as nobody is live. `published`: what it was
+   * when the store was asked. Answers whether this is the log that it was.
+   */
+  known({ ring, last }: LogState, published: bigint): boolean {
+    this.#ring ??= ring;
+    if (!sameBytes(ring, this.#ring) || last < published) return false;
     if (this.#live === 0 && last > this.published) this.published = last;
+    return true;
   }
 
   /** From now on it gets every entry above {@linkcode published}. Answers the way out. */
@@ -88,30 +104,61 @@ export class OpenLog {
 export class Logs {
   readonly #byName = new Map<string, OpenLog>();
   meter: LogMeter | undefined;
+  readonly #failures: RareWarning;
 
   constructor(
     readonly store: LogStore,
     readonly channels: Channels,
     readonly limits: Limits,
     readonly host: Host,
-  ) {}
+  ) {
+    const text = "the store of logs failed, {count} times so far: {reason}";
+    this.#failures = new RareWarning(text, () => host.now());
+  }
 
   get size(): number {
     return this.#byName.size;
   }
 
   /** A log for one more user, who must release it. It hears from now on, so ask the store after this. */
-  enter(name: LogName): OpenLog {
+  enter(name: LogName, user: BlazeMember): OpenLog {
     const key = keyOf(name);
     let log = this.#byName.get(key);
-    if (!log) this.#byName.set(key, log = new OpenLog(name, this.channels, this.store));
-    log.users++;
+    if (!log) {
+      log = new OpenLog(name, this.channels, this.store, (log) => this.lose(log));
+      this.#byName.set(key, log);
+    }
+    log.users.add(user);
     return log;
   }
 
-  release(log: OpenLog): void {
-    if (--log.users > 0) return;
-    this.#byName.delete(keyOf(log.name));
+  release(log: OpenLog, user: BlazeMember): void {
+    log.users.delete(user);
+    if (log.users.size === 0) this.#forget(log);
+  }
+
+  /**
+   * The log is not the one that it was: the store's file began anew, or is an older one. Whoever has it open
+   * is sent away, to come back and to open what is there now.
+   */
+  lose(log: OpenLog): void {
+    this.#forget(log);
+    for (const user of [...log.users]) {
+      user.refuse(Close.restarting, "the log is not the one that was open");
+      user.outbox.close(Close.restarting);
+    }
+  }
+
+  /** Says that the store failed, unless it has said itself that it does so all the time. */
+  failed(error: unknown): void {
+    if (this.store.trouble !== undefined) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#failures.warn({ reason });
+  }
+
+  #forget(log: OpenLog): void {
+    const key = keyOf(log.name);
+    if (this.#byName.get(key) === log) this.#byName.delete(key);
     log.end();
   }
 }
