@@ -109,7 +109,8 @@ export class MemoryStore implements LogStore {
     return this.#now(() => this.#get(name).truncate(before, this.host.now()));
   }
 
-  watch({ tenant: called, id }: LogName, heard: Heard): () => void {
+  /** Nothing is lost while the process lives. */
+  watch({ tenant: called, id }: LogName, heard: Heard, _lost?: () => void): () => void {
     const tenant = this.#tenant(called);
     const watchers = tenant.watchers.get(id) ?? new Set();
     tenant.watchers.set(id, watchers);
