@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
@@ -132,4 +132,14 @@ test("what is wrong with the command, or with the file, is said in one line", ()
     const nowhere = join(dirname(path), "none.db");
     assertMatch(mailbox(nowhere, "list").stderr, /no such file. --store names another/);
     assert(!existsSync(nowhere));
+    for (
+      const [text, why] of [["", /is empty: no relay/], [
+        "milk\n",
+        /is no file of logs, or/,
+      ]] as const
+    ) {
+      writeFileSync(nowhere, text);
+      assertMatch(mailbox(nowhere, "list").stderr, why);
+      assertEquals(readFileSync(nowhere, "utf8"), text);
+    }
   }));

@@ -8,7 +8,14 @@ import { existsSync } from "node:fs";
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { readConfig } from "../src/config.ts";
-import { isCorrupt, openFile, pragmaOf, StoreError } from "../src/store/sqlite_file.ts";
+import {
+  isCorrupt,
+  openFile,
+  pragmaOf,
+  showsOurs,
+  StoreError,
+  unknown,
+} from "../src/store/sqlite_file.ts";
 import type { LogRow } from "../src/store/sqlite_rows.ts";
 import { utf8Bytes } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
@@ -61,6 +68,7 @@ function open(): DatabaseSync {
   try {
     return openFile(path, false);
   } catch (error) {
+    if (isCorrupt(error) && !showsOurs(path)) fail(unknown(path).message);
     if (isCorrupt(error)) fail(`${path} is broken: ${(error as Error).message}.`);
     if (!(error instanceof StoreError)) throw error;
     return fail(

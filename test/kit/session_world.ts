@@ -145,7 +145,7 @@ export class World {
           tagsPerMember: 3,
           membersShown: 2,
           logBytes: 2_000,
-          tenantLogBytes: 6_000,
+          tenantLogBytes: 18_000,
           logAheadBytes: 3_000,
           messagesPerSecond: 200,
           bytesPerSecond: 500_000,
