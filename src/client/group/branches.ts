@@ -71,8 +71,8 @@ export function decide(first: Contender, second: Contender): Verdict {
  * commit that it acted on in another epoch.
  *
  * The first one that stands in its place ends the epoch. Those that were appended again compete
- * with it only if the relay lost its memory since the epoch began (`lossy`: this device saw it; or
- * the author of the first one had): what a removed device appends later is no contender otherwise.
+ * with it only if this device saw that the relay lost its memory since the epoch began (`lossy`):
+ * nobody else's word counts, or a removed device could make one up.
  * Whoever was removed by a commit that was acted on is no author any more; whom such an author
  * added comes in through its commit only, so that this is refused too.
  */
@@ -85,9 +85,9 @@ export function judge<C extends PlacedContender>(
   let left = union(log, acted).filter(({ author }) => !barred.has(author));
   for (;;) {
     const first = left.find((commit) => commit.inPlace && log.includes(commit));
-    const pool = first === undefined || lossy || first.doubt
+    const pool = lossy
       ? left.filter((commit) => commit === first || !commit.inPlace || !log.includes(commit))
-      : [first];
+      : left.filter((commit) => commit === first || !log.includes(commit));
     const crossed = circle(union(pool, acted));
     if (crossed.length > 0) return { crossed };
     const gone = pool.find(({ author }) => acted.some(({ removes }) => removes.includes(author)));

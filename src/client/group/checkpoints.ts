@@ -139,7 +139,9 @@ export class Checkpoints {
     if (part[3] === 0 && part[2] === 0 && part[1] === 0 && part[0] === 0) {
       this.#first = before.sequence + 1n;
       this.#firstBase = before;
-      for (const { node, instance, counter } of instancesIn(part)) {
+      // Who has read what is below knows who speaks, and believes nobody else about it.
+      for (const { node, instance, counter } of log.atStart ? instancesIn(part) : []) {
+        if (!group.everHad(node)) continue;
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
       this.#sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole &&
@@ -220,9 +222,10 @@ export class Checkpoints {
     if (base.sequence !== sequence || !sameBytes(base.hash, hash)) {
       throw new ClientError("TWO_PASTS", `a checkpoint of ${hex(node)} stands on another past`);
     }
-    // Of a device that has left meanwhile only its seal speaks.
-    if (!group.has(node)) return;
-    if (!await group.membership!.verify(CHECKPOINT, node, signature, covered)) {
+    const signKey = group.peer(node)?.signKey ?? this.#log?.keyOf(node);
+    const author = signKey && { node, signKey };
+    // Of a device that has left meanwhile the key may be unknown: a removal calls for another one.
+    if (!author || !await group.membership!.verify(CHECKPOINT, author, signature, covered)) {
       throw new ClientError("BAD_SIGNATURE", "a checkpoint that its device did not sign");
     }
   }

@@ -36,6 +36,8 @@ export class EpochLog {
   /** Signature keys of devices that announced themselves here, by node in hex. */
   readonly #keys = new Map<string, Bytes>();
   #cursor: Cursor;
+  /** Where reading began, as far as this device has read without a gap. */
+  #from = 0n;
 
   private constructor(
     readonly epoch: Epoch,
@@ -91,6 +93,11 @@ export class EpochLog {
     return this.#cursor;
   }
 
+  /** Whether what was read last is the first that there was to read, behind what was truncated. */
+  get atStart(): boolean {
+    return this.#from > 0n && this.#cursor.sequence === this.#from + 1n;
+  }
+
   /** Whether the end of the epoch has been read. */
   get ended(): boolean {
     return this.bound !== undefined && this.#cursor.sequence >= this.bound.sequence;
@@ -116,6 +123,7 @@ export class EpochLog {
     this.#openers.clear();
     this.#keys.clear();
     this.#hashes.clear();
+    this.#from = answer.first - 1n;
     this.#move({
       ring: answer.ring.slice(),
       sequence: answer.first - 1n,

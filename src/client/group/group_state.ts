@@ -260,6 +260,12 @@ export class Group {
     return this.peer(node) !== undefined;
   }
 
+  /** Whether this is or was a device of the group. `node` in hex. */
+  everHad(node: string): boolean {
+    const { members = [], removed = [] } = this.#membership?.data ?? {};
+    return [...members, ...removed].some((one) => hex(one) === node);
+  }
+
   get signed(): boolean {
     return this.#membership?.data.signed ?? false;
   }

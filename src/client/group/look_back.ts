@@ -62,7 +62,7 @@ async function lookInto(
   const ending = past.ending!;
   if (seen.lost) group.doubted();
   // With its memory, the relay has put the commits in order, and the first one counts.
-  else if (!past.doubt && !ending.doubt) return "ours";
+  else if (!past.doubt) return "ours";
   const ends: EpochEnd[] = [];
   let there = !seen.lost;
   for (const { commit, frame, place } of seen.commits) {

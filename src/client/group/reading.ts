@@ -238,8 +238,7 @@ export class EpochReading implements LogListener {
     if (!sameBytes(await nodeOfKey(announce.key), node)) {
       throw new ClientError("BAD_SIGNATURE", "an announce with the key of another device");
     }
-    // Of an epoch that is over, whoever could seal in it was a member then.
-    if (!log.bound && !group.has(node)) {
+    if (!this.#speaks(node)) {
       throw new ClientError("NOT_A_MEMBER", "an announce of a device that is not in the group");
     }
     const { signature, covered } = announce;
@@ -267,7 +266,7 @@ export class EpochReading implements LogListener {
 
   async #operation(node: Bytes, bytes: Bytes, size: number): Promise<void> {
     const { group, ledger } = this.parts;
-    if (!this.log.bound && !group.has(node)) {
+    if (!this.#speaks(node)) {
       throw new ClientError("NOT_A_MEMBER", "an operation of a device that is not in the group");
     }
     const body = await decodeLinked(bytes);
@@ -297,6 +296,7 @@ export class EpochReading implements LogListener {
     }
     const key = this.log.keyOf(node) ?? group.peer(node)?.signKey;
     // Nobody knows the key of a device that left before the checkpoint.
+    if (!key && group.signed) throw new ClientError("UNSIGNED", "nobody knows its sender's key");
     if (!key) return "membership";
     const { signature, covered } = body;
     const peer = { node, signKey: key };
@@ -319,7 +319,11 @@ export class EpochReading implements LogListener {
       if (end.inPlace) return this.#stop(error);
       throw error;
     }
-    if (end.inPlace && !end.doubt && !group.doubt) return await this.#follow(end);
+    if (!group.doubt) {
+      // Only who saw the relay lose its memory takes what was appended again.
+      if (end.inPlace) return await this.#follow(end);
+      throw new ClientError("BAD_COMMIT", "it was made for another ring than this one");
+    }
     this.#ends.push(end);
     this.#ending ||= end.inPlace;
     if (this.#live) await this.#choose();
@@ -376,7 +380,7 @@ export class EpochReading implements LogListener {
     const { log } = this;
     const { checkpoints } = this.parts;
     const { node } = opener.sender;
-    if (!log.bound && !this.parts.group.has(node)) {
+    if (!this.#speaks(node)) {
       throw new ClientError("NOT_A_MEMBER", "a checkpoint of a device that is not in the group");
     }
     log.admit(opener);
@@ -389,6 +393,12 @@ export class EpochReading implements LogListener {
       const operation = { ...effect, collection, id, counter, node: 0 };
       this.events.operation(operation, effect, who, true, 0);
     }
+  }
+
+  /** Whether a device may speak here: in an epoch that is over, who was removed since as well. */
+  #speaks(node: Uint8Array): boolean {
+    const { group } = this.parts;
+    return this.log.bound ? group.everHad(hex(node)) : group.has(node);
   }
 
   #own(node: Uint8Array): boolean {

@@ -176,6 +176,7 @@ export class Opener {
   /** Throws `REPLAY` and `AUTH_FAILED`. */
   async open(payload: Uint8Array, purpose: Purpose): Promise<Bytes> {
     const { counter } = readNonce(payload);
+    if (counter >= MAX_FRAMES) throw new WireError("REPLAY", 4, "no instance has as many frames");
     if (!this.window.fresh(counter)) throw new WireError("REPLAY", 4, "seen before, or too old");
     const plaintext = await this.sender.decrypt(payload, purpose);
     // Again: another copy may have been opened meanwhile.
