@@ -123,7 +123,7 @@ test("in one ring the first in its place ends the epoch, unless the relay lost i
   assertEquals(judge([first, later], [], new Set(), false), { follow: first });
   assertEquals(judge([first, later], [], new Set(), true), { follow: later });
   const doubtful = { ...first, doubt: true };
-  assertEquals(judge([doubtful, later], [], new Set(), false), { follow: later });
+  assertEquals(judge([doubtful, later], [], new Set(), false), { follow: doubtful });
   // Behind it in the same ring nothing counts, doubt or not.
   const behind = { ...later, inPlace: true };
   assertEquals(judge([first, behind], [], new Set(), true), { follow: first });

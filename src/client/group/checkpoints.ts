@@ -94,7 +94,9 @@ export class Checkpoints {
     if (this.#log === log) return;
     this.#log = log;
     this.#known = this.device.ledger.vector;
-    this.#wanted = false;
+    // What a removed device has said of its past is said anew, while there are some who know better.
+    const last = this.device.group.past.all.at(-1);
+    this.#wanted = last !== undefined && last.carried && (last.ending?.removes.length ?? 0) > 0;
     this.#assembly.clear();
     this.#standing = this.#unendorsed = undefined;
     this.#tail = 0;

@@ -51,8 +51,9 @@ const FOLLOW_MS = 5_000;
 const PASSED_MS = 10_000;
 /** It waits so long at its own door. */
 const PATIENCE_MS = 60_000;
-/** Strangers are looked after at once, then no more often than this. */
+/** Strangers are looked after at once, then no more often than this; while nobody is there, twice as long each time. */
 const DOORS_MS = 100;
+const MOST_DOORS_MS = 6_400;
 /** The same of logs of before. */
 const LOOK_MS = 1_000;
 
@@ -68,7 +69,9 @@ export class Conductor {
   #thoroughly = false;
   #lookedBack = false;
   #doorsQuiet = false;
+  #doorsMs = DOORS_MS;
   #closed = false;
+  #conducted: Promise<void> = Promise.resolve();
   readonly #gone = new AbortController();
   readonly #checkpoints: Checkpoints;
   readonly #holds = new Holds();
@@ -89,7 +92,13 @@ export class Conductor {
       const { code, message } = new ClientError("NO_LOG", "this relay keeps no logs for groups");
       return this.events.fault(code, message);
     }
-    void this.#conduct();
+    this.parts.device.reception.begin();
+    this.#conducted = this.#conduct();
+  }
+
+  /** Resolves once nothing is done any more; after `close`. */
+  get done(): Promise<void> {
+    return this.#conducted;
   }
 
   pump(): void {
@@ -199,7 +208,10 @@ export class Conductor {
     }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
     await saver.flush();
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-    if (waits() && !knocked) await log.append(await knockFrame(door, newcomer.keyPackage));
+    if (waits() && !knocked) {
+      const knock = log.append(await knockFrame(door, newcomer.keyPackage));
+      if (!await knock.catch((error) => this.#mute(error))) return await promise;
+    }
     // It was let in while this was on its way, perhaps by a word that came before the door was open.
     if (!waits()) return;
     post.toEverybody(Subtype.knock, new Uint8Array());
@@ -214,12 +226,19 @@ export class Conductor {
     await promise;
   }
 
+  /** With a token that reads only, nobody can ask to be let in. */
+  #mute(error: unknown): undefined {
+    if (!(error instanceof ClientError) || error.code !== "READ_ONLY") throw error;
+    const why = "to be let in, a device has to write: it needs another token";
+    this.events.stopped(new ClientError("READ_ONLY", why));
+  }
+
   /** Reads a log until the epoch is over, or something else is due. */
   async #read(log: EpochLog): Promise<void> {
     const { device, post, options } = this.parts;
     const { group, ledger } = device;
     const present = log === group.log;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject: failed } = Promise.withResolvers<void>();
     this.#turn = resolve;
     let stopped = false;
     /** Another log is opened in its place. */
@@ -277,6 +296,12 @@ export class Conductor {
         resolve();
       },
       removed: () => this.events.removed(),
+      outrun: () => {
+        void post.run(async () => {
+          await group.standAtOwnDoor();
+          resolve();
+        });
+      },
       broken: (error) => {
         this.events.fault(error.code, error.message);
         post.link.close(1000, "begins again");
@@ -294,7 +319,10 @@ export class Conductor {
       },
       fault: (code, message) => this.events.fault(code, message),
     });
-    await this.parts.log.open(log.epoch.log, log.cursor, reading);
+    // After what is being read: its cursor is not where that log is any more.
+    await post.run(() => {
+      void this.parts.log.open(log.epoch.log, log.cursor, reading).catch(failed);
+    });
     await promise;
     left = true;
     writing?.pause();
@@ -337,15 +365,18 @@ export class Conductor {
     const { device: { reception }, log, post } = this.parts;
     this.#doorsDue = false;
     this.#doorsQuiet = true;
-    post.later(DOORS_MS, () => {
-      this.#doorsQuiet = false;
-      if (this.#doorsDue) this.#turn();
-    });
     // What is on its way belongs to the log that is open.
     while (log.inFlight > 0) await log.answered();
-    await reception.visit(log, (error) => {
+    const anybody = await reception.visit(log, (error) => {
       const { code, message } = faultOf(error);
       this.events.fault(code, message);
+    });
+    // Anybody in the room may say that somebody knocks.
+    this.#doorsMs = anybody ? DOORS_MS : Math.min(this.#doorsMs * 2, MOST_DOORS_MS);
+    post.later(this.#doorsMs, () => {
+      this.#doorsQuiet = false;
+      if (this.#doorsDue) this.#turn();
+      else this.#doorsMs = DOORS_MS;
     });
   }
 
@@ -358,8 +389,10 @@ export class Conductor {
     if (device.group.past.all.length === 0) return;
     const verdict = await lookBack(device, log, options.compression, thoroughly).catch((error) => {
       const code = error instanceof ClientError ? error.code : "";
-      if (code === "REMOVED") this.events.removed();
-      else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
+      if (code === "REMOVED") {
+        device.group.remove();
+        this.events.removed();
+      } else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
       else throw error;
     });
     if (verdict === "lost") return await device.group.standAtOwnDoor();

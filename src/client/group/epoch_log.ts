@@ -103,10 +103,11 @@ export class EpochLog {
     return this.bound !== undefined && this.#cursor.sequence >= this.bound.sequence;
   }
 
-  /** Whether the relay has another life of this log than we read. */
-  isNewRing({ ring }: Opened): boolean {
+  /** Whether the relay has another life of this log than we read, or an older state of it. */
+  isOtherLife({ ring, complete, first }: Opened): boolean {
     const known = this.#cursor.ring;
-    return !sameBytes(known, NO_RING) && !sameBytes(known, ring);
+    if (sameBytes(known, NO_RING)) return false;
+    return !sameBytes(known, ring) || (!complete && first <= this.#cursor.sequence + 1n);
   }
 
   /**

@@ -80,6 +80,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   #saver: Saver | undefined;
   #connection: Connection | undefined;
   #session: GroupSession | undefined;
+  /** Resolves once the last session has ended. */
+  #before: Promise<void> = Promise.resolve();
   #state: Standing = "connecting";
   /** The relay has no room for what we write. */
   #full = false;
@@ -383,7 +385,16 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       const names = { database, constant: random(16) };
       return await Group.create(names, saver, { name, signed, postQuantum });
     }
-    const group = kept ? await Group.restore(saved, saver) : undefined;
+    const found = kept ? await Group.restore(saved, saver) : undefined;
+    if (found?.removed && options.invitation === undefined) {
+      this.#tell({ kind: "removed" });
+      throw new ClientError("REMOVED", "another device has removed this one");
+    }
+    // Who was removed comes in as a new device.
+    if (found?.removed) {
+      for (const key of saved.keys()) if (OF_GROUP.test(key)) saver.set(key, undefined);
+    }
+    const group = found?.removed ? undefined : found;
     if (options.invitation === undefined) {
       if (!group) {
         throw new ClientError("NO_GROUP", "the storage holds no group: bring an invitation");
@@ -395,7 +406,11 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const same = group.database === invitation.database &&
       sameBytes(group.names.constant, invitation.constant);
     if (!same) throw new ClientError("OTHER_GROUP", "the storage holds another group");
-    return group.membership ? group : await Group.joining(invitation, saver, name);
+    if (group.membership) return group;
+    // It waits at this door already, and may have been answered.
+    const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
+    if (group.door && sameBytes(group.door.value, value)) return group;
+    return await Group.joining(invitation, saver, name);
   }
 
   #greet(link: Link, device: Device): GroupSession {
@@ -441,7 +456,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
         if (this.#session === session) this.#session = undefined;
         void device.saver.flush().catch(() => {});
       },
-    });
+    }, this.#before);
     session.clients = new Sponsored(device, session.post, sponsor, compression, this.#seen, {
       wrote: async ({ kind, collection, id, changes, ...rest }, client) => {
         await this.#write(kind, collection, id, changes, client);
@@ -454,6 +469,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       fault,
     });
     this.#session = session;
+    this.#before = session.over;
     this.#is("connecting");
     return session;
   }
@@ -541,6 +557,9 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#tell({ kind: "state", state: "ended" });
   }
 }
+
+/** What storage holds of a membership. */
+const OF_GROUP = /^(group|log|back|past\/.*)$/;
 
 /** By this device's clock. */
 const isExpired = ({ expires }: StandingInvitation): boolean =>

@@ -46,6 +46,8 @@ import type { RecordState } from "./replica.ts";
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
   Capability.rowLevelSecurity | Capability.shortHeaders | Capability.group | Capability.tlvs;
 
+/** Bytes that may wait to be read: what a log holds, and some more. */
+const MOST_WAITING = 96 * 1024 * 1024;
 const SAFETIES: readonly Safety[] = ["memory", "process", "disk", "replicated"];
 
 export interface SessionOptions extends SealOptions, PaceOptions {
@@ -68,6 +70,9 @@ export class GroupSession implements Conversation {
   #handshake: Handshake | undefined;
   /** The epoch that our Handshake speaks of. */
   #claimed: string | undefined;
+  readonly #over = Promise.withResolvers<void>();
+  /** Bytes of messages that wait to be read. */
+  #waiting = 0;
   #safety: Safety | undefined;
   clients: Clients | undefined;
 
@@ -77,6 +82,8 @@ export class GroupSession implements Conversation {
     private readonly options: SessionOptions,
     host: Host,
     private readonly events: SessionEvents,
+    /** The session before has ended. */
+    before: Promise<void>,
   ) {
     const fault = (code: string, message: string) => events.fault(code, message);
     this.post = new Post(link, host, options, fault);
@@ -107,7 +114,8 @@ export class GroupSession implements Conversation {
         void this.post.run(() => this.clients?.entered());
       },
     });
-    void this.post.run(() => this.#greet());
+    // One after the other: both would read into the same device.
+    void this.post.run(() => before.then(() => this.#greet()));
   }
 
   /** Members that are here now, in hex. */
@@ -143,7 +151,10 @@ export class GroupSession implements Conversation {
   }
 
   message(message: Message): void {
-    void this.post.run(() => this.#receive(message));
+    this.#waiting += message.length;
+    // A relay cannot make this device keep any amount: the log is read on from there over another link.
+    if (this.#waiting > MOST_WAITING) return this.post.link.close(1000, "more than can be read");
+    void this.post.run(() => this.#receive(message)).then(() => this.#waiting -= message.length);
   }
 
   text(): void {
@@ -153,15 +164,21 @@ export class GroupSession implements Conversation {
   drained(): void {}
 
   closed(code: number, reason: string): void {
-    // After what came before it.
-    void this.post.run(() => {
-      this.post.close();
-      this.#conductor.close();
-      this.#log.close();
-      this.#questions.close();
-      for (const node of this.#presence.members) this.events.presence(node, false);
-      this.events.lost(code, reason);
-    });
+    // What still waits is not read: the next link begins where this one has come to.
+    this.post.close();
+    this.#conductor.close();
+    this.#log.close();
+    this.#questions.close();
+    for (const node of this.#presence.members) this.events.presence(node, false);
+    this.events.lost(code, reason);
+    void Promise.allSettled([this.post.idle, this.#conductor.done]).then(() =>
+      this.#over.resolve()
+    );
+  }
+
+  /** Resolves once nothing of this session touches the device any more. */
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   async #greet(): Promise<void> {

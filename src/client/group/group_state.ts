@@ -59,6 +59,7 @@ export class Group {
   /** Its text lets in others, too. */
   #permanent = false;
   #lost = false;
+  #removed = false;
   #unproven: Bytes | undefined;
   #log: EpochLog | undefined;
   #past = new PastEpochs();
@@ -120,6 +121,7 @@ export class Group {
       saver,
     );
     group.#lost = kept.lost;
+    group.#removed = kept.removed;
     group.#unproven = kept.unproven?.slice();
     if (kept.newcomer) {
       group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
@@ -383,6 +385,22 @@ export class Group {
     for (const key of ["group", "log", "back"]) this.saver.set(key, undefined);
   }
 
+  /** A commit that ended the epoch has removed this device. */
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  remove(): void {
+    this.#removed = true;
+    this.#save();
+  }
+
+  /** Our own commit has ended the epoch, and we do not know what follows: nobody of these comes back. */
+  outrun(removed: readonly string[]): void {
+    this.#past.saw(removed);
+    this.#save();
+  }
+
   /** A past log was read to its end. */
   readBack(): void {
     this.#back.shift();
@@ -494,6 +512,7 @@ export class Group {
       standing: this.#door !== undefined,
       permanent: this.#permanent,
       lost: this.#lost,
+      removed: this.#removed,
       unproven: this.#unproven ?? null,
       doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
@@ -517,6 +536,7 @@ interface Saved {
   readonly standing: boolean;
   readonly permanent: boolean;
   readonly lost: boolean;
+  readonly removed: boolean;
   readonly unproven: Uint8Array | null;
   readonly doubt: boolean;
   readonly membership: Uint8Array | null;

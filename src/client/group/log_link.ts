@@ -213,6 +213,10 @@ export class LogLink {
   }
 }
 
+/** Whether the relay does not open a log for us, or not for writing: then nothing can be done there. */
+export const isShut = (error: unknown): boolean =>
+  error instanceof ClientError && (error.code === "NO_LOG" || error.code === "READ_ONLY");
+
 export const NO_RING: Bytes = new Uint8Array(RING_ID_LENGTH);
 
 /** Whether a log that was opened goes on where the cursor stands. */

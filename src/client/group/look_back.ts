@@ -13,7 +13,7 @@ import { Epoch } from "./e2e/epoch.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { EpochLog } from "./epoch_log.ts";
 import { type CommitEntry, openEntry } from "./log_entries.ts";
-import type { Cursor, LogLink, LogListener, Opened } from "./log_link.ts";
+import { type Cursor, isShut, type LogLink, type LogListener, type Opened } from "./log_link.ts";
 import { isInPlace } from "./mls/commit_place.ts";
 import { placeOfCommit } from "./mls/commit_rules.ts";
 import { behind, type PastEpoch } from "./past_epochs.ts";
@@ -41,7 +41,11 @@ export async function lookBack(
   let again = false;
   // One is enough to see whether the relay still has its memory.
   for (const past of thoroughly || group.doubt ? all : all.slice(-1)) {
-    const verdict = await lookInto(past, device, log, compression);
+    const verdict = await lookInto(past, device, log, compression).catch((error) => {
+      // With a token that reads only, what is missing is for others to bring again.
+      if (isShut(error)) return "ours" as const;
+      throw error;
+    });
     if (verdict === "other" || verdict === "lost") return verdict;
     if (verdict === "again") again = true;
   }
@@ -89,9 +93,10 @@ async function lookInto(
   if (verdict && "crossed" in verdict) throw mutualRemoval(group.membership!, verdict.crossed);
   const other = ends.find((end) => end === verdict?.follow);
   if (!other) {
-    if (!there) await link.append(ending.frame);
     await saver.flush();
-    return there ? "ours" : "again";
+    if (there) return "ours";
+    await link.append(ending.frame);
+    return "again";
   }
   if (!other.next) throw new ClientError("REMOVED", "another device has removed this one");
   await group.followInstead(past, other);
@@ -126,7 +131,8 @@ class EndsSeen implements LogListener {
   ) {}
 
   opened(answer: Opened): void {
-    this.lost = hex(answer.ring) !== hex(this.ring);
+    // Another life of the log; or an older state of it, brought back from a copy.
+    this.lost = hex(answer.ring) !== hex(this.ring) || !answer.complete;
     if (this.lost) this.log.opened({ ...answer, complete: false });
   }
 

@@ -62,6 +62,11 @@ export class PastEpochs {
     return this.#epochs.filter(({ carried }) => carried).length;
   }
 
+  /** A removal was seen, whatever became of its epoch. */
+  saw(removes: readonly string[]): void {
+    for (const node of removes) this.#removed.add(node);
+  }
+
   get removed(): ReadonlySet<string> {
     return this.#removed;
   }
@@ -75,7 +80,7 @@ export class PastEpochs {
   /** An epoch has ended; `others`: members of the next one that have to be heard in it, in hex. */
   end(epoch: Omit<PastEpoch, "carried">, others: readonly string[]): void {
     this.#epochs.push({ ...epoch, carried: true });
-    for (const node of epoch.ending?.removes ?? []) this.#removed.add(node);
+    this.saw(epoch.ending?.removes ?? []);
     this.#until = Date.now() + KEEP_MS;
     this.#unheard = new Set(others);
     const kept = this.#epochs.filter(({ state }) => state);

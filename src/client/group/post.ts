@@ -43,6 +43,11 @@ export class Post {
     return this.#closed;
   }
 
+  /** Resolves when the step that runs now has ended. */
+  get idle(): Promise<void> {
+    return this.#steps;
+  }
+
   /** One step after the other. What others sent wrong becomes a fault, and never ends the device. */
   run(step: () => void | Promise<void>): Promise<void> {
     return this.#steps = this.#steps.then(() => this.guard(step));

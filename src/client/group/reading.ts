@@ -16,6 +16,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { type EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
+import { HeldEntries } from "./held_entries.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LinkVector } from "./link_vector.ts";
 import {
@@ -26,6 +27,8 @@ import {
   openEntry,
 } from "./log_entries.ts";
 import type { Cursor, LogListener, Opened } from "./log_link.ts";
+import type { LogHead } from "./mls/carry.ts";
+import { OwnCommit } from "./mls/commit_judge.ts";
 import { isInPlace } from "./mls/commit_place.ts";
 import { placeOfCommit } from "./mls/commit_rules.ts";
 import { nodeOfKey } from "./mls/credential.ts";
@@ -80,6 +83,8 @@ export interface ReadingEvents {
   /** The epoch is over, by a commit of ours or not: the next log is to be opened. */
   ended(own: boolean): void;
   removed(): void;
+  /** A commit of ours has ended the epoch, and what follows was never stored here. */
+  outrun(): void;
   /** The commit that let us in did not end its epoch. */
   refuted(): void;
   /** Nothing more can be read over this link. */
@@ -105,6 +110,7 @@ export class EpochReading implements LogListener {
   #unstored = 0;
   #received = 0;
   #total = 0;
+  #held: HeldEntries | undefined;
   /** Valid commits of which one ends the epoch: which one is known once all is read. */
   readonly #ends: EpochEnd[] = [];
   /** What is read now stands behind the end, whichever it is. */
@@ -125,7 +131,7 @@ export class EpochReading implements LogListener {
 
   opened(answer: Opened): void {
     this.parts.checkpoints.begin(this.log);
-    if (this.log.isNewRing(answer)) this.parts.group.doubted();
+    if (this.log.isOtherLife(answer)) this.parts.group.doubted();
     if (!this.log.opened(answer)) this.events.gap();
     const from = this.log.cursor.sequence;
     const to = this.log.bound && this.log.bound.sequence < answer.last
@@ -136,15 +142,34 @@ export class EpochReading implements LogListener {
 
   async entry(sequence: bigint, frame: Bytes): Promise<void> {
     if (this.#over) return;
-    const { log, parts } = this;
+    const { log } = this;
     if (await this.#unreadable(frame)) {
       this.#over = true;
       await this.#store();
       return this.events.stopped();
     }
+    const before = this.#held?.sequence ?? log.cursor.sequence;
+    if (sequence !== before + 1n) return this.#hole(sequence, before);
+    if (log.bound && !log.ended) await this.#hold(frame, log.bound);
+    else await this.#next(frame);
+    if (!this.#live && ++this.#received % TELL_AFTER === 0) this.#progress();
+  }
+
+  /** Of a log that is over nothing counts before all of it is known to be the log that it was. */
+  async #hold(frame: Bytes, bound: LogHead): Promise<void> {
+    const { cursor } = this.log;
+    const held = this.#held ??= new HeldEntries(cursor.sequence, cursor.hash);
+    await held.add(frame);
+    if (held.sequence < bound.sequence) return;
+    this.#held = undefined;
+    if (!sameBytes(held.hash, bound.hash)) return this.#end();
+    for (const one of held.frames) if (!this.#over) await this.#next(one);
+  }
+
+  async #next(frame: Bytes): Promise<void> {
+    const { log, parts } = this;
     const before = log.cursor;
-    if (sequence !== before.sequence + 1n) return this.#hole(sequence);
-    await log.step(sequence, frame);
+    await log.step(before.sequence + 1n, frame);
     try {
       const entry = await openEntry(frame, log, parts.compression);
       await this.#take(entry, frame, before);
@@ -156,7 +181,6 @@ export class EpochReading implements LogListener {
     // Of the last epoch before it came, a newcomer reads the commit as well.
     if (log.ended && (this.#proven || !parts.group.unproven)) this.#end();
     if (this.#live || ++this.#unstored >= STORE_AFTER) await this.#store();
-    if (!this.#live && ++this.#received % TELL_AFTER === 0) this.#progress();
   }
 
   async live(): Promise<void> {
@@ -181,9 +205,8 @@ export class EpochReading implements LogListener {
   }
 
   /** The relay keeps something back: another link begins where we are. */
-  #hole(sequence: bigint): void {
+  #hole(sequence: bigint, last: bigint): void {
     this.#over = true;
-    const { sequence: last } = this.log.cursor;
     this.events.broken(new ClientError("LOG_HOLE", `entry ${sequence} came after ${last}`));
   }
 
@@ -204,7 +227,8 @@ export class EpochReading implements LogListener {
     const { bound } = this.log;
     if (this.parts.group.unproven) this.parts.group.proven();
     if (bound && !this.log.at(bound)) {
-      const { code, message } = new ClientError("LOG_INCOMPLETE", "a log of before ends too soon");
+      const why = "a log of before is not what it was, or ends too soon";
+      const { code, message } = new ClientError("LOG_INCOMPLETE", why);
       this.events.fault(code, message);
     }
     this.events.ended(own);
@@ -312,7 +336,8 @@ export class EpochReading implements LogListener {
     // Its change was followed already: a newcomer reads back.
     if (this.log.bound) return this.#prove(commit, place);
     if (this.#ends.length >= MOST_ENDS) return;
-    const end = await endOf(commit, frame, place, group.membership!, group.own);
+    const end = await this.#endOf(commit, frame, place);
+    if (!end) return;
     if (group.past.removed.has(end.author)) {
       const error = mutualRemoval(group.membership!, [end.author]);
       // Others may follow it; we have seen its author removed.
@@ -327,6 +352,22 @@ export class EpochReading implements LogListener {
     this.#ends.push(end);
     this.#ending ||= end.inPlace;
     if (this.#live) await this.#choose();
+  }
+
+  async #endOf(commit: CommitEntry, frame: Bytes, place: Cursor): Promise<EpochEnd | undefined> {
+    const { group } = this.parts;
+    try {
+      return await endOf(commit, frame, place, group.membership!, group.own);
+    } catch (error) {
+      if (!(error instanceof OwnCommit) || !isInPlace(placeOfCommit(commit.message), place)) {
+        throw error;
+      }
+      // This device was restored from a copy that is older: others have to let it in again.
+      this.#over = true;
+      group.outrun(error.removed);
+      this.events.outrun();
+      return undefined;
+    }
   }
 
   /**
@@ -363,6 +404,7 @@ export class EpochReading implements LogListener {
         return this.#end();
       }
       this.#over = true;
+      group.remove();
       return this.events.removed();
     }
     const own = end.author === group.node;

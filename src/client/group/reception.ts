@@ -8,7 +8,7 @@ import { type Bytes, hex } from "../../wire/bytes.ts";
 import type { Group } from "./group_state.ts";
 import { DoorWatch, holds } from "./doors.ts";
 import type { CommitEntry } from "./log_entries.ts";
-import type { LogLink } from "./log_link.ts";
+import { isShut, type LogLink } from "./log_link.ts";
 import { answerKnock, isKnockOf } from "./mls/knock_answer.ts";
 import type { GroupPeer } from "./mls/epoch_view.ts";
 import { GroupDoor } from "./mls/door.ts";
@@ -17,6 +17,9 @@ import type { Wishes } from "./wishes.ts";
 
 /** Who stands at one door and is let in at a time. */
 const MOST_AT_ONCE = 4;
+
+/** Doors of members that are looked into when a link begins: where nobody is who could hint at them. */
+const MOST_MEMBER_DOORS = 32;
 
 /** Milliseconds between two visits of this device to its own door. */
 const STAY_MS = 600_000;
@@ -30,11 +33,17 @@ export class Reception {
   readonly #watches = new Map<string, DoorWatch>();
   /** Members that may stand at their own doors, in hex. */
   readonly #lost = new Set<string>();
-
   /** Until then this device does not leave its log. */
   #stays = 0;
 
   constructor(private readonly group: Group, private readonly wishes: Wishes) {}
+
+  /** A link begins: any member may have come to its own door, and gone, while this device was away. */
+  begin(): void {
+    const { peers } = this.group;
+    if (peers.length > MOST_MEMBER_DOORS) return;
+    for (const { node } of peers) this.suspect(hex(node));
+  }
 
   /** A commit has let somebody in. */
   owe(welcome: OwedWelcome): void {
@@ -43,7 +52,7 @@ export class Reception {
 
   /** A member that seems to be unable to follow, and that knew us. */
   suspect(node: string): void {
-    this.#lost.add(node);
+    if (node !== this.group.node) this.#lost.add(node);
   }
 
   /** Whether this device may leave its log for its own door, which it does seldom. */
@@ -60,12 +69,13 @@ export class Reception {
 
   /**
    * Visits all doors that somebody may stand at. What is done about it is done when the present log is
-   * open again. `refused` hears why somebody is not let in.
+   * open again. `refused` hears why somebody is not let in. Answers whether anybody is there.
    */
-  async visit(log: LogLink, refused: (error: unknown) => void): Promise<void> {
+  async visit(log: LogLink, refused: (error: unknown) => void): Promise<boolean> {
+    let anybody = this.#owed.size > 0;
     for (const [name, welcome] of this.#owed) {
       const door = await GroupDoor.ofValue(welcome.door);
-      if (!await holds(door, log, welcome.frame)) await log.append(welcome.frame);
+      await ifOpen(bring(door, log, welcome.frame));
       this.#owed.delete(name);
     }
     /** By value: whose knocks alone are kept, where it is a member's. */
@@ -83,8 +93,10 @@ export class Reception {
     const names = [...doors.keys()].map(hex);
     for (const name of this.#watches.keys()) if (!names.includes(name)) this.#watches.delete(name);
     for (const [value, peer] of doors) {
-      await this.#look(await GroupDoor.ofValue(value), peer, log, refused);
+      const look = this.#look(await GroupDoor.ofValue(value), peer, log, refused);
+      await ifOpen(look.then((found) => anybody ||= found));
     }
+    return anybody;
   }
 
   /** A rejoiner takes a welcome only of a member that it knew: one that was here before it. */
@@ -101,12 +113,13 @@ export class Reception {
     return new DoorWatch(door, (keyPackage) => isKnockOf(membership, peer, keyPackage));
   }
 
+  /** Answers whether somebody stands there. */
   async #look(
     door: GroupDoor,
     peer: GroupPeer | undefined,
     log: LogLink,
     refused: (error: unknown) => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const name = hex(door.value);
     const watch = this.#watches.get(name) ?? this.#watch(door, peer);
     this.#watches.set(name, watch);
@@ -123,5 +136,17 @@ export class Reception {
       // Nobody waits for it: the next visit finds who is still there.
       void this.wishes.add(wish).catch(refused);
     }
+    return knocks.length > 0;
   }
 }
+
+/** Puts a welcome into its door, unless somebody has done so. */
+async function bring(door: GroupDoor, log: LogLink, welcome: Bytes): Promise<void> {
+  if (!await holds(door, log, welcome)) await log.append(welcome);
+}
+
+/** At a door that is shut, nobody can be served. */
+const ifOpen = (visit: Promise<unknown>): Promise<unknown> =>
+  visit.catch((error) => {
+    if (!isShut(error)) throw error;
+  });

@@ -17,9 +17,14 @@ interface Wanted {
   readonly done: PromiseWithResolvers<void>;
 }
 
+/** Milliseconds between two rotations for want of room that may not help. */
+const ROTATE_MS = 600_000;
+
 export class Wishes {
   readonly #wanted: Wanted[] = [];
   #ended: Error | undefined;
+  /** Until then no rotation for want of room. */
+  #rotated = 0;
   /** Runs when there is one more. */
   onWish: () => void = () => {};
 
@@ -37,6 +42,13 @@ export class Wishes {
     const done = Promise.withResolvers<void>();
     done.promise.catch(() => {});
     this.#wanted.unshift({ wish, done });
+  }
+
+  /** Whether to try another log for its room: seldom, since it is the tenant that may have none. */
+  mayRotate(now: number): boolean {
+    if (now < this.#rotated) return false;
+    this.#rotated = now + ROTATE_MS;
+    return true;
   }
 
   get next(): Wanted | undefined {

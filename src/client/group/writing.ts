@@ -61,6 +61,8 @@ export class Writing {
   /** Another log is open for a moment: nothing must go there. */
   #paused = true;
   #stalled = false;
+  /** An operation of ours had room in this log. */
+  #hadRoom = false;
   /** The log is full, and we want to go on in another one. */
   #leaving = false;
   #heldUntil = 0;
@@ -89,12 +91,12 @@ export class Writing {
     const { group, options } = this.parts;
     this.#paused = false;
     // Who was seen removed, in a branch that lost, is removed again before anything is sealed.
-    if (group.toRemoveAgain.length > 0) return await this.change();
+    if (group.toRemoveAgain.length > 0) return this.change();
     this.#voice ??= await Voice.draw(this.log, group.nodeId, group.database, options);
     if (!this.#introduced || this.#unspoken) await this.announce();
     if (!this.#introduced) return;
     this.rewind();
-    await this.change();
+    this.change();
   }
 
   /** Another log is opened. */
@@ -170,8 +172,8 @@ export class Writing {
   }
 
   #soon(): void {
-    // While the log is opened again, `begin` says it.
-    if (!this.voice) return;
+    // While the log is opened again, `begin` says it; and a change would lose the race against it.
+    if (!this.voice || this.#changing) return;
     const wait = ACK_MS * (1 + Math.random());
     this.#stopAck ??= this.parts.post.later(wait, async () => {
       this.#stopAck = undefined;
@@ -225,7 +227,7 @@ export class Writing {
         while (log.bytesInFlight > MOST_IN_FLIGHT && !post.closed) await log.answered();
         const { voice } = this;
         if (
-          !voice || !this.#introduced || this.#stalled || post.closed ||
+          !voice || !this.#introduced || this.#stalled || this.#changing || post.closed ||
           post.host.now() < this.#heldUntil
         ) return;
         try {
@@ -243,18 +245,38 @@ export class Writing {
 
   /** What the relay says that it took has to come back; if it does not, it goes again. */
   #watch(): void {
-    this.#stopWatching ??= this.parts.post.later(LOST_MS, () => {
+    this.#stopWatching ??= this.parts.post.later(LOST_MS, async () => {
       this.#stopWatching = undefined;
       if (this.parts.ledger.settled || !this.voice) return;
-      if (this.parts.log.inFlight === 0) this.rewind();
       this.#watch();
+      if (this.parts.log.inFlight > 0) return;
+      // Somebody may have used up our instance's counters: another one speaks.
+      this.forgotten();
+      await this.begin();
     });
   }
 
-  /** Does the next change that is wanted. */
-  async change(): Promise<void> {
+  /** Does the next change that is wanted. What waits goes on behind it. */
+  change(): void {
+    const { group, wishes } = this.parts;
     if (this.#changing || !this.#open) return;
+    if (!group.prepared && group.toRemoveAgain.length === 0 && !wishes.next) return;
+    this.#changing = true;
+    this.#changeNext();
+  }
+
+  /** What we have on its way would win the race against our own commit: it comes first. */
+  #changeNext(): void {
+    const { log, post } = this.parts;
+    const answered = async () => {
+      while (log.inFlight > 0) await log.answered();
+    };
+    void answered().then(() => post.run(() => this.#change()));
+  }
+
+  async #change(): Promise<void> {
     const { group, wishes, saver } = this.parts;
+    if (!this.#open) return this.#changed();
     const before = group.prepared;
     if (before) {
       const { ring, sequence } = this.log.cursor;
@@ -281,15 +303,22 @@ export class Writing {
       // It goes into this log or into none; begin() comes back to it.
       return this.#commit(prepared);
     }
+    this.#changed();
   }
 
   #commit({ frame, at }: PendingCommit): void {
-    if (!this.#open) return;
-    this.#changing = true;
+    if (!this.#open) return this.#changed();
     this.parts.log.append(frame, at).then(
       (result) => this.parts.post.run(() => this.#decided(result === "kept")),
       (error) => this.parts.post.run(() => this.#postponed(error)),
     );
+  }
+
+  /** Nothing is changed any more, or not now: others may speak again. */
+  #changed(): void {
+    this.#changing = false;
+    if (this.#unspoken) this.#soon();
+    this.pump();
   }
 
   /** This log is the one that is open. */
@@ -299,23 +328,25 @@ export class Writing {
 
   /** The relay took the commit, which comes back as an entry; or somebody else wrote first. */
   async #decided(kept: boolean): Promise<void> {
-    this.#changing = false;
-    if (kept || this.#ended) return;
+    if (kept || this.#ended) return this.#changed();
     this.parts.group.dropPrepared();
     if (++this.#races >= RACES && this.voice) {
       this.#races = 0;
       await this.#say((voice) => voice.hold());
     }
     // What is missing has come before this answer.
-    await this.change();
+    this.#changeNext();
   }
 
   #postponed(error: unknown): void {
-    this.#changing = false;
     if (this.#ended) return;
     const { group, wishes, post } = this.parts;
     group.dropPrepared();
-    if (error instanceof ClientError && error.code === "READ_ONLY") return wishes.settle(error);
+    this.#changed();
+    if (error instanceof ClientError && error.code === "READ_ONLY") {
+      wishes.settle(error);
+      return this.change();
+    }
     this.#fault(error);
     post.later(AGAIN_MS, () => this.change());
   }
@@ -353,6 +384,7 @@ export class Writing {
     this.parts.log.append(frame).then(
       () => {
         this.#stalled = false;
+        if (kept) this.#hadRoom = true;
         // There may be room for a word where there is none for an operation.
         if (kept || this.parts.ledger.waitingCount === 0) this.events.full(false);
         kept?.();
@@ -381,9 +413,11 @@ export class Writing {
 
   /** A full log can be closed, and the next epoch's has room: as long as the tenant has. */
   #leaveFullLog(): void {
+    const { group, wishes, post } = this.parts;
     if (this.#leaving) return;
+    // Where nothing of ours had room, another log may help no more than this one.
+    if (!this.#hadRoom && !wishes.mayRotate(post.host.now())) return;
     this.#leaving = true;
-    const { group, wishes } = this.parts;
     const { number } = group.membership!;
     // Somebody else may have done it by then.
     const rotation = { kind: "rotate" } as const;

@@ -19,7 +19,7 @@ import { MlsError } from "ts-mls/mlsError.js";
 import { processPublicMessage } from "ts-mls/processMessages.js";
 import type { PskIndex } from "ts-mls/pskIndex.js";
 import { toLeafIndex } from "ts-mls/treemath.js";
-import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import type { LogPlace } from "./commit_place.ts";
 import {
@@ -79,6 +79,14 @@ export interface CommitOutcome {
   readonly next: EpochView | undefined;
 }
 
+/** A commit of this device itself, whose next state only whoever made it has. */
+export class OwnCommit extends ClientError {
+  /** Node ids in hex. */
+  constructor(readonly removed: readonly string[]) {
+    super("BAD_COMMIT", "it is this device's own, and what follows is not stored here");
+  }
+}
+
 /**
  * Judges a commit that was read at `head`. Throws `BAD_COMMIT`, whatever the bytes are.
  *
@@ -92,9 +100,12 @@ export async function judgeCommit(
 ): Promise<CommitOutcome> {
   try {
     const { opened, author, change, data } = await examineCommit(view, bytes, place);
-    if (author === view.self) refuseCommit("it is this device's own, which it keeps a state of");
     const { inPlace, doubt } = opened;
     const { state, suite } = view;
+    if (author === view.self) {
+      await unprotected(view, opened);
+      throw new OwnCommit(change.removed.map(hex));
+    }
     const psks = doorPsks(change.door);
     if (opened.removes.includes(view.self.leaf)) {
       await checkRemoval(view, opened, psks);
@@ -108,29 +119,36 @@ export async function judgeCommit(
     checkData(encodeGroupData(next.data), encodeGroupData(data));
     return { author, change, inPlace, doubt, next };
   } catch (error) {
+    if (error instanceof OwnCommit) throw error;
     if (error instanceof ClientError && error.code === "BAD_COMMIT") throw error;
     // The library's sentences name rules, never secrets.
     refuseCommit(error instanceof MlsError ? `MLS refuses it: ${error.message}` : "it is broken");
   }
 }
 
+/** Checks membership tag and signature of a commit. */
+const unprotected = ({ state, suite }: EpochView, { message }: OpenedCommit) =>
+  unprotectPublicMessage(
+    state.keySchedule.membershipKey,
+    state.groupContext,
+    state.ratchetTree,
+    message,
+    suite,
+  );
+
 /**
  * A commit that takes this device's leaf: membership tag, signatures and proposals are checked. The
  * library would do the same, but it takes a leaf that a rejoin fills again for one that stayed.
  */
 async function checkRemoval(
-  { state, suite }: EpochView,
-  { message, leaf, path }: OpenedCommit,
+  view: EpochView,
+  opened: OpenedCommit,
   psks: PskIndex,
 ): Promise<void> {
-  const { keySchedule: { membershipKey }, groupContext, ratchetTree, clientConfig } = state;
-  const { content } = await unprotectPublicMessage(
-    membershipKey,
-    groupContext,
-    ratchetTree,
-    message,
-    suite,
-  );
+  const { state, suite } = view;
+  const { leaf, path } = opened;
+  const { groupContext, clientConfig } = state;
+  const { content } = await unprotected(view, opened);
   if (content.contentType !== "commit") return refuseCommit("it is no commit");
   const { proposals } = content.commit;
   await applyProposals(state, proposals, toLeafIndex(leaf), psks, false, suite);
