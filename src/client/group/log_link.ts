@@ -54,6 +54,7 @@ export class LogLink {
   #reader: LogListener | undefined;
   #bytesInFlight = 0;
   readonly #sizes: number[] = [];
+  #closed = false;
 
   /** `failed`: no log is open any more, and this link does not open one again. */
   constructor(private readonly post: Post, private readonly failed: (error: ClientError) => void) {}
@@ -80,6 +81,10 @@ export class LogLink {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Whoever waits is told; when nobody does, it is no crash.
     promise.catch(() => {});
+    if (this.#closed) {
+      reject(offline());
+      return promise;
+    }
     // What still comes of the log before is for nobody.
     this.#reader = undefined;
     this.#opening.push({
@@ -101,6 +106,10 @@ export class LogLink {
   append(frame: Bytes, at = 0n): Promise<AppendResult> {
     const answer = Promise.withResolvers<AppendResult>();
     answer.promise.catch(() => {});
+    if (this.#closed) {
+      answer.reject(offline());
+      return answer.promise;
+    }
     this.#appends.push(answer);
     this.#asked.push("append");
     this.#sizes.push(frame.length);
@@ -176,9 +185,9 @@ export class LogLink {
 
   /** The link is gone. */
   close(): void {
-    const gone = new ClientError("OFFLINE", "the link is gone");
-    for (const { failed } of this.#opening.splice(0)) failed(gone);
-    for (const { reject } of this.#appends.splice(0)) reject(gone);
+    this.#closed = true;
+    for (const { failed } of this.#opening.splice(0)) failed(offline());
+    for (const { reject } of this.#appends.splice(0)) reject(offline());
     this.#asked.length = 0;
     this.#reader = undefined;
   }
@@ -212,6 +221,8 @@ export class LogLink {
     if (at >= 0) this.#asked.splice(at, 1);
   }
 }
+
+const offline = () => new ClientError("OFFLINE", "the link is gone");
 
 /** Whether the relay does not open a log for us, or not for writing: then nothing can be done there. */
 export const isShut = (error: unknown): boolean =>
