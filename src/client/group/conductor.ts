@@ -164,12 +164,15 @@ export class Conductor {
         else await this.#read(group.log!);
       }
     } catch (error) {
-      if (this.#closed) return;
-      const { code, message } = faultOf(error);
-      this.events.fault(code, message);
-      // Another attempt begins with a new link.
-      this.parts.post.link.close(1000, "begins again");
+      if (!this.#closed) this.#beginAgain(error);
     }
+  }
+
+  /** Another attempt begins with a new link. */
+  #beginAgain(error: unknown): void {
+    const { code, message } = faultOf(error);
+    this.events.fault(code, message);
+    this.parts.post.link.close(1000, "begins again");
   }
 
   /** Waits at a door until somebody opens. */
@@ -202,8 +205,7 @@ export class Conductor {
         if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
         await group.enter(membership, carry, frame);
         ledger.unlogged();
-        await saver.flush();
-        resolve();
+        await saver.flush().finally(resolve);
       },
     }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
     await saver.flush();
@@ -270,8 +272,12 @@ export class Conductor {
         if (!writing) return;
         void post.run(async () => {
           if (left || this.#writing !== writing) return;
-          if (ledger.stale) await this.#renumber();
-          await writing.begin();
+          try {
+            if (ledger.stale) await this.#renumber();
+            await writing.begin();
+          } catch (error) {
+            return this.#beginAgain(error);
+          }
           this.#checkpoints.live(writing);
           this.events.progress("synced");
           if (this.#doorsDue || this.#lookBackDue) resolve();
@@ -302,10 +308,7 @@ export class Conductor {
           resolve();
         });
       },
-      broken: (error) => {
-        this.events.fault(error.code, error.message);
-        post.link.close(1000, "begins again");
-      },
+      broken: (error) => this.#beginAgain(error),
       crossed: (error) => this.events.stopped(error),
       refuted: () => {
         group.forget();

@@ -217,7 +217,11 @@ export class EpochReading implements LogListener {
   async #store(): Promise<void> {
     this.#unstored = 0;
     this.parts.group.saveLog();
-    await this.parts.saver.flush();
+    // What cannot be stored now is stored with what comes next.
+    await this.parts.saver.flush().catch((error) => {
+      const { code, message } = faultOf(error);
+      this.events.fault(code, message);
+    });
   }
 
   /** What is read from here on is nobody's. */

@@ -299,7 +299,11 @@ export class Writing {
         wishes.settle();
         continue;
       }
-      await saver.flush();
+      try {
+        await saver.flush();
+      } catch (error) {
+        return this.#postponed(error);
+      }
       // It goes into this log or into none; begin() comes back to it.
       return this.#commit(prepared);
     }
