@@ -28,7 +28,7 @@ import {
 } from "./log_entries.ts";
 import type { Cursor, LogListener, Opened } from "./log_link.ts";
 import type { LogHead } from "./mls/carry.ts";
-import { OwnCommit } from "./mls/commit_judge.ts";
+import { CommitOfOurs } from "./mls/commit_judge.ts";
 import { isInPlace } from "./mls/commit_place.ts";
 import { placeOfCommit } from "./mls/commit_rules.ts";
 import { nodeOfKey } from "./mls/credential.ts";
@@ -363,7 +363,7 @@ export class EpochReading implements LogListener {
     try {
       return await endOf(commit, frame, place, group.membership!, group.own);
     } catch (error) {
-      if (!(error instanceof OwnCommit) || !isInPlace(placeOfCommit(commit.message), place)) {
+      if (!(error instanceof CommitOfOurs) || !isInPlace(placeOfCommit(commit.message), place)) {
         throw error;
       }
       // This device was restored from a copy that is older: others have to let it in again.

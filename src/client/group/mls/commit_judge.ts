@@ -80,7 +80,7 @@ export interface CommitOutcome {
 }
 
 /** A commit of this device itself, whose next state only whoever made it has. */
-export class OwnCommit extends ClientError {
+export class CommitOfOurs extends ClientError {
   /** Node ids in hex. */
   constructor(readonly removed: readonly string[]) {
     super("BAD_COMMIT", "it is this device's own, and what follows is not stored here");
@@ -104,7 +104,7 @@ export async function judgeCommit(
     const { state, suite } = view;
     if (author === view.self) {
       await unprotected(view, opened);
-      throw new OwnCommit(change.removed.map(hex));
+      throw new CommitOfOurs(change.removed.map(hex));
     }
     const psks = doorPsks(change.door);
     if (opened.removes.includes(view.self.leaf)) {
@@ -119,7 +119,7 @@ export async function judgeCommit(
     checkData(encodeGroupData(next.data), encodeGroupData(data));
     return { author, change, inPlace, doubt, next };
   } catch (error) {
-    if (error instanceof OwnCommit) throw error;
+    if (error instanceof CommitOfOurs) throw error;
     if (error instanceof ClientError && error.code === "BAD_COMMIT") throw error;
     // The library's sentences name rules, never secrets.
     refuseCommit(error instanceof MlsError ? `MLS refuses it: ${error.message}` : "it is broken");
