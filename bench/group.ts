@@ -18,7 +18,7 @@ import { random } from "../src/client/group/e2e/derive.ts";
 import { Epoch } from "../src/client/group/e2e/epoch.ts";
 import { padded } from "../src/client/group/e2e/padding.ts";
 import { Opener, Sealer, Sender } from "../src/client/group/e2e/sender.ts";
-import { encodeLinked } from "../src/client/group/linked_body.ts";
+import { encodeLinked } from "../src/client/group/data/linked_body.ts";
 import { host } from "../src/host.ts";
 import { limits } from "../src/limits.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";

@@ -88,6 +88,19 @@ test("inside the client, pairs know no groups, and neither knows what carries it
   assertEquals(wrong, []);
 });
 
+test("inside the group, a room knows those before it only", () => {
+  const order = ["e2e", "mls", "data", "log"].map((room) => `src/client/group/${room}/`);
+  const at = (file: string) => {
+    const found = order.findIndex((room) => file.startsWith(room));
+    return found < 0 && file.startsWith("src/client/group/") ? order.length : found;
+  };
+  const wrong = list("src/client/group").flatMap((file) =>
+    own(file).filter((target) => at(target) > at(file))
+      .map((target) => `${file} imports ${target}`)
+  );
+  assertEquals(wrong, []);
+});
+
 test("imports make no circle", () => {
   const open = new Set<string>();
   const done = new Set<string>();

@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type DeviceStorage, memoryStorage } from "../src/client/mod.ts";
 import { memoryStorage as copyOf, Saver } from "../src/client/blaze/storage.ts";
 import { derive } from "../src/client/group/e2e/derive.ts";
-import { Group } from "../src/client/group/group_state.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { hex, utf8Bytes } from "../src/wire/bytes.ts";

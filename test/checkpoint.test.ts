@@ -8,10 +8,10 @@ import {
   decodeCheckpoint,
   PART_BYTES,
   snapshotOf,
-} from "../src/client/group/checkpoint.ts";
-import { encodeLinks, type LinkVector, readLinks } from "../src/client/group/link_vector.ts";
-import { decodeState, encodeState } from "../src/client/group/record_state.ts";
-import { holdsOperation, Replica } from "../src/client/group/replica.ts";
+} from "../src/client/group/data/checkpoint.ts";
+import { encodeLinks, type LinkVector, readLinks } from "../src/client/group/data/link_vector.ts";
+import { decodeState, encodeState } from "../src/client/group/data/record_state.ts";
+import { holdsOperation, Replica } from "../src/client/group/data/replica.ts";
 import { faultOf } from "../src/client/client_error.ts";
 import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { operationKinds } from "../src/wire/blaze/operation.ts";

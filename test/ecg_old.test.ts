@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { type EcgSeal, Flag, MessageType, type SealedHeader } from "../src/client/mod.ts";
 import { Compression } from "../src/client/blaze/compression.ts";
 import { memoryStorage, Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/group_state.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
 import { StreamSeal } from "../src/client/group/stream_seal.ts";
 import { host } from "../src/host.ts";
 import { type Bytes, fromHex, utf8Bytes } from "../src/wire/bytes.ts";

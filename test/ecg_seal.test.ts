@@ -15,7 +15,7 @@ import {
 } from "../src/client/mod.ts";
 import { type Bytes, concat, utf8Bytes, Writer } from "../src/wire/bytes.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/group_state.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
 import { Sealer, Sender } from "../src/client/group/e2e/sender.ts";
 import { WINDOW } from "../src/client/group/e2e/replay.ts";
 import {

@@ -2,8 +2,8 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 
 import { tmpdir } from "node:os";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { decodeState, encodeState } from "../src/client/group/record_state.ts";
-import { type RecordState, Replica, seen } from "../src/client/group/replica.ts";
+import { decodeState, encodeState } from "../src/client/group/data/record_state.ts";
+import { type RecordState, Replica, seen } from "../src/client/group/data/replica.ts";
 import { fileStorage } from "../src/client/blaze/storage_file.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
 import { hex, utf8Bytes } from "../src/wire/bytes.ts";

@@ -5,11 +5,11 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { memoryStorage } from "../src/client/mod.ts";
-import { checkpointParts, snapshotOf } from "../src/client/group/checkpoint.ts";
+import { checkpointParts, snapshotOf } from "../src/client/group/data/checkpoint.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/group_state.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
-import { deviceFrame } from "../src/client/group/log_entries.ts";
+import { deviceFrame } from "../src/client/group/log/log_entries.ts";
 import type { Carry } from "../src/client/group/mls/carry.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";

@@ -8,7 +8,7 @@ import { decodeExtension, type Extension, framesIn, Subtype } from "../src/wire/
 import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { digest, random } from "../src/client/group/e2e/derive.ts";
-import { chained } from "../src/client/group/epoch_log.ts";
+import { chained } from "../src/client/group/log/epoch_log.ts";
 import { type Attack, attack, entries, healed, word } from "./kit/attack.ts";
 import {
   backedUp,

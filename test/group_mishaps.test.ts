@@ -7,7 +7,7 @@ import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
-import { deviceFrame } from "../src/client/group/log_entries.ts";
+import { deviceFrame } from "../src/client/group/log/log_entries.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
 import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";

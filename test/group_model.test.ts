@@ -6,7 +6,7 @@ import {
   decide,
   judge,
   toRemoveAgain,
-} from "../src/client/group/branches.ts";
+} from "../src/client/group/log/branches.ts";
 import { explore } from "./model/explore.ts";
 import { mutations, quick } from "./model/worlds.ts";
 import { fc, holds } from "./kit/random.ts";

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { random } from "../src/client/group/e2e/derive.ts";
-import { deviceFrame } from "../src/client/group/log_entries.ts";
+import { deviceFrame } from "../src/client/group/log/log_entries.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
 import { encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { type Handshake, TlvType } from "../src/wire/blaze/handshake.ts";

@@ -4,7 +4,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/group_state.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
 import { memoryStorage } from "../src/client/mod.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 

@@ -1,7 +1,7 @@
 /** What comes into the log while a device looks into a door is heard of, and said to be. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { deviceFrame } from "../src/client/group/log_entries.ts";
+import { deviceFrame } from "../src/client/group/log/log_entries.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
 import { contents, eventually, group, online, type Told, withDevices } from "./kit/group.ts";
 import { isSubtype, withHostile } from "./kit/hostile.ts";

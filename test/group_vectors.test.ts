@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { openEntry } from "../src/client/group/log_entries.ts";
+import { openEntry } from "../src/client/group/log/log_entries.ts";
 import { unpad } from "../src/client/group/e2e/padding.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";

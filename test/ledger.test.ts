@@ -1,8 +1,8 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { memoryStorage, Saver } from "../src/client/blaze/storage.ts";
-import { Ledger } from "../src/client/group/ledger.ts";
-import { holdsOperation } from "../src/client/group/replica.ts";
+import { Ledger } from "../src/client/group/data/ledger.ts";
+import { holdsOperation } from "../src/client/group/data/replica.ts";
 import type { Operation } from "../src/wire/blaze/operation.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";

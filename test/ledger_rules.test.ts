@@ -2,15 +2,15 @@ import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { memoryStorage, Saver } from "../src/client/blaze/storage.ts";
 import { ClientError, faultOf } from "../src/client/client_error.ts";
-import { Ledger } from "../src/client/group/ledger.ts";
-import { type ChainHead, NO_HEAD } from "../src/client/group/link_vector.ts";
+import { Ledger } from "../src/client/group/data/ledger.ts";
+import { type ChainHead, NO_HEAD } from "../src/client/group/data/link_vector.ts";
 import {
   decodeLinked,
   encodeLinked,
   type LinkedBody,
   parseLinked,
-} from "../src/client/group/linked_body.ts";
-import type { RecordState } from "../src/client/group/replica.ts";
+} from "../src/client/group/data/linked_body.ts";
+import type { RecordState } from "../src/client/group/data/replica.ts";
 import { type FieldsInput, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { digest } from "../src/client/group/e2e/derive.ts";
 import { type Bytes, concat, hex, utf8Bytes } from "../src/wire/bytes.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { GroupMembership } from "../../src/client/group/mls/group_membership.ts";
-import { PastEpochs, type SavedPast } from "../../src/client/group/past_epochs.ts";
+import { PastEpochs, type SavedPast } from "../../src/client/group/log/past_epochs.ts";
 import type { DeviceStorage } from "../../src/client/blaze/storage.ts";
 import { MemoryStore } from "../../src/store/memory_store.ts";
 import type { Append, Appended, LogName } from "../../src/store/store.ts";

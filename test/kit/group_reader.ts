@@ -12,18 +12,18 @@ import {
   CheckpointAssembly,
   decodeCheckpoint,
   instancesIn,
-} from "../../src/client/group/checkpoint.ts";
+} from "../../src/client/group/data/checkpoint.ts";
 import { type Bytes, concat, fromHex, hex, sameBytes, utf8Bytes } from "../../src/wire/bytes.ts";
 import { Epoch } from "../../src/client/group/e2e/epoch.ts";
 import type { Opener } from "../../src/client/group/e2e/sender.ts";
-import { EpochLog } from "../../src/client/group/epoch_log.ts";
-import { Ledger } from "../../src/client/group/ledger.ts";
-import { encodeLinks } from "../../src/client/group/link_vector.ts";
-import { decodeLinked } from "../../src/client/group/linked_body.ts";
-import { type LogEntry, openEntry } from "../../src/client/group/log_entries.ts";
+import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
+import { Ledger } from "../../src/client/group/data/ledger.ts";
+import { encodeLinks } from "../../src/client/group/data/link_vector.ts";
+import { decodeLinked } from "../../src/client/group/data/linked_body.ts";
+import { type LogEntry, openEntry } from "../../src/client/group/log/log_entries.ts";
 import type { LogHead } from "../../src/client/group/mls/carry.ts";
 import { nodeOfKey } from "../../src/client/group/mls/credential.ts";
-import { visible } from "../../src/client/group/replica.ts";
+import { visible } from "../../src/client/group/data/replica.ts";
 import { encodeRecord } from "../../src/wire/blaze/blaze_record.ts";
 
 /** What an entry says: values in hex, counters as numbers. */

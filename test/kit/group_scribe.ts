@@ -7,11 +7,11 @@
 import { Compression } from "../../src/client/blaze/compression.ts";
 import { memoryStorage, Saver } from "../../src/client/blaze/storage.ts";
 import { loadZstd } from "../../src/client/blaze/zstd.ts";
-import { checkpointParts } from "../../src/client/group/checkpoint.ts";
-import { EpochLog } from "../../src/client/group/epoch_log.ts";
-import { Ledger } from "../../src/client/group/ledger.ts";
-import { decodeLinked } from "../../src/client/group/linked_body.ts";
-import { encodeAnnounce, openEntry, Voice } from "../../src/client/group/log_entries.ts";
+import { checkpointParts } from "../../src/client/group/data/checkpoint.ts";
+import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
+import { Ledger } from "../../src/client/group/data/ledger.ts";
+import { decodeLinked } from "../../src/client/group/data/linked_body.ts";
+import { encodeAnnounce, openEntry, Voice } from "../../src/client/group/log/log_entries.ts";
 import { nodeOfKey } from "../../src/client/group/mls/credential.ts";
 import type { OperationKind } from "../../src/wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";

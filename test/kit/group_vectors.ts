@@ -8,11 +8,11 @@ import { writeFileSync } from "node:fs";
 import { Epoch } from "../../src/client/group/e2e/epoch.ts";
 import { pad, padme } from "../../src/client/group/e2e/padding.ts";
 import { Sender } from "../../src/client/group/e2e/sender.ts";
-import { EpochLog } from "../../src/client/group/epoch_log.ts";
-import { decodeLinked, encodeLinked } from "../../src/client/group/linked_body.ts";
-import { checkpointDigest } from "../../src/client/group/checkpoint.ts";
+import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
+import { decodeLinked, encodeLinked } from "../../src/client/group/data/linked_body.ts";
+import { checkpointDigest } from "../../src/client/group/data/checkpoint.ts";
 import { derive } from "../../src/client/group/e2e/derive.ts";
-import { deviceFrame, encodeCommitEntry } from "../../src/client/group/log_entries.ts";
+import { deviceFrame, encodeCommitEntry } from "../../src/client/group/log/log_entries.ts";
 import { nodeOfKey } from "../../src/client/group/mls/credential.ts";
 import { GroupDoor } from "../../src/client/group/mls/door.ts";
 import {

@@ -10,10 +10,10 @@ import {
   checkpointParts,
   decodeCheckpoint,
   snapshotOf,
-} from "../../src/client/group/checkpoint.ts";
-import { decodeLinked } from "../../src/client/group/linked_body.ts";
-import { encodeLinks, includes, type LinkVector } from "../../src/client/group/link_vector.ts";
-import { Ledger, type Taken } from "../../src/client/group/ledger.ts";
+} from "../../src/client/group/data/checkpoint.ts";
+import { decodeLinked } from "../../src/client/group/data/linked_body.ts";
+import { encodeLinks, includes, type LinkVector } from "../../src/client/group/data/link_vector.ts";
+import { Ledger, type Taken } from "../../src/client/group/data/ledger.ts";
 import { type Bytes, hex, Reader, Writer } from "../../src/wire/bytes.ts";
 import { type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";
 import type { Operation, OperationKind } from "../../src/wire/blaze/operation.ts";

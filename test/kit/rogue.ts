@@ -7,17 +7,21 @@
 import { Compression } from "../../src/client/blaze/compression.ts";
 import { memoryStorage, Saver } from "../../src/client/blaze/storage.ts";
 import { random } from "../../src/client/group/e2e/derive.ts";
-import { EpochLog } from "../../src/client/group/epoch_log.ts";
-import { Group } from "../../src/client/group/group_state.ts";
-import { decodeLinked, encodeLinked } from "../../src/client/group/linked_body.ts";
-import { type ChainHead, type LinkVector, NO_HEAD } from "../../src/client/group/link_vector.ts";
+import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
+import { Group } from "../../src/client/group/log/group_state.ts";
+import { decodeLinked, encodeLinked } from "../../src/client/group/data/linked_body.ts";
+import {
+  type ChainHead,
+  type LinkVector,
+  NO_HEAD,
+} from "../../src/client/group/data/link_vector.ts";
 import {
   encodeAnnounce,
   encodeCommitEntry,
   openEntry,
   Voice,
-} from "../../src/client/group/log_entries.ts";
-import type { LogTarget } from "../../src/client/group/log_link.ts";
+} from "../../src/client/group/log/log_entries.ts";
+import type { LogTarget } from "../../src/client/group/e2e/epoch.ts";
 import type { Carry } from "../../src/client/group/mls/carry.ts";
 import type { CommitPlace } from "../../src/client/group/mls/commit_place.ts";
 import type { GroupChange } from "../../src/client/group/mls/commit_maker.ts";

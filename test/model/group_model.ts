@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { judge, type PlacedContender } from "../../src/client/group/branches.ts";
+import { judge, type PlacedContender } from "../../src/client/group/log/branches.ts";
 import { type Link, type ModelCommit, type ModelEntry, type Names } from "./names.ts";
 import { allRules, type Rules } from "./rules.ts";
 import { Fallen, type ModelDevice, type ModelWorld } from "./state.ts";

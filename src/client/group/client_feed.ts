@@ -8,9 +8,9 @@
  * @module
  */
 import type { Operation } from "../../wire/blaze/operation.ts";
-import type { Ledger } from "./ledger.ts";
-import type { Post } from "./post.ts";
-import { type RecordState, seen, visible } from "./replica.ts";
+import type { Ledger } from "./data/ledger.ts";
+import type { Post } from "./log/post.ts";
+import { type RecordState, seen, visible } from "./data/replica.ts";
 
 /** Changes that wait one by one. */
 const MOST_CHANGES = 100;

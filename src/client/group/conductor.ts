@@ -9,18 +9,18 @@
  */
 import { hex } from "../../wire/bytes.ts";
 import { ClientError, faultOf } from "../client_error.ts";
-import { Checkpoints } from "./checkpoints.ts";
-import { DoorReader, doorStart, knockFrame } from "./doors.ts";
-import type { Device } from "./device.ts";
-import type { EpochLog } from "./epoch_log.ts";
-import type { SealOptions } from "./log_entries.ts";
-import { Holds } from "./holds.ts";
-import type { LogLink } from "./log_link.ts";
-import { lookBack } from "./look_back.ts";
-import type { Post } from "./post.ts";
+import { Checkpoints } from "./log/checkpoints.ts";
+import { DoorReader, doorStart, knockFrame } from "./log/doors.ts";
+import type { Device } from "./log/device.ts";
+import type { EpochLog } from "./log/epoch_log.ts";
+import type { SealOptions } from "./log/log_entries.ts";
+import { Holds } from "./log/holds.ts";
+import type { LogLink } from "./log/log_link.ts";
+import { lookBack } from "./log/look_back.ts";
+import type { Post } from "./log/post.ts";
 import type { Presence } from "./presence.ts";
-import { EpochReading, type ReadingEvents } from "./reading.ts";
-import { Writing } from "./writing.ts";
+import { EpochReading, type ReadingEvents } from "./log/reading.ts";
+import { Writing } from "./log/writing.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 
 export interface ConductorEvents

@@ -27,8 +27,8 @@ import { tell } from "../tell.ts";
 import { memoryStorage, Saver } from "../blaze/storage.ts";
 import { Compression } from "../blaze/compression.ts";
 import { random } from "./e2e/derive.ts";
-import type { Device } from "./device.ts";
-import { Group } from "./group_state.ts";
+import type { Device } from "./log/device.ts";
+import { Group } from "./log/group_state.ts";
 import { GroupSession } from "./group_session.ts";
 import type {
   Counts,
@@ -47,15 +47,15 @@ import type {
   Whereabouts,
 } from "./group_types.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
-import { Ledger } from "./ledger.ts";
+import { Ledger } from "./data/ledger.ts";
 import { GroupDoor } from "./mls/door.ts";
 import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
 import { drawInvitation, formatInvitation, parseInvitation } from "./mls/invitation_text.ts";
-import { Reception } from "./reception.ts";
-import { visible } from "./replica.ts";
+import { Reception } from "./log/reception.ts";
+import { visible } from "./data/replica.ts";
 import { Sponsored } from "./sponsor.ts";
 import { StreamSeal } from "./stream_seal.ts";
-import { Wishes } from "./wishes.ts";
+import { Wishes } from "./log/wishes.ts";
 
 const DEFAULT_QUEUE = 10_000;
 const DEFAULT_OFFLINE = 10_000;

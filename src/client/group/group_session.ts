@@ -34,14 +34,14 @@ import { drawKeyPair, type KeyPair } from "../pair/pair_keys.ts";
 import { claimTlv } from "./claims.ts";
 import type { Clients } from "./clients.ts";
 import { Conductor, type ConductorEvents } from "./conductor.ts";
-import type { Device } from "./device.ts";
-import type { SealOptions } from "./log_entries.ts";
+import type { Device } from "./log/device.ts";
+import type { SealOptions } from "./log/log_entries.ts";
 import type { Safety } from "./group_types.ts";
-import { LogLink } from "./log_link.ts";
-import { Post } from "./post.ts";
+import { LogLink } from "./log/log_link.ts";
+import { Post } from "./log/post.ts";
 import { Presence } from "./presence.ts";
 import { Questions } from "./questions.ts";
-import type { RecordState } from "./replica.ts";
+import type { RecordState } from "./data/replica.ts";
 
 const CAPABILITIES = Capability.encryption | Capability.compression | Capability.selectiveSync |
   Capability.rowLevelSecurity | Capability.shortHeaders | Capability.group | Capability.tlvs;

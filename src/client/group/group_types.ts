@@ -11,7 +11,7 @@ import type { Zstd } from "../blaze/zstd.ts";
 import type { ClientFault } from "../client_error.ts";
 import type { ConnectOptions, OfflineStatus } from "../connection.ts";
 import type { PaceOptions } from "../pacer.ts";
-import type { Author } from "./reading.ts";
+import type { Author } from "./log/reading.ts";
 import type { Sponsor } from "./sponsor.ts";
 
 interface Common extends ConnectOptions, PaceOptions {

@@ -7,8 +7,8 @@ import { hex } from "../../wire/bytes.ts";
 import { Capability, type Handshake } from "../../wire/blaze/handshake.ts";
 import { ClientError } from "../client_error.ts";
 import { claimHolds, readClaim } from "./claims.ts";
-import type { Group } from "./group_state.ts";
-import type { Post } from "./post.ts";
+import type { Group } from "./log/group_state.ts";
+import type { Post } from "./log/post.ts";
 
 export interface PresenceEvents {
   presence(node: string, online: boolean): void;

@@ -11,14 +11,14 @@
 import { type Bytes, concat, fromHex, hex, Reader, utf8Bytes, Writer } from "../../wire/bytes.ts";
 import { type BlazeFrame, encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
 import { ClientError } from "../client_error.ts";
-import type { Device } from "./device.ts";
+import type { Device } from "./log/device.ts";
 import { random } from "./e2e/derive.ts";
 import { padded } from "./e2e/padding.ts";
 import { INSTANCE_LENGTH, Opener, Sealer, Sender } from "./e2e/sender.ts";
-import { opened, type SealOptions } from "./log_entries.ts";
-import type { Post } from "./post.ts";
-import { decodeState, encodeState } from "./record_state.ts";
-import type { RecordState, Replica } from "./replica.ts";
+import { opened, type SealOptions } from "./log/log_entries.ts";
+import type { Post } from "./log/post.ts";
+import { decodeState, encodeState } from "./data/record_state.ts";
+import type { RecordState, Replica } from "./data/replica.ts";
 
 /** A request without an answer is given up after so long. */
 const ANSWER_MS = 5_000;

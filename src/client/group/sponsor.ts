@@ -24,9 +24,9 @@ import { ClientError } from "../client_error.ts";
 import { comparisonCode, type KeyPair, PairKeys, refuseReflection } from "../pair/pair_keys.ts";
 import type { Compression } from "../blaze/compression.ts";
 import { ClientFeed } from "./client_feed.ts";
-import type { Device } from "./device.ts";
+import type { Device } from "./log/device.ts";
 import { EarlyFrames } from "./early_frames.ts";
-import type { Post } from "./post.ts";
+import type { Post } from "./log/post.ts";
 import type { Clients } from "./clients.ts";
 
 /** A client that asks to be served. */

@@ -52,8 +52,8 @@ import {
   Sealer,
   Sender,
 } from "./e2e/sender.ts";
-import type { Group } from "./group_state.ts";
-import type { SealOptions } from "./log_entries.ts";
+import type { Group } from "./log/group_state.ts";
+import type { SealOptions } from "./log/log_entries.ts";
 import { StreamOpeners } from "./stream_openers.ts";
 
 const LABEL = "BX2 ecg sender";

@@ -8,8 +8,15 @@
  */
 import { type Bytes, concat, hex, utf8Bytes } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
-import type { LogTarget } from "../log_link.ts";
 import { aesKey, derive, random } from "./derive.ts";
+
+/** A log, and what lets us in. */
+export interface LogTarget {
+  /** 16 bytes. */
+  readonly id: Bytes;
+  /** 32 bytes, shown to the relay. */
+  readonly key: Bytes;
+}
 
 export const EPOCH_ID_LENGTH = 8;
 const NONCE = 12;

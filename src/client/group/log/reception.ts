@@ -4,15 +4,15 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import { type Bytes, hex } from "../../../wire/bytes.ts";
 import type { Group } from "./group_state.ts";
 import { DoorWatch, holds } from "./doors.ts";
 import type { CommitEntry } from "./log_entries.ts";
 import { isShut, type LogLink } from "./log_link.ts";
-import { answerKnock, isKnockOf } from "./mls/knock_answer.ts";
-import type { GroupPeer } from "./mls/epoch_view.ts";
-import { GroupDoor } from "./mls/door.ts";
-import type { GroupMembership } from "./mls/group_membership.ts";
+import { answerKnock, isKnockOf } from "../mls/knock_answer.ts";
+import type { GroupPeer } from "../mls/epoch_view.ts";
+import { GroupDoor } from "../mls/door.ts";
+import type { GroupMembership } from "../mls/group_membership.ts";
 import type { Wishes } from "./wishes.ts";
 
 /** Who stands at one door and is let in at a time. */

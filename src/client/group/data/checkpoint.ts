@@ -35,9 +35,9 @@ import {
   utf8Bytes,
   WireError,
   Writer,
-} from "../../wire/bytes.ts";
-import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
-import { digest } from "./e2e/derive.ts";
+} from "../../../wire/bytes.ts";
+import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
+import { digest } from "../e2e/derive.ts";
 import { type LinkVector, readLinks, writeLinks } from "./link_vector.ts";
 import { decodeState, encodeState } from "./record_state.ts";
 import type { RecordState } from "./replica.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Saver } from "../blaze/storage.ts";
+import type { Saver } from "../../blaze/storage.ts";
 import type { Group } from "./group_state.ts";
-import type { Ledger } from "./ledger.ts";
+import type { Ledger } from "../data/ledger.ts";
 import type { Reception } from "./reception.ts";
 import type { Wishes } from "./wishes.ts";
 

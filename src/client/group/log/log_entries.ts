@@ -4,19 +4,24 @@
  *
  * @module
  */
-import { type Bytes, concat, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
+import { type Bytes, concat, hex, Reader, WireError, Writer } from "../../../wire/bytes.ts";
 import {
   decodeExtension,
   encodeExtension,
   RING_ID_LENGTH,
   Subtype,
-} from "../../wire/blaze/extension.ts";
-import { decodeFrame, encodeFrame, FrameType, MAX_PAYLOAD } from "../../wire/blaze/blaze_frame.ts";
-import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
-import type { Compression } from "../blaze/compression.ts";
-import { ClientError } from "../client_error.ts";
-import { padded, unpad } from "./e2e/padding.ts";
-import type { Epoch } from "./e2e/epoch.ts";
+} from "../../../wire/blaze/extension.ts";
+import {
+  decodeFrame,
+  encodeFrame,
+  FrameType,
+  MAX_PAYLOAD,
+} from "../../../wire/blaze/blaze_frame.ts";
+import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
+import type { Compression } from "../../blaze/compression.ts";
+import { ClientError } from "../../client_error.ts";
+import { padded, unpad } from "../e2e/padding.ts";
+import type { Epoch } from "../e2e/epoch.ts";
 import {
   INSTANCE_LENGTH,
   type Opener,
@@ -24,10 +29,10 @@ import {
   readNonce,
   Sealer,
   Sender,
-} from "./e2e/sender.ts";
+} from "../e2e/sender.ts";
 import { type EpochLog, HASH_LENGTH } from "./epoch_log.ts";
 import type { Cursor } from "./log_link.ts";
-import { type LinkVector, readLinks, writeLinks } from "./link_vector.ts";
+import { type LinkVector, readLinks, writeLinks } from "../data/link_vector.ts";
 
 /** Value of a door. */
 const DOOR_LENGTH = 32;

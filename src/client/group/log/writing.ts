@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { type Bytes, concat, sameBytes } from "../../wire/bytes.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { ClientError, faultOf } from "../client_error.ts";
+import { type Bytes, concat, sameBytes } from "../../../wire/bytes.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { ClientError, faultOf } from "../../client_error.ts";
 import type { EpochLog } from "./epoch_log.ts";
 import type { Group, PendingCommit } from "./group_state.ts";
 import { HOLD_MS } from "./holds.ts";
-import type { Ledger } from "./ledger.ts";
-import type { LinkVector } from "./link_vector.ts";
+import type { Ledger } from "../data/ledger.ts";
+import type { LinkVector } from "../data/link_vector.ts";
 import { encodeAnnounce, type SealOptions, Voice } from "./log_entries.ts";
 import type { AppendResult, LogLink } from "./log_link.ts";
 import type { Post } from "./post.ts";

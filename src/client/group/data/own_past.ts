@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { type Bytes, hex, Reader, Writer } from "../../wire/bytes.ts";
-import type { Saver } from "../blaze/storage.ts";
+import { type Bytes, hex, Reader, Writer } from "../../../wire/bytes.ts";
+import type { Saver } from "../../blaze/storage.ts";
 import { type ChainHead, LINK_LENGTH } from "./link_vector.ts";
 
 const KEY = "given";

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { type Bytes, sameBytes } from "../../wire/bytes.ts";
-import type { Operation } from "../../wire/blaze/operation.ts";
-import { encodeRecord, type Uuid } from "../../wire/blaze/blaze_record.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { faultOf } from "../client_error.ts";
+import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
+import type { Operation } from "../../../wire/blaze/operation.ts";
+import { encodeRecord, type Uuid } from "../../../wire/blaze/blaze_record.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { faultOf } from "../../client_error.ts";
 import type { Queued } from "./own_queue.ts";
 import { decodeState, encodeState } from "./record_state.ts";
 import { type Effect, holdsOperation, type RecordState, Replica } from "./replica.ts";

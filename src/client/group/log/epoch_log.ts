@@ -6,15 +6,15 @@
  *
  * @module
  */
-import { type Bytes, concat, hex, Reader, sameBytes, Writer } from "../../wire/bytes.ts";
-import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
-import { RING_ID_LENGTH } from "../../wire/blaze/extension.ts";
-import { ClientError } from "../client_error.ts";
-import { digest } from "./e2e/derive.ts";
-import type { Epoch } from "./e2e/epoch.ts";
-import { INSTANCE_LENGTH, Opener, Sender } from "./e2e/sender.ts";
+import { type Bytes, concat, hex, Reader, sameBytes, Writer } from "../../../wire/bytes.ts";
+import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
+import { RING_ID_LENGTH } from "../../../wire/blaze/extension.ts";
+import { ClientError } from "../../client_error.ts";
+import { digest } from "../e2e/derive.ts";
+import type { Epoch } from "../e2e/epoch.ts";
+import { INSTANCE_LENGTH, Opener, Sender } from "../e2e/sender.ts";
 import { type Cursor, goesOn, NO_RING, type Opened } from "./log_link.ts";
-import type { LogHead } from "./mls/carry.ts";
+import type { LogHead } from "../mls/carry.ts";
 
 /** Instances of one device that are listened to; beyond, the oldest is forgotten. */
 const MOST_PER_NODE = 8;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { GroupChange } from "./mls/commit_maker.ts";
-import type { GroupMembership } from "./mls/group_membership.ts";
+import type { GroupChange } from "../mls/commit_maker.ts";
+import type { GroupMembership } from "../mls/group_membership.ts";
 
 /** What is to be done about the group as it is by then; nothing where it makes no sense any more. */
 export type Wish = (

@@ -4,18 +4,18 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
-import type { Compression } from "../blaze/compression.ts";
-import { ClientError } from "../client_error.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import type { Compression } from "../../blaze/compression.ts";
+import { ClientError } from "../../client_error.ts";
 import { judge } from "./branches.ts";
 import type { Device } from "./device.ts";
-import { Epoch } from "./e2e/epoch.ts";
+import { Epoch } from "../e2e/epoch.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { EpochLog } from "./epoch_log.ts";
 import { type CommitEntry, openEntry } from "./log_entries.ts";
 import { type Cursor, isShut, type LogLink, type LogListener, type Opened } from "./log_link.ts";
-import { isInPlace } from "./mls/commit_place.ts";
-import { placeOfCommit } from "./mls/commit_rules.ts";
+import { isInPlace } from "../mls/commit_place.ts";
+import { placeOfCommit } from "../mls/commit_rules.ts";
 import { behind, type PastEpoch } from "./past_epochs.ts";
 
 /** Other ends of one epoch that are weighed. */

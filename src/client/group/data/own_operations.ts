@@ -4,9 +4,9 @@
  *
  * @module
  */
-import type { Bytes } from "../../wire/bytes.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { ClientError } from "../client_error.ts";
+import type { Bytes } from "../../../wire/bytes.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { ClientError } from "../../client_error.ts";
 import type { AuthorChain } from "./author_chain.ts";
 import type { AuthorChains } from "./author_chains.ts";
 import type { KeptRecords } from "./kept_records.ts";

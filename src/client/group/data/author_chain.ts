@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { type Bytes, Reader, sameBytes, Writer } from "../../wire/bytes.ts";
+import { type Bytes, Reader, sameBytes, Writer } from "../../../wire/bytes.ts";
 import { type ChainHead, LINK_LENGTH, NO_HEAD, sameHead } from "./link_vector.ts";
 
 const MAX_RECENT = 64;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Bytes } from "../../wire/bytes.ts";
-import { ClientError } from "../client_error.ts";
+import type { Bytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import { chained } from "./epoch_log.ts";
 
 /** Bytes of one log that are held at most: what a relay keeps of one, and some more. */

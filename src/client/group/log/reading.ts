@@ -7,18 +7,18 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
-import type { Operation } from "../../wire/blaze/operation.ts";
-import type { Saver } from "../blaze/storage.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import type { Operation } from "../../../wire/blaze/operation.ts";
+import type { Saver } from "../../blaze/storage.ts";
 import { judge } from "./branches.ts";
-import { ClientError, faultOf } from "../client_error.ts";
+import { ClientError, faultOf } from "../../client_error.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { type EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
 import { HeldEntries } from "./held_entries.ts";
-import type { Ledger } from "./ledger.ts";
-import type { LinkVector } from "./link_vector.ts";
+import type { Ledger } from "../data/ledger.ts";
+import type { LinkVector } from "../data/link_vector.ts";
 import {
   type Announce,
   type CommitEntry,
@@ -27,15 +27,15 @@ import {
   openEntry,
 } from "./log_entries.ts";
 import type { Cursor, LogListener, Opened } from "./log_link.ts";
-import type { LogHead } from "./mls/carry.ts";
-import { CommitOfOurs } from "./mls/commit_judge.ts";
-import { isInPlace } from "./mls/commit_place.ts";
-import { placeOfCommit } from "./mls/commit_rules.ts";
-import { nodeOfKey } from "./mls/credential.ts";
-import type { Opener } from "./e2e/sender.ts";
-import { decodeLinked, type LinkedBody } from "./linked_body.ts";
-import type { Effect } from "./replica.ts";
-import type { Compression } from "../blaze/compression.ts";
+import type { LogHead } from "../mls/carry.ts";
+import { CommitOfOurs } from "../mls/commit_judge.ts";
+import { isInPlace } from "../mls/commit_place.ts";
+import { placeOfCommit } from "../mls/commit_rules.ts";
+import { nodeOfKey } from "../mls/credential.ts";
+import type { Opener } from "../e2e/sender.ts";
+import { decodeLinked, type LinkedBody } from "../data/linked_body.ts";
+import type { Effect } from "../data/replica.ts";
+import type { Compression } from "../../blaze/compression.ts";
 
 /** Entries after which what was read is stored, while it comes in bulk. */
 const STORE_AFTER = 256;

@@ -5,15 +5,15 @@
  *
  * @module
  */
-import { compareBytes, utf8Bytes, WireError } from "../../wire/bytes.ts";
-import type { Operation } from "../../wire/blaze/operation.ts";
+import { compareBytes, utf8Bytes, WireError } from "../../../wire/bytes.ts";
+import type { Operation } from "../../../wire/blaze/operation.ts";
 import {
   encodeRecord,
   type Fields,
   type RecordValue,
   type Uuid,
-} from "../../wire/blaze/blaze_record.ts";
-import { nameForm } from "../../wire/blaze/record_names.ts";
+} from "../../../wire/blaze/blaze_record.ts";
+import { nameForm } from "../../../wire/blaze/record_names.ts";
 
 /** Orders operations: Lamport counter first, node id (in hex) between equal ones. */
 export interface Stamp {

@@ -14,10 +14,10 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex, Reader, WireError, Writer } from "../../wire/bytes.ts";
-import { utf8Bytes } from "../../wire/bytes.ts";
-import { decodeRecord, encodeRecord, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { nameForm, sortedNames } from "../../wire/blaze/record_names.ts";
+import { type Bytes, fromHex, hex, Reader, WireError, Writer } from "../../../wire/bytes.ts";
+import { utf8Bytes } from "../../../wire/bytes.ts";
+import { decodeRecord, encodeRecord, Uuid } from "../../../wire/blaze/blaze_record.ts";
+import { nameForm, sortedNames } from "../../../wire/blaze/record_names.ts";
 import type { Field, RecordState, Stamp } from "./replica.ts";
 import { later, stamps } from "./replica.ts";
 

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
-import { ClientError } from "../client_error.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { ClientError } from "../../client_error.ts";
 import type { PlacedContender } from "./branches.ts";
 import type { CommitEntry } from "./log_entries.ts";
-import type { LogHead } from "./mls/carry.ts";
-import type { LogPlace } from "./mls/commit_place.ts";
-import { placeOfCommit } from "./mls/commit_rules.ts";
-import type { GroupMembership } from "./mls/group_membership.ts";
+import type { LogHead } from "../mls/carry.ts";
+import type { LogPlace } from "../mls/commit_place.ts";
+import { placeOfCommit } from "../mls/commit_rules.ts";
+import type { GroupMembership } from "../mls/group_membership.ts";
 import { hashOfCommit } from "./past_epochs.ts";
 
 export interface EpochEnd extends PlacedContender {

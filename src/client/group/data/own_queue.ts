@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { type Bytes, concat } from "../../wire/bytes.ts";
-import type { Saver } from "../blaze/storage.ts";
+import { type Bytes, concat } from "../../../wire/bytes.ts";
+import type { Saver } from "../../blaze/storage.ts";
 import { type LinkedBody, parseLinked } from "./linked_body.ts";
 import { type ChainHead, LINK_LENGTH, sameHead } from "./link_vector.ts";
 

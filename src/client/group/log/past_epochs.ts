@@ -5,13 +5,13 @@
  *
  * @module
  */
-import { type Bytes, concat, hex } from "../../wire/bytes.ts";
-import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
-import type { Saver } from "../blaze/storage.ts";
+import { type Bytes, concat, hex } from "../../../wire/bytes.ts";
+import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
+import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
 import type { Cursor } from "./log_link.ts";
-import type { Carry, LogHead } from "./mls/carry.ts";
-import { GroupMembership } from "./mls/group_membership.ts";
+import type { Carry, LogHead } from "../mls/carry.ts";
+import { GroupMembership } from "../mls/group_membership.ts";
 
 /** The state before a commit is kept so long, unless everybody is beyond it sooner. */
 const KEEP_MS = 86_400_000;

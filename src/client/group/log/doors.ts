@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
-import { decodeExtension, Subtype } from "../../wire/blaze/extension.ts";
-import { decodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
-import { digest } from "./e2e/derive.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { decodeExtension, Subtype } from "../../../wire/blaze/extension.ts";
+import { decodeFrame, FrameType } from "../../../wire/blaze/blaze_frame.ts";
+import { digest } from "../e2e/derive.ts";
 import { deviceFrame } from "./log_entries.ts";
 import { chained } from "./epoch_log.ts";
 import {
@@ -17,8 +17,8 @@ import {
   NO_RING,
   type Opened,
 } from "./log_link.ts";
-import type { DoorWelcome, GroupDoor } from "./mls/door.ts";
-import { referenceOf } from "./mls/key_package.ts";
+import type { DoorWelcome, GroupDoor } from "../mls/door.ts";
+import { referenceOf } from "../mls/key_package.ts";
 
 /** Knocks of one door that are kept, the newest. */
 const MOST_KNOCKS = 64;

@@ -5,19 +5,12 @@
  *
  * @module
  */
-import { type Bytes, sameBytes } from "../../wire/bytes.ts";
-import { encodeExtension, type Extension, RING_ID_LENGTH } from "../../wire/blaze/extension.ts";
-import { Refused } from "../../close.ts";
-import { ClientError } from "../client_error.ts";
+import { type Bytes, sameBytes } from "../../../wire/bytes.ts";
+import { encodeExtension, type Extension, RING_ID_LENGTH } from "../../../wire/blaze/extension.ts";
+import { Refused } from "../../../close.ts";
+import { ClientError } from "../../client_error.ts";
+import type { LogTarget } from "../e2e/epoch.ts";
 import type { Post } from "./post.ts";
-
-/** A log, and what lets us in. */
-export interface LogTarget {
-  /** 16 bytes. */
-  readonly id: Bytes;
-  /** 32 bytes, shown to the relay. */
-  readonly key: Bytes;
-}
 
 /** A place in a log: what was read up to here. */
 export interface Cursor {

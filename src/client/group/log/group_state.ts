@@ -12,26 +12,26 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex } from "../../wire/bytes.ts";
-import { decodeRecord, encodeRecord, type RecordValue } from "../../wire/blaze/blaze_record.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { ClientError } from "../client_error.ts";
-import type { SignBody } from "./linked_body.ts";
-import { Epoch } from "./e2e/epoch.ts";
+import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { ClientError } from "../../client_error.ts";
+import type { SignBody } from "../data/linked_body.ts";
+import { Epoch } from "../e2e/epoch.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
 import { toRemoveAgain } from "./branches.ts";
 import { deviceFrame, encodeCommitEntry } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
 import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
-import type { Carry } from "./mls/carry.ts";
-import type { GroupChange } from "./mls/commit_maker.ts";
-import { GroupDoor } from "./mls/door.ts";
-import { channelName, groupIdOf, type InvitationText } from "./mls/invitation_text.ts";
-import { Subtype } from "../../wire/blaze/extension.ts";
-import type { GroupPeer } from "./mls/epoch_view.ts";
-import { GroupMembership } from "./mls/group_membership.ts";
-import { GroupNewcomer } from "./mls/newcomer.ts";
+import type { Carry } from "../mls/carry.ts";
+import type { GroupChange } from "../mls/commit_maker.ts";
+import { GroupDoor } from "../mls/door.ts";
+import { channelName, groupIdOf, type InvitationText } from "../mls/invitation_text.ts";
+import { Subtype } from "../../../wire/blaze/extension.ts";
+import type { GroupPeer } from "../mls/epoch_view.ts";
+import { GroupMembership } from "../mls/group_membership.ts";
+import { GroupNewcomer } from "../mls/newcomer.ts";
 
 /** A commit of ours that is on its way, and what follows if it ends the epoch. */
 export interface PendingCommit extends OwnCommit {

@@ -16,11 +16,11 @@
  *
  * @module
  */
-import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../wire/bytes.ts";
-import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
-import { decodeOperation, encodeOperation, type Operation } from "../../wire/blaze/operation.ts";
-import type { FieldsInput } from "../../wire/blaze/blaze_record.ts";
-import { digest } from "./e2e/derive.ts";
+import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
+import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
+import { decodeOperation, encodeOperation, type Operation } from "../../../wire/blaze/operation.ts";
+import type { FieldsInput } from "../../../wire/blaze/blaze_record.ts";
+import { digest } from "../e2e/derive.ts";
 import { type ChainHead, LINK_LENGTH, NO_HEAD } from "./link_vector.ts";
 
 const SIGNED = 1;

@@ -17,8 +17,8 @@ import {
   sameBytes,
   WireError,
   Writer,
-} from "../../wire/bytes.ts";
-import { NODE_ID_LENGTH } from "../../wire/blaze/handshake.ts";
+} from "../../../wire/bytes.ts";
+import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
 
 export const LINK_LENGTH = 8;
 /** Authors of one group, those included that were removed. */

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { faultOf } from "../client_error.ts";
-import type { Host } from "../../host.ts";
-import type { Link } from "../../link/link.ts";
-import { PacedLink, type PaceOptions } from "../pacer.ts";
-import { hex } from "../../wire/bytes.ts";
-import { encodeExtension } from "../../wire/blaze/extension.ts";
-import { encodeFrame, FrameType } from "../../wire/blaze/blaze_frame.ts";
+import { faultOf } from "../../client_error.ts";
+import type { Host } from "../../../host.ts";
+import type { Link } from "../../../link/link.ts";
+import { PacedLink, type PaceOptions } from "../../pacer.ts";
+import { hex } from "../../../wire/bytes.ts";
+import { encodeExtension } from "../../../wire/blaze/extension.ts";
+import { encodeFrame, FrameType } from "../../../wire/blaze/blaze_frame.ts";
 
 /** The same thing is not sent to the same device again before so long. */
 const QUIET_MS = 250;

@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { type Bytes, Reader, Writer } from "../../wire/bytes.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { ClientError } from "../client_error.ts";
+import { type Bytes, Reader, Writer } from "../../../wire/bytes.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { ClientError } from "../../client_error.ts";
 import { AuthorChain } from "./author_chain.ts";
 import { type ChainHead, type LinkVector, MAX_AUTHORS } from "./link_vector.ts";
 

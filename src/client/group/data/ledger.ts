@@ -16,12 +16,12 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
-import type { OperationKind } from "../../wire/blaze/operation.ts";
-import type { FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
-import { hashNode } from "../blaze/node_hash.ts";
-import type { Saver } from "../blaze/storage.ts";
-import { ClientError, type ClientErrorCode } from "../client_error.ts";
+import { type Bytes, hex } from "../../../wire/bytes.ts";
+import type { OperationKind } from "../../../wire/blaze/operation.ts";
+import type { FieldsInput, Uuid } from "../../../wire/blaze/blaze_record.ts";
+import { hashNode } from "../../blaze/node_hash.ts";
+import type { Saver } from "../../blaze/storage.ts";
+import { ClientError, type ClientErrorCode } from "../../client_error.ts";
 import { AuthorChains } from "./author_chains.ts";
 import { checkpointDigest, type Checkpointed, snapshotOf } from "./checkpoint.ts";
 import { contained, KeptRecords } from "./kept_records.ts";

@@ -5,19 +5,19 @@
  *
  * @module
  */
-import { type Bytes, concat, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
-import { ClientError, faultOf } from "../client_error.ts";
+import { type Bytes, concat, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
+import { ClientError, faultOf } from "../../client_error.ts";
 import {
   type Checkpoint,
   CheckpointAssembly,
   checkpointParts,
   decodeCheckpoint,
   instancesIn,
-} from "./checkpoint.ts";
+} from "../data/checkpoint.ts";
 import type { Device } from "./device.ts";
 import type { EpochLog } from "./epoch_log.ts";
-import type { Absorbed } from "./ledger.ts";
-import { includes, type LinkVector } from "./link_vector.ts";
+import type { Absorbed } from "../data/ledger.ts";
+import { includes, type LinkVector } from "../data/link_vector.ts";
 import type { Voice } from "./log_entries.ts";
 import type { Cursor } from "./log_link.ts";
 import type { Post } from "./post.ts";
