@@ -176,7 +176,7 @@ test("a frame of a profile member reaches the others as the very bytes that came
   for (const device of [a!, b!, c!]) device.forget();
   const types = [
     ...[FrameType.operation, FrameType.operationAck, FrameType.query, FrameType.queryResult],
-    ...[FrameType.compress, FrameType.decompress, FrameType.error],
+    ...[FrameType.compress, FrameType.decompress],
   ];
   for (const type of types) {
     const message = a!.frame(type, sealed, true);
@@ -777,11 +777,20 @@ test("a session closes a reader that falls too far behind, and the sender goes o
 
 test("Errors of a member are passed on, but not a flood of them", () => {
   const lab = new Lab({ faultsPerSecond: 5, burstSeconds: 1 });
-  const [a, b] = [lab.join(1, PROFILE), lab.join(2, PROFILE)];
+  const [a, b] = [lab.join(1), lab.join(2)];
   b.forget();
   for (let i = 0; i < 50; i++) a.frame(FrameType.error);
   assertEquals(b.received.length, 5);
   assertEquals(a.closedWith, undefined);
+});
+
+test("an Error of a profile member goes to nobody but one: to all it would look like the relay's", () => {
+  const lab = new Lab();
+  const [a, b] = [lab.join(1, PROFILE), lab.join(2, PROFILE)];
+  for (const device of [a, b]) device.forget();
+  a.frame(FrameType.error, encodeFault({ code: 4406, message: "no_log" }));
+  assertEquals(a.nextFault(), Refused.notAllowed.code);
+  assertEquals(b.received, []);
 });
 
 test("a session that collects too many faults is closed", () => {

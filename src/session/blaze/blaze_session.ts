@@ -256,6 +256,10 @@ class BlazeSession implements LinkEvents {
       case FrameType.unsubscribe:
         return this.#subscribe(type, message.subarray(header), member);
       case FrameType.error:
+        // To everybody it would look like the relay's own.
+        if (member.profile) {
+          return this.#refuse(member, Refused.notAllowed, "an Error goes to one device");
+        }
         if (!this.#faults.take()) return;
         if (member.partner && saysNo(message, header)) member.saidNo = true;
     }
