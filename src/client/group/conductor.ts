@@ -129,6 +129,8 @@ export class Conductor {
     this.parts.post.later(FOLLOW_MS * (1 + shorter), async () => {
       const alone = this.parts.presence.members.size === 0;
       if (group.epoch !== epoch || !alone || !this.#writing?.voice || group.door) return;
+      // With its memory, the relay would have shown us the commit.
+      if (!group.doubt) return;
       // Anybody in the room may pose as a member that is elsewhere.
       if (!reception.mayLeave(this.parts.post.host.now())) return;
       await group.standAtOwnDoor();
