@@ -53,14 +53,14 @@ const outcome = (seal: EcgSeal, sealed: Bytes, header: SealedHeader): Promise<st
   return promise;
 };
 
-/** Another time of day, while something runs: groups measure by it how long an epoch is heard. */
+/** Later, while something runs: groups measure by it how long an epoch is heard. */
 async function later(ms: number, run: () => Promise<void>): Promise<void> {
-  const { now } = Date;
-  Date.now = () => now() + ms;
+  const now = performance.now.bind(performance);
+  performance.now = () => now() + ms;
   try {
     await run();
   } finally {
-    Date.now = now;
+    performance.now = now;
   }
 }
 

@@ -288,7 +288,7 @@ export class Group {
   heardEpoch(name: string, signed: boolean): Epoch | undefined {
     if (this.epoch?.name === name) return this.epoch;
     const late = this.#late;
-    if (late?.epoch.name !== name || late.until <= Date.now()) return undefined;
+    if (late?.epoch.name !== name || late.until <= performance.now()) return undefined;
     return signed || !late.removal ? late.epoch : undefined;
   }
 
@@ -450,7 +450,11 @@ export class Group {
     this.#doubt = !inPlace;
     // What the author of a commit that was appended again had read may be in no log any more.
     if (!inPlace) this.#lost = true;
-    this.#late = { epoch: log.epoch, until: Date.now() + LATE_MS, removal: removes.length > 0 };
+    this.#late = {
+      epoch: log.epoch,
+      until: performance.now() + LATE_MS,
+      removal: removes.length > 0,
+    };
     this.#known.add(log.epoch.name);
     await this.#live(next!);
     this.#save();
