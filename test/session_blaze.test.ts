@@ -777,7 +777,7 @@ test("a session closes a reader that falls too far behind, and the sender goes o
 
 test("Errors of a member are passed on, but not a flood of them", () => {
   const lab = new Lab({ faultsPerSecond: 5, burstSeconds: 1 });
-  const [a, b] = [lab.join(1), lab.join(2)];
+  const [a, b] = [lab.join(1, LITERAL), lab.join(2, LITERAL)];
   b.forget();
   for (let i = 0; i < 50; i++) a.frame(FrameType.error);
   assertEquals(b.received.length, 5);
