@@ -275,7 +275,7 @@ export class Conductor {
         void post.run(async () => {
           if (left || this.#writing !== writing) return;
           try {
-            if (ledger.stale) await this.#renumber();
+            if (ledger.stale || (group.signed && ledger.unsigned)) await this.#renumber();
             await writing.begin();
           } catch (error) {
             return this.#beginAgain(error);

@@ -345,7 +345,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const saver = this.#saver = new Saver(storage);
     const group = await this.#group(saved, saver);
     const node = group.nodeId;
-    const ledger = await Ledger.of(saver, saved, { node, most: offline, collections });
+    const { former } = group;
+    const ledger = await Ledger.of(saver, saved, { node, most: offline, collections, former });
     if (ledger.renewed) await group.readAgain();
     const wishes = new Wishes();
     const device = { group, ledger, saver, wishes, reception: new Reception(group, wishes) };
@@ -391,10 +392,14 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       throw new ClientError("REMOVED", "another device has removed this one");
     }
     // Who was removed comes in as a new device.
-    if (found?.removed) {
-      for (const key of saved.keys()) if (OF_GROUP.test(key)) saver.set(key, undefined);
+    const former = found?.removed ? found.nodeId : undefined;
+    if (former) {
+      for (const key of [...saved.keys()].filter((key) => OF_MEMBER.test(key))) {
+        saver.set(key, undefined);
+        saved.delete(key);
+      }
     }
-    const group = found?.removed ? undefined : found;
+    const group = former ? undefined : found;
     if (options.invitation === undefined) {
       if (!group) {
         throw new ClientError("NO_GROUP", "the storage holds no group: bring an invitation");
@@ -402,7 +407,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       return group;
     }
     const invitation = await parseInvitation(options.invitation);
-    if (!group) return await Group.joining(invitation, saver, name);
+    if (!group) return await Group.joining(invitation, saver, name, former);
     const same = group.database === invitation.database &&
       sameBytes(group.names.constant, invitation.constant);
     if (!same) throw new ClientError("OTHER_GROUP", "the storage holds another group");
@@ -558,8 +563,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 }
 
-/** What storage holds of a membership. */
-const OF_GROUP = /^(group|log|back|past\/.*)$/;
+/** What storage holds of a membership, and of the ids that were given under it. */
+const OF_MEMBER = /^(group|log|back|past\/.*|given)$/;
 
 /** By this device's clock. */
 const isExpired = ({ expires }: StandingInvitation): boolean =>

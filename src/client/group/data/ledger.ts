@@ -38,6 +38,8 @@ export interface LedgerOptions {
   readonly most: number;
   /** Collections that this device keeps; all of them when not given. */
   readonly collections?: readonly string[] | undefined;
+  /** Node id of the device that this one was before: what waits was made under that one. */
+  readonly former?: Uint8Array | undefined;
 }
 
 /** What became of an operation that stands in the log. */
@@ -103,6 +105,7 @@ export class Ledger {
     // What was left out before is missing now: of others everything is read anew.
     ledger.#authors.restore(saved, ledger.renewed ? ledger.#node : undefined);
     ledger.#own.restore(saved);
+    if (options.former) await ledger.#own.inherit(hex(options.former));
     return ledger;
   }
 
@@ -165,6 +168,11 @@ export class Ledger {
    */
   get stale(): boolean {
     return this.#own.stale;
+  }
+
+  /** Something waits without a signature: it was made before this device knew that the group signs. */
+  get unsigned(): boolean {
+    return this.#own.unsigned;
   }
 
   /** This device keeps all collections. */

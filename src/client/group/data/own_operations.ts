@@ -69,6 +69,20 @@ export class OwnOperations {
     return false;
   }
 
+  /** Whether something waits that is not signed. */
+  get unsigned(): boolean {
+    for (const one of this.queue) if (!one.logged && !one.signature) return true;
+    return false;
+  }
+
+  /** Makes what another device wrote our own, unless the log had it: we were that one. */
+  async inherit(former: string): Promise<void> {
+    const chain = this.authors.of(former);
+    for (const one of [...this.queue]) if (chain.knows(one) !== false) this.queue.drop(one.counter);
+    this.queue.markAll(false);
+    await this.renumber();
+  }
+
   /** Makes an operation. Throws `TOO_LARGE`, `QUEUE_FULL`, and what records throw; then nothing has changed. */
   make(
     draft: Omit<BodyDraft["operation"], "counter">,

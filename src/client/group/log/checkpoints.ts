@@ -161,7 +161,7 @@ export class Checkpoints {
     this.#tail = 0;
     this.#wanted = false;
     // The logs before went with the memory of the relay.
-    if (group.lost) group.forgetPast();
+    if (group.lost) group.forgetPast(log);
     if (this.#mine(node)) {
       // Our records are in it; what was owed is there now.
       ledger.absorb(vector, [], true);
@@ -214,7 +214,7 @@ export class Checkpoints {
   /** Nothing below the checkpoint is needed any more. */
   #settle(): void {
     const { first } = this.#standing!;
-    this.device.group.forgetPast();
+    this.device.group.forgetPast(this.#log!);
     if (this.#writing) this.events.truncate(first);
   }
 

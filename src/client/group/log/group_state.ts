@@ -80,6 +80,8 @@ export class Group {
     /** The name that the relay knows the database by. */
     readonly room: string,
     private readonly saver: Saver,
+    /** Node id of the device that this one was before it was removed, until it restarts: 16 bytes. */
+    readonly former: Bytes | undefined,
   ) {}
 
   /** A new group with this device in it. */
@@ -99,8 +101,11 @@ export class Group {
     { database, constant, key, postQuantum, permanent }: InvitationText,
     saver: Saver,
     name: string,
+    former?: Bytes,
   ): Promise<Group> {
-    const group = await Group.#of({ database, constant }, saver);
+    const group = await Group.#of({ database, constant }, saver, former);
+    // What the other one had may be in no log.
+    group.#lost = former !== undefined;
     group.#door = await GroupDoor.ofInvitation(key, group.id);
     group.#newcomer = await GroupNewcomer.draw({
       group: group.id,
@@ -163,10 +168,10 @@ export class Group {
     return group;
   }
 
-  static async #of(names: Names, saver: Saver): Promise<Group> {
+  static async #of(names: Names, saver: Saver, former?: Bytes): Promise<Group> {
     const { database, constant } = names;
     const id = await groupIdOf(constant, database);
-    return new Group(names, id, await channelName(constant, database), saver);
+    return new Group(names, id, await channelName(constant, database), saver, former);
   }
 
   get database(): string {
@@ -334,8 +339,9 @@ export class Group {
 
   /** A door let us in. */
   async enter(membership: GroupMembership, carry: Carry, welcome: Bytes): Promise<void> {
-    // What was written since may be in no log that the others follow.
-    if (this.#membership) this.lost = true;
+    // What was written since may be in no log that the others follow; and who begins to read in the
+    // middle compares nothing before a checkpoint.
+    if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
     this.#newcomer = undefined;
     this.#door = undefined;
     this.#prepared = undefined;
@@ -477,9 +483,9 @@ export class Group {
     if (this.#past.heard(node, this.#doubt)) this.#save();
   }
 
-  /** A checkpoint stands in the present log: nothing before is needed any more. */
-  forgetPast(): void {
-    if (this.#past.forget()) this.#save();
+  /** A checkpoint stands in this log: nothing before is needed any more. */
+  forgetPast({ epoch }: EpochLog): void {
+    if (this.#past.forget(epoch.secret)) this.#save();
   }
 
   /** What was read, with the next flush. */

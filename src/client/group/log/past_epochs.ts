@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Bytes, concat, hex } from "../../../wire/bytes.ts";
+import { type Bytes, concat, hex, sameBytes } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
@@ -104,11 +104,14 @@ export class PastEpochs {
     this.#epochs.splice(this.#epochs.indexOf(epoch));
   }
 
-  /** A checkpoint stands in the present log: no newcomer needs them. */
-  forget(): boolean {
-    if (this.#epochs.length === 0) return false;
-    this.#epochs = this.#epochs.filter(({ state }) => state)
+  /** A checkpoint stands in the log of the epoch with this secret: no newcomer needs those before. */
+  forget(secret: Bytes): boolean {
+    const at = this.#epochs.findIndex((epoch) => sameBytes(epoch.secret, secret));
+    const before = at < 0 ? this.#epochs : this.#epochs.slice(0, at);
+    if (before.length === 0) return false;
+    const kept = before.filter(({ state }) => state)
       .map((epoch) => ({ ...epoch, carried: false }));
+    this.#epochs = [...kept, ...this.#epochs.slice(before.length)];
     return true;
   }
 
