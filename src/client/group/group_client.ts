@@ -15,7 +15,7 @@
  */
 import { host as systemHost } from "../../host.ts";
 import type { Link } from "../../link/link.ts";
-import { type Bytes, fromHex, hex, sameBytes } from "../../wire/bytes.ts";
+import { type Bytes, fromHex, hex } from "../../wire/bytes.ts";
 import type { OperationKind } from "../../wire/blaze/operation.ts";
 import { type FieldsInput, Uuid } from "../../wire/blaze/blaze_record.ts";
 import { ClientError, faultOf } from "../client_error.ts";
@@ -26,9 +26,7 @@ import { Queue } from "../queue.ts";
 import { tell } from "../tell.ts";
 import { memoryStorage, Saver } from "../blaze/storage.ts";
 import { Compression } from "../blaze/compression.ts";
-import { random } from "./e2e/derive.ts";
 import type { Device } from "./log/device.ts";
-import { Group } from "./log/group_state.ts";
 import { GroupSession } from "./group_session.ts";
 import type {
   Counts,
@@ -46,16 +44,18 @@ import type {
   StoredRecord,
   Whereabouts,
 } from "./group_types.ts";
+import { openGroup } from "./group_opening.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
 import { Ledger } from "./data/ledger.ts";
 import { GroupDoor } from "./mls/door.ts";
 import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
-import { drawInvitation, formatInvitation, parseInvitation } from "./mls/invitation_text.ts";
+import { drawInvitation, formatInvitation } from "./mls/invitation_text.ts";
 import { Reception } from "./log/reception.ts";
 import { visible } from "./data/replica.ts";
 import { Sponsored } from "./sponsor.ts";
 import { StreamSeal } from "./stream_seal.ts";
 import { Wishes } from "./log/wishes.ts";
+import { Written } from "./written.ts";
 
 const DEFAULT_QUEUE = 10_000;
 const DEFAULT_OFFLINE = 10_000;
@@ -72,10 +72,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #ending = new AbortController();
   readonly #compression: Compression;
   readonly #seen = new Set<string>();
-  /** Operations that the relay has accepted, and that were not read in the log yet. */
-  readonly #mailed = new Set<bigint>();
-  /** Whoever waits until nothing is only here. */
-  #sent: PromiseWithResolvers<void> | undefined;
+  #written: Written | undefined;
   #device: Device | undefined;
   #saver: Saver | undefined;
   #connection: Connection | undefined;
@@ -153,15 +150,12 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
 
   /** Operations that no other device is known to have yet. */
   get pending(): number {
-    const { ledger } = this.#device ?? {};
-    return ledger ? ledger.waitingCount + ledger.unlisted : 0;
+    return this.#written?.pending ?? 0;
   }
 
   /** How many of the pending ones are only here, and how many the relay keeps. */
   get counts(): Counts {
-    let local = this.#device?.ledger.unlisted ?? 0;
-    for (const one of this.#device?.ledger.waiting ?? []) if (!this.#kept(one)) local++;
-    return { local, mailbox: this.pending - local };
+    return this.#written?.counts ?? { local: 0, mailbox: 0 };
   }
 
   /**
@@ -170,8 +164,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    */
   async sent(): Promise<void> {
     await this.#here();
-    if (this.counts.local === 0) return;
-    await (this.#sent ??= Promise.withResolvers<void>()).promise;
+    await this.#written!.sent();
   }
 
   /**
@@ -179,13 +172,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    * that this device has not reached.
    */
   where(counter: bigint): Whereabouts | undefined {
-    const { ledger } = this.#device ?? {};
-    if (!ledger || counter <= 0n || counter > ledger.last) return undefined;
-    if (ledger.isUnlisted(counter)) return "local";
-    for (const one of ledger.waiting) {
-      if (one.operation.counter === counter) return this.#kept(one) ? "mailbox" : "local";
-    }
-    return "shared";
+    return this.#written?.where(counter);
   }
 
   /** Records of one kind. */
@@ -343,7 +330,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     await storage.hold?.(() => this.#fault(held), this.#ending.signal);
     const saved = await storage.load();
     const saver = this.#saver = new Saver(storage);
-    const group = await this.#group(saved, saver);
+    const group = await openGroup(this.#options, saved, saver).catch((error) => {
+      if (faultOf(error).code === "REMOVED") this.#tell({ kind: "removed" });
+      throw error;
+    });
     const node = group.nodeId;
     const { former } = group;
     const ledger = await Ledger.of(saver, saved, { node, most: offline, collections, former });
@@ -352,6 +342,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const device = { group, ledger, saver, wishes, reception: new Reception(group, wishes) };
     await saver.flush();
     this.#device = device;
+    this.#written = new Written(ledger);
     if (group.isIn) this.#isIn();
     if (this.#ended) return device;
     const url = addressOf(this.#options.url, ["sync", group.room]);
@@ -376,48 +367,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     return device;
   }
 
-  async #group(saved: Map<string, Bytes>, saver: Saver): Promise<Group> {
-    const options = this.#options;
-    const { name = "" } = options;
-    const kept = saved.has("group");
-    if ("database" in options) {
-      if (kept) throw new ClientError("GROUP_EXISTS", "the storage holds a group; open it");
-      const { database, signed = false, postQuantum = false } = options;
-      const names = { database, constant: random(16) };
-      return await Group.create(names, saver, { name, signed, postQuantum });
-    }
-    const found = kept ? await Group.restore(saved, saver) : undefined;
-    if (found?.removed && options.invitation === undefined) {
-      this.#tell({ kind: "removed" });
-      throw new ClientError("REMOVED", "another device has removed this one");
-    }
-    // Who was removed comes in as a new device.
-    const former = found?.removed ? found.nodeId : undefined;
-    if (former) {
-      for (const key of [...saved.keys()].filter((key) => OF_MEMBER.test(key))) {
-        saver.set(key, undefined);
-        saved.delete(key);
-      }
-    }
-    const group = former ? undefined : found;
-    if (options.invitation === undefined) {
-      if (!group) {
-        throw new ClientError("NO_GROUP", "the storage holds no group: bring an invitation");
-      }
-      return group;
-    }
-    const invitation = await parseInvitation(options.invitation);
-    if (!group) return await Group.joining(invitation, saver, name, former);
-    const same = group.database === invitation.database &&
-      sameBytes(group.names.constant, invitation.constant);
-    if (!same) throw new ClientError("OTHER_GROUP", "the storage holds another group");
-    if (group.membership) return group;
-    // It waits at this door already, and may have been answered.
-    const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
-    if (group.door && sameBytes(group.door.value, value)) return group;
-    return await Group.joining(invitation, saver, name);
-  }
-
   #greet(link: Link, device: Device): GroupSession {
     const { pad = true, sponsor, pace } = this.#options;
     const compression = this.#compression;
@@ -425,7 +374,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     const host = this.#options.host ?? systemHost;
     const fault = (code: string, message: string) =>
       this.#tell({ kind: "fault", fault: { code, message } });
-    device.ledger.onSettled = () => this.#checkSent();
     const session = new GroupSession(link, device, options, host, {
       operation: (operation, effect, sender, backlog, wireLength) => {
         if (!effect) return;
@@ -435,13 +383,10 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       entered: (number) => this.#entered(Number(number)),
       progress: (state) => {
         this.#is(state);
-        this.#checkSent();
+        this.#written?.check();
       },
       backlog: (received, total) => this.#tell({ kind: "backlog", received, total }),
-      mailed: (counter) => {
-        this.#mailed.add(counter);
-        this.#checkSent();
-      },
+      mailed: (counter) => this.#written?.mailed(counter),
       full: (full) => {
         if (this.#full === full) return;
         this.#full = full;
@@ -523,17 +468,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     }));
   }
 
-  #checkSent(): void {
-    if (!this.#sent || this.counts.local > 0) return;
-    this.#sent.resolve();
-    this.#sent = undefined;
-  }
-
-  #kept({ logged, operation }: { logged: boolean; operation: { counter: bigint } }): boolean {
-    if (logged) this.#mailed.delete(operation.counter);
-    return logged || this.#mailed.has(operation.counter);
-  }
-
   #tell(status: GroupStatus): void {
     tell(this.#listeners, status);
   }
@@ -554,7 +488,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#state = "ended";
     this.#ending.abort();
     this.#ready.reject(why);
-    this.#sent?.reject(why);
+    this.#written?.end(why);
     this.#device?.wishes.end(why);
     const clean = why instanceof ConnectionClosed && why.code === 1000;
     for (const loop of this.#loops) loop.end(clean ? undefined : why);
@@ -562,9 +496,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#tell({ kind: "state", state: "ended" });
   }
 }
-
-/** What storage holds of a membership, and of the ids that were given under it. */
-const OF_MEMBER = /^(group|log|back|past\/.*|given)$/;
 
 /** By this device's clock. */
 const isExpired = ({ expires }: StandingInvitation): boolean =>
