@@ -38,13 +38,18 @@ export type AppendResult = "kept" | "moved";
 
 const CHECK_LENGTH = 8;
 
+/** Somebody who opened a log; `failed`: it will never be live. */
+interface Opening extends LogListener {
+  failed(error: Error): void;
+}
+
 export class LogLink {
   /** Who waits for an answer to its Open, the first one first. */
-  readonly #opening: (LogListener & { readonly failed: (error: Error) => void })[] = [];
+  readonly #opening: Opening[] = [];
   readonly #appends: PromiseWithResolvers<AppendResult>[] = [];
   /** What the relay has not answered yet, in its order. */
   readonly #asked: ("open" | "append")[] = [];
-  #reader: LogListener | undefined;
+  #reader: Opening | undefined;
   #bytesInFlight = 0;
   readonly #sizes: number[] = [];
   #closed = false;
@@ -179,6 +184,8 @@ export class LogLink {
   /** The link is gone. */
   close(): void {
     this.#closed = true;
+    // One that was answered may not be live yet.
+    this.#reader?.failed(offline());
     for (const { failed } of this.#opening.splice(0)) failed(offline());
     for (const { reject } of this.#appends.splice(0)) reject(offline());
     this.#asked.length = 0;
