@@ -59,6 +59,7 @@ test("their paddings come off, texts are read, and doors open", async () => {
     given: {
       constant: string;
       key: string;
+      anchor: string;
       door: string;
       texts: { database: string; flags: number }[];
       entries: { content: string }[];
@@ -66,10 +67,12 @@ test("their paddings come off, texts are read, and doors open", async () => {
     gives: { texts: string[]; frames: string[] };
   }>("doors.json");
   for (const [i, text] of gives.texts.entries()) {
-    const { database, constant, key, postQuantum, permanent } = await parseInvitation(text);
+    const parsed = await parseInvitation(text);
+    const { database, constant, key, postQuantum, permanent, anchor } = parsed;
     const flags = (postQuantum ? 1 : 0) | (permanent ? 2 : 0);
     assertEquals({ database, flags }, given.texts[i]);
     assertEquals([hex(constant), hex(key)], [given.constant, given.key]);
+    assertEquals(anchor && hex(anchor), permanent ? undefined : given.anchor);
   }
   const door = await GroupDoor.ofValue(fromHex(given.door));
   const [knock, welcome] = gives.frames.map((frame) => {

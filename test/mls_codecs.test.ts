@@ -30,7 +30,13 @@ import {
   parseInvitation,
 } from "../src/client/group/mls/invitation_text.ts";
 import { type Bytes, concat, fromHex, hex, WireError, Writer } from "../src/wire/bytes.ts";
+import { anyCarry } from "./kit/mls.ts";
 import { fc, holds } from "./kit/random.ts";
+
+const draw = (database: string, constant?: Bytes, options: { postQuantum?: boolean } = {}) => ({
+  ...drawInvitation(database, constant, options),
+  anchor: random(16),
+});
 
 const bytes = (length: number) =>
   fc.uint8Array({ minLength: length, maxLength: length }).map((array) => array.slice() as Bytes);
@@ -41,7 +47,7 @@ const anyData: fc.Arbitrary<GroupData> = fc.record({
   signed: fc.boolean(),
   nodes: fc.uniqueArray(bytes(16), { minLength: 1, maxLength: 12, selector: hex }),
   out: fc.nat({ max: 11 }),
-  invitations: fc.uniqueArray(fc.record({ value: bytes(32), expires: u64 }), {
+  invitations: fc.uniqueArray(fc.record({ value: bytes(32), expires: u64, epoch: u64 }), {
     maxLength: 32,
     selector: ({ value }) => hex(value),
   }),
@@ -66,7 +72,7 @@ test("group data comes back as it was", () => {
 
 test("group data is refused that was cut or is not as it should be", () => {
   const [a, b, value] = [random(16), random(16), random(32)];
-  const invitation = { value, expires: 5n };
+  const invitation = { value, expires: 5n, epoch: 3n };
   const data = { signed: true, removed: [a], members: [b], invitations: [invitation] };
   cutEverywhere(encodeGroupData(data), decodeGroupData);
   const refused = (bad: Bytes) => assertEquals(code(() => decodeGroupData(bad)), "BAD_GROUP_DATA");
@@ -81,18 +87,20 @@ test("group data is refused that was cut or is not as it should be", () => {
   refused(encodeGroupData({ ...data, members: [b, b] }));
   refused(encodeGroupData({ ...data, members: [a] }));
   refused(encodeGroupData({ ...data, removed: [a, a] }));
-  refused(encodeGroupData({ ...data, invitations: [invitation, { value, expires: 9n }] }));
+  refused(
+    encodeGroupData({ ...data, invitations: [invitation, { value, expires: 9n, epoch: 4n }] }),
+  );
   const many = (count: number, length: number) =>
     Array.from({ length: count }, () => random(length));
   refused(encodeGroupData({ ...data, members: many(1001, 16) }));
-  const invitations = many(33, 32).map((value) => ({ value, expires: 0n }));
+  const invitations = many(33, 32).map((value) => ({ value, expires: 0n, epoch: 1n }));
   refused(encodeGroupData({ ...data, invitations }));
 });
 
 test("group data after a change", () => {
   const [a, b, c] = [random(16), random(16), random(16)];
-  const once = { value: random(32), expires: 5n };
-  const always = { value: random(32), expires: 0n };
+  const once = { value: random(32), expires: 5n, epoch: 1n };
+  const always = { value: random(32), expires: 0n, epoch: 2n };
   const data = { signed: false, removed: [], members: [a, b], invitations: [once] };
   const invited = afterInvite(data, always);
   assertEquals(invited.invitations, [once, always]);
@@ -107,19 +115,32 @@ test("group data after a change", () => {
 });
 
 test("what a newcomer is given comes back as it was, and is refused when cut", () => {
-  const carry = fc.array(
-    fc.record({
-      secret: bytes(32),
-      bound: fc.record({ sequence: u64, hash: bytes(32) }),
-    }),
-    { maxLength: 8 },
+  const carry = fc.constantFrom(32, 64).chain((length) =>
+    fc.array(
+      fc.record({
+        secret: bytes(32),
+        bound: fc.record({ sequence: u64, hash: bytes(32) }),
+        interim: bytes(length),
+        confirmationKey: bytes(length),
+      }),
+      { maxLength: 8 },
+    )
   );
   holds(fc.property(carry, (carry) => assertEquals(decodeCarry(encodeCarry(carry)), carry)));
-  const bound = { sequence: 258n, hash: random(32) };
-  cutEverywhere(encodeCarry([{ secret: random(32), bound }]), decodeCarry);
-  const many = new Writer().u16(1025).bytes(new Uint8Array(1025 * 72)).finish();
+  const [epoch] = anyCarry(1);
+  const { secret, bound, interim, confirmationKey } = epoch!;
+  const written = encodeCarry([{ ...epoch!, bound: { ...bound, sequence: 258n } }]);
+  const expected = [secret, fromHex("0000000000000102"), bound.hash, interim, confirmationKey];
+  assertEquals(hex(written), `000120${hex(concat(...expected))}`);
+  for (const length of [32, 64]) cutEverywhere(encodeCarry(anyCarry(2, length)), decodeCarry);
+  for (const length of [0, 31, 33, 48, 63, 65, 255]) {
+    const other = written.slice();
+    other[2] = length;
+    assertEquals(code(() => decodeCarry(other)), "BAD_LENGTH", `${length}`);
+  }
+  const many = new Writer().u16(1025).u8(32).bytes(new Uint8Array(1025 * 136)).finish();
   assertEquals(code(() => decodeCarry(many)), "TOO_MANY");
-  assertThrows(() => encodeCarry(emptyEpochs(1025)), WireError);
+  assertThrows(() => encodeCarry(anyCarry(1025)), WireError);
 });
 
 test("where a commit was made comes back as it was, and is refused when cut", () => {
@@ -132,12 +153,6 @@ test("where a commit was made comes back as it was, and is refused when cut", ()
   wild[48] = 2;
   assertEquals(code(() => decodeCommitPlace(wild)), "BAD_FLAG");
 });
-
-const emptyEpochs = (count: number) =>
-  Array.from({ length: count }, () => ({
-    secret: new Uint8Array(32),
-    bound: { sequence: 0n, hash: new Uint8Array(32) },
-  }));
 
 test("identities of leaves", async () => {
   const signKey = random(65);
@@ -192,11 +207,11 @@ test("signatures go to DER and back; there is one DER for each", () => {
 
 test("the text of an invitation comes back, with blanks around it too", async () => {
   for (const database of ["bugs", "a.b.c", "Käfer & Co"]) {
-    const drawn = drawInvitation(database);
+    const drawn = draw(database);
     const text = await formatInvitation(drawn);
     assertEquals(await parseInvitation(text), drawn);
     assertEquals(await parseInvitation(` ${text}\n`), drawn);
-    const second = drawInvitation(database, drawn.constant);
+    const second = draw(database, drawn.constant);
     const { constant } = second;
     assertEquals(
       await channelName(constant, database),
@@ -209,16 +224,24 @@ test("the text of an invitation comes back, with blanks around it too", async ()
 });
 
 test("the text of an invitation says which suite, and for how many", async () => {
-  for (const [i, postQuantum] of [false, true, false, true].entries()) {
-    const drawn = drawInvitation("bugs", random(16), { postQuantum, permanent: i > 1 });
-    const text = await formatInvitation(drawn);
+  for (const postQuantum of [false, true]) {
+    const permanent = { ...drawInvitation("bugs", random(16), { postQuantum, permanent: true }) };
+    const text = await formatInvitation(permanent);
     assertEquals(text.length, "bugs.".length + 50);
-    assertEquals(await parseInvitation(text), drawn);
+    assertEquals(await parseInvitation(text), { ...permanent, anchor: undefined });
+    const once = draw("bugs", random(16), { postQuantum });
+    const anchored = await formatInvitation(once);
+    assertEquals(anchored.length, "bugs.".length + 71);
+    assertEquals(await parseInvitation(anchored), once);
+    // One has an anchor, and the other none.
+    for (const wrong of [{ ...permanent, anchor: random(16) }, { ...once, anchor: undefined }]) {
+      await assertRejects(() => formatInvitation(wrong), TypeError);
+    }
   }
 });
 
 test("a text with a typing error, a part of one, or none is refused", async () => {
-  const text = await formatInvitation(drawInvitation("bugs"));
+  const text = await formatInvitation(draw("bugs"));
   const refused = async (bad: string) => {
     const error = await assertRejects(() => parseInvitation(bad), ClientError, "", bad);
     assertEquals(error.code, "BAD_INVITATION");

@@ -62,6 +62,7 @@ test("a member that cannot follow comes in again: same node, same place, new doo
   world.carry = [{
     secret: await world.members[0]!.epochSecret(),
     bound: { sequence: 9n, hash: random(32) },
+    ...await world.members[0]!.witness(),
   }];
   await world.commit(0, { kind: "rotate" });
   const place = world.members.findIndex((member) => member.self.name === "device 2");

@@ -126,7 +126,12 @@ function addition(
   return { proposals: change([addOf(keyPackage), pskOf(once.pskId), data]), doors: [once] };
 }
 
-const invitation = () => ({ value: random(32), expires: 0n });
+/** As it has to be where the forger's next epoch begins, unless said. */
+const invitation = ({ forger }: Scene, epoch = forger.number + 1n) => ({
+  value: random(32),
+  expires: 0n,
+  epoch,
+});
 
 const forgeries: readonly [string, string, (scene: Scene) => Forgery | Promise<Forgery>][] = [
   ["an add without a PSK", "no change", (s) => addition(s, ([add, , data]) => [add!, data!])],
@@ -244,24 +249,35 @@ const forgeries: readonly [string, string, (scene: Scene) => Forgery | Promise<F
   ["group data as it was", "neither", (s) => ({ proposals: [dataOf(s.forger.data)] })],
   ["one invitation less and one more", "neither", (s) => {
     const [first] = s.forger.data.invitations;
-    const data = { ...s.forger.data, invitations: [first!, invitation()] };
+    const data = { ...s.forger.data, invitations: [first!, invitation(s)] };
     return { proposals: [dataOf(data)] };
   }],
   ["an invitation in front", "neither", (s) => {
-    const invitations = [invitation(), ...s.forger.data.invitations];
+    const invitations = [invitation(s), ...s.forger.data.invitations];
     return { proposals: [dataOf({ ...s.forger.data, invitations })] };
   }],
   ["33 invitations", "cannot be read", (s) => {
-    const invitations = Array.from({ length: 33 }, invitation);
+    const invitations = Array.from({ length: 33 }, () => invitation(s));
+    return { proposals: [dataOf({ ...s.forger.data, invitations })] };
+  }],
+  ["an invitation of the epoch that ends", "another epoch", (s) => ({
+    proposals: [dataOf(afterInvite(s.forger.data, invitation(s, s.forger.number)))],
+  })],
+  ["an invitation of an epoch to come", "another epoch", (s) => ({
+    proposals: [dataOf(afterInvite(s.forger.data, invitation(s, s.forger.number + 2n)))],
+  })],
+  ["an invitation that moves to another epoch", "neither", (s) => {
+    const [first, ...others] = s.forger.data.invitations;
+    const invitations = [{ ...first!, epoch: first!.epoch + 1n }, ...others];
     return { proposals: [dataOf({ ...s.forger.data, invitations })] };
   }],
   ["another policy beside an invitation", "not what follows", (s) => {
-    const data = { ...afterInvite(s.forger.data, invitation()), signed: false };
+    const data = { ...afterInvite(s.forger.data, invitation(s)), signed: false };
     return { proposals: [dataOf(data)] };
   }],
   ["another order of members beside an invitation", "not what follows", (s) => {
     const members = s.forger.data.members.toReversed();
-    return { proposals: [dataOf({ ...afterInvite(s.forger.data, invitation()), members })] };
+    return { proposals: [dataOf({ ...afterInvite(s.forger.data, invitation(s)), members })] };
   }],
   ["group data with bytes behind it", "cannot be read", (s) => ({
     proposals: [extensionsOf({
@@ -270,7 +286,7 @@ const forgeries: readonly [string, string, (scene: Scene) => Forgery | Promise<F
     })],
   })],
   ["an extension more", "other extensions", (s) => {
-    const extensionData = encodeGroupData(afterInvite(s.forger.data, invitation()));
+    const extensionData = encodeGroupData(afterInvite(s.forger.data, invitation(s)));
     const more = { extensionType: 0xf0b3, extensionData: new Uint8Array(1) };
     return { proposals: [extensionsOf({ extensionType: DATA_EXTENSION, extensionData }, more)] };
   }],

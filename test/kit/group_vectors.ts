@@ -69,6 +69,7 @@ const counting = (first: number, length: number): Bytes =>
 const database = "bugs";
 const constant = counting(0x00, 16);
 const invitation = counting(0x10, 16);
+const anchor = counting(0xe0, 16);
 const seed = counting(0x20, 16);
 const secrets = [counting(0x40, 32), counting(0x60, 32)] as const;
 const instance = counting(0x30, 8);
@@ -237,6 +238,7 @@ async function doors(group: Bytes): Promise<GroupVectors> {
   const texts = [
     { database, postQuantum: false, permanent: false },
     { database, postQuantum: true, permanent: true },
+    { database: "a.b", postQuantum: true, permanent: false },
     { database: "käfer & co (1)", postQuantum: false, permanent: true },
   ];
   const door = await GroupDoor.ofInvitation(invitation, group);
@@ -248,10 +250,13 @@ async function doors(group: Bytes): Promise<GroupVectors> {
     deviceFrame(Subtype.welcome, await door.sealWelcome({ reference, message })),
   ]);
   return {
-    about: "Texts of invitations, and entries of a door; what is in them is no MLS.",
+    about:
+      "Texts of invitations (the anchor where flag 2 is not set), and entries of a door; what is " +
+      "in them is no MLS.",
     given: {
       constant: hex(constant),
       key: hex(invitation),
+      anchor: hex(anchor),
       texts: texts.map(({ database, postQuantum, permanent }) => ({
         database,
         flags: (postQuantum ? 1 : 0) | (permanent ? 2 : 0),
@@ -267,9 +272,10 @@ async function doors(group: Bytes): Promise<GroupVectors> {
       ],
     },
     gives: {
-      texts: await Promise.all(
-        texts.map((text) => formatInvitation({ ...text, constant, key: invitation })),
-      ),
+      texts: await Promise.all(texts.map((text) => {
+        const anchored = text.permanent ? undefined : anchor;
+        return formatInvitation({ ...text, constant, key: invitation, anchor: anchored });
+      })),
       frames: frames.map(hex),
     },
   };

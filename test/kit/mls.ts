@@ -25,6 +25,15 @@ export const anyHead = (): CommitPlace => ({
   doubt: false,
 });
 
+/** So many epochs before, of which nothing is true. `length`: of the suite's hash. */
+export const anyCarry = (count: number, length = 32): Carry =>
+  Array.from({ length: count }, (_, i) => ({
+    secret: random(32),
+    bound: { sequence: BigInt(i), hash: random(32) },
+    interim: random(length),
+    confirmationKey: random(length),
+  }));
+
 /** What happened in one step. */
 export interface MlsStep extends PreparedCommit {
   readonly head: CommitPlace;
@@ -34,9 +43,11 @@ export interface MlsStep extends PreparedCommit {
 export class MlsWorld {
   /** As they came, those who are out left out. */
   members: GroupMembership[] = [];
-  carry: Carry = [{ secret: random(32), bound: { sequence: 1n, hash: random(32) } }];
+  carry: Carry;
 
-  private constructor(readonly group: Bytes, readonly postQuantum: boolean) {}
+  private constructor(readonly group: Bytes, readonly postQuantum: boolean) {
+    this.carry = anyCarry(1, postQuantum ? 64 : 32);
+  }
 
   /** A group of this many, let in by an invitation of one's own each. */
   static async of(count: number, postQuantum = false): Promise<MlsWorld> {

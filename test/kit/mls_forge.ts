@@ -20,6 +20,7 @@ import {
   writeWelcome,
 } from "../../src/client/group/mls/mls_message.ts";
 import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
+import { anyCarry } from "./mls.ts";
 
 export const addOf = (keyPackage: Bytes): Proposal => ({
   proposalType: "add",
@@ -44,15 +45,13 @@ export const extensionsOf = (...extensions: Extension[]): Proposal => ({
 export const dataOf = (data: GroupData): Proposal =>
   extensionsOf({ extensionType: DATA_EXTENSION, extensionData: encodeGroupData(data) });
 
-const carryOf = (carry: Carry): Extension => ({
+export const carryOf = (carry: Carry): Extension => ({
   extensionType: CARRY_EXTENSION,
   extensionData: encodeCarry(carry),
 });
 
 /** One epoch to read back. */
-export const CARRY = carryOf([
-  { secret: random(32), bound: { sequence: 1n, hash: random(32) } },
-]);
+export const CARRY = carryOf(anyCarry(1));
 
 /** Nothing to read back. */
 export const NO_CARRY = carryOf([]);

@@ -259,7 +259,7 @@ export class Rogue extends Outsider {
     const made = await this.group.membership!.prepare(
       change,
       head,
-      carry ?? [{ secret, bound: head }],
+      carry ?? [{ secret, bound: head, ...await this.group.membership!.witness() }],
     );
     return { frame: await this.seal(made.message), made };
   }

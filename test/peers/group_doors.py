@@ -26,11 +26,12 @@ from group_bytes import (
     unseal,
 )
 
+PERMANENT = 2
 LABELS = {KNOCK: b"BX2 knock", WELCOME: b"BX2 welcome"}
 
 
-def text_of(database, constant, key, flags):
-    packed = constant + key + bytes([flags])
+def text_of(database, constant, key, flags, anchor):
+    packed = constant + key + bytes([flags]) + (b"" if flags & PERMANENT else anchor)
     packed += sha256("BX2 text", database.encode() + packed)[:4]
     packed = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     return quote(database, safe="!~*'()") + "." + packed
@@ -39,19 +40,21 @@ def text_of(database, constant, key, flags):
 def read_text(text):
     name, _, packed = text.rpartition(".")
     database, data = unquote(name), base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-    require(len(data) == 37, "BAD_TEXT")
+    require(len(data) > 32, "BAD_TEXT")
     constant, key, flags = data[:16], data[16:32], data[32]
-    require(flags < 4 and text_of(database, constant, key, flags) == text, "BAD_TEXT")
-    return database, constant, key, flags
+    anchor = b"" if flags & PERMANENT else data[33:49]
+    require(len(data) == 37 + len(anchor), "BAD_TEXT")
+    require(flags < 4 and text_of(database, constant, key, flags, anchor) == text, "BAD_TEXT")
+    return database, constant, key, flags, anchor
 
 
 def of_text(text):
     """Everything that an invitation gives whoever has it."""
-    database, constant, key, flags = read_text(text)
+    database, constant, key, flags, anchor = read_text(text)
     values = of_database(constant, database)
     door = invitation_door(key, values["group"])
     text = {"database": database, "constant": constant, "key": key, "flags": flags}
-    return {**text, **values, "door": door}
+    return {**text, "anchor": anchor, **values, "door": door}
 
 
 def sealed(door, subtype, nonce, content):

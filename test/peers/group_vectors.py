@@ -98,10 +98,14 @@ def seals(given):
 
 
 def doors(given):
-    constant, key, door = (bytes.fromhex(given[name]) for name in ("constant", "key", "door"))
-    texts = [text_of(one["database"], constant, key, one["flags"]) for one in given["texts"]]
-    for text, one in zip(texts, given["texts"]):
-        assert read_text(text) == (one["database"], constant, key, one["flags"])
+    constant, key, anchor, door = (
+        bytes.fromhex(given[name]) for name in ("constant", "key", "anchor", "door")
+    )
+    texts = []
+    for one in given["texts"]:
+        text = (one["database"], constant, key, one["flags"])
+        texts.append(text_of(*text, anchor))
+        assert read_text(texts[-1]) == (*text, b"" if one["flags"] & 2 else anchor)
     frames = []
     for one in given["entries"]:
         nonce, content = bytes.fromhex(one["nonce"]), bytes.fromhex(one["content"])

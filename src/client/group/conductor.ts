@@ -15,12 +15,14 @@ import type { Device } from "./log/device.ts";
 import type { EpochLog } from "./log/epoch_log.ts";
 import type { SealOptions } from "./log/log_entries.ts";
 import { Holds } from "./log/holds.ts";
-import type { LogLink } from "./log/log_link.ts";
+import { EpochProof, type Proof } from "./log/epoch_proof.ts";
+import { isShut, type LogLink } from "./log/log_link.ts";
 import { lookBack } from "./log/look_back.ts";
 import type { Post } from "./log/post.ts";
 import type { Presence } from "./presence.ts";
 import { EpochReading, type ReadingEvents } from "./log/reading.ts";
 import { Writing } from "./log/writing.ts";
+import type { Entered } from "./mls/newcomer.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 
 export interface ConductorEvents
@@ -49,6 +51,8 @@ const USED = "the invitation has let in another device";
 const FOLLOW_MS = 5_000;
 /** Where the door has a welcome of another device, a newcomer waits so long for one of its own. */
 const PASSED_MS = 10_000;
+/** It waits so long for what a log has to show, and then as long at the door for another welcome. */
+const PROOF_MS = 10_000;
 /** It waits so long at its own door. */
 const PATIENCE_MS = 60_000;
 /** Strangers are looked after at once, then no more often than this; while nobody is there, twice as long each time. */
@@ -161,6 +165,7 @@ export class Conductor {
     const { group } = this.parts.device;
     try {
       while (!this.#closed) {
+        if (group.door && group.welcomes.length > 0) await this.#prove();
         if (group.door) await this.#wait();
         else if (group.back) await this.#read(group.back);
         else await this.#read(group.log!);
@@ -179,7 +184,7 @@ export class Conductor {
 
   /** Waits at a door until somebody opens. */
   async #wait(): Promise<void> {
-    const { device: { group, ledger, saver }, log, post } = this.parts;
+    const { device: { group, saver }, log, post } = this.parts;
     const door = group.door!;
     const newcomer = group.newcomer!;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -187,10 +192,11 @@ export class Conductor {
     const name = hex(newcomer.reference.subarray(0, 32));
     let knocked = false;
     let passedBy = false;
+    let found = false;
     const waits = () => group.newcomer === newcomer;
     const reader = new DoorReader(door, {
       knock: (_, reference) => void (knocked ||= reference === name),
-      welcome: async ({ message }, reference, frame) => {
+      welcome: async ({ message }, reference) => {
         if (!waits()) return;
         if (reference !== name) {
           if (group.permanent || passedBy) return;
@@ -199,14 +205,15 @@ export class Conductor {
           this.events.fault(code, message);
           // Whoever has seen the text can write that: the members know whether it is so.
           return void post.later(PASSED_MS, () => {
-            if (waits()) this.events.stopped(new ClientError("NOT_ADMITTED", USED));
+            if (!waits() || group.welcomes.length > 0) return;
+            this.events.stopped(new ClientError("NOT_ADMITTED", USED));
           });
         }
-        const { membership, carry } = await newcomer.enter(message);
+        const { membership } = await newcomer.enter(message);
         const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
         if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
-        await group.enter(membership, carry, frame);
-        ledger.unlogged();
+        if (!await group.welcomed(message)) return;
+        found = true;
         await saver.flush().finally(resolve);
       },
     }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
@@ -217,7 +224,8 @@ export class Conductor {
       if (!await knock.catch((error) => this.#mute(error))) return await promise;
     }
     // It was let in while this was on its way, perhaps by a word that came before the door was open.
-    if (!waits()) return;
+    if (found || !waits()) return;
+    if (group.welcomes.length > 0) post.later(PROOF_MS, resolve);
     post.toEverybody(Subtype.knock, new Uint8Array());
     this.events.progress("waiting");
     if (group.membership) {
@@ -228,6 +236,57 @@ export class Conductor {
       });
     }
     await promise;
+  }
+
+  /** Reads the logs that a welcome names, whether they lead to it from the group of the text. */
+  async #prove(): Promise<void> {
+    const { device: { group, ledger, saver }, post } = this.parts;
+    const newcomer = group.newcomer!;
+    for (const message of group.welcomes) {
+      const entered = await newcomer.enter(message);
+      const proof = await this.#proofOf(entered);
+      if (this.#closed || group.newcomer !== newcomer || !group.door) return;
+      if (proof === "refuted") {
+        await group.refuse(message);
+        const why = "whoever let this device in is no member any more, or never was";
+        const { code, message: text } = faultOf(new ClientError("BAD_WELCOME", why));
+        this.events.fault(code, text);
+      } else if (proof === "proven") {
+        await post.run(async () => {
+          await group.enter(entered.membership, entered.carry);
+          ledger.unlogged();
+        });
+        // What cannot be stored now is stored with what comes next.
+        return await saver.flush().catch((error) => {
+          const { code, message } = faultOf(error);
+          this.events.fault(code, message);
+        });
+      }
+    }
+  }
+
+  /** Where something is missing, waits for it for a moment: members bring it when they come. */
+  async #proofOf(entered: Entered): Promise<Proof> {
+    const { device: { group }, log, post } = this.parts;
+    const decided = () => this.#turn();
+    for await (const epoch of EpochProof.of(entered, group.database, decided)) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#turn = resolve;
+      try {
+        await log.open(epoch.log.epoch.log, epoch.log.cursor, epoch);
+      } catch (error) {
+        if (isShut(error)) return "missing";
+        throw error;
+      }
+      if (epoch.proof === "missing" && !this.#closed) {
+        this.events.progress("waiting");
+        const stop = post.later(PROOF_MS, resolve);
+        await promise;
+        stop();
+      }
+      if (epoch.proof !== "proven") return epoch.proof;
+    }
+    return "proven";
   }
 
   /** With a token that reads only, nobody can ask to be let in. */
@@ -312,11 +371,6 @@ export class Conductor {
       },
       broken: (error) => this.#beginAgain(error),
       crossed: (error) => this.events.stopped(error),
-      refuted: () => {
-        group.forget();
-        const why = "whoever let this device in is no member any more, or never was";
-        this.events.stopped(new ClientError("BAD_WELCOME", why));
-      },
       stopped: () => {
         stopped = true;
         this.events.progress("reading");

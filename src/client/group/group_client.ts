@@ -228,7 +228,11 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
       expires: permanent ? 0n : BigInt(Date.now() + Math.round(minutes * 60_000)),
     }));
     await Promise.all([clearing, inviting]);
-    return await formatInvitation(invitation);
+    if (permanent) return await formatInvitation(invitation);
+    const anchor = await group.anchorOf(value);
+    // Somebody has changed the group at that moment.
+    if (!anchor) throw new ClientError("NOT_ADMITTED", "the invitation is void already");
+    return await formatInvitation({ ...invitation, anchor });
   }
 
   /** Invitations that still let somebody in, also those of other devices. */
@@ -343,7 +347,7 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     await saver.flush();
     this.#device = device;
     this.#written = new Written(ledger);
-    if (group.isIn) this.#isIn();
+    if (group.membership) this.#isIn();
     if (this.#ended) return device;
     const url = addressOf(this.#options.url, ["sync", group.room]);
     this.#connection = new Connection(

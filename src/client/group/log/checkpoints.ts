@@ -95,8 +95,8 @@ export class Checkpoints {
     this.#log = log;
     this.#known = this.device.ledger.vector;
     // What a removed device has said of its past is said anew, while there are some who know better.
-    const last = this.device.group.past.all.at(-1);
-    this.#wanted = last !== undefined && last.carried && (last.ending?.removes.length ?? 0) > 0;
+    const last = this.device.group.past.unchecked.at(-1);
+    this.#wanted = (last?.ending?.removes.length ?? 0) > 0;
     this.#assembly.clear();
     this.#standing = this.#unendorsed = undefined;
     this.#tail = 0;
@@ -260,7 +260,7 @@ export class Checkpoints {
     if (group.lost || ledger.owes || this.#wanted) return true;
     const last = this.#standing?.bytes ?? 0;
     return (this.#tail > TAIL_BYTES && this.#tail > TAIL_TIMES * last) ||
-      group.past.carried > MOST_PAST;
+      group.past.unchecked.length > MOST_PAST;
   }
 
   async #upload(): Promise<void> {

@@ -12,11 +12,12 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../../blaze/storage.ts";
 import { ClientError } from "../../client_error.ts";
 import type { SignBody } from "../data/linked_body.ts";
+import { digest } from "../e2e/derive.ts";
 import { Epoch } from "../e2e/epoch.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
@@ -27,6 +28,7 @@ import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
 import type { Carry } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
+import { invitationOf } from "../mls/group_data.ts";
 import { channelName, groupIdOf, type InvitationText } from "../mls/invitation_text.ts";
 import { Subtype } from "../../../wire/blaze/extension.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
@@ -43,6 +45,8 @@ export interface PendingCommit extends OwnCommit {
 
 /** Commits of one epoch that this device gave up, and that it could still follow. */
 const MOST_DROPPED = 4;
+/** Welcomes that wait to be shown; beyond, the oldest is let go. */
+const MOST_WELCOMES = 8;
 /** Live messages of the epoch before count so long. */
 const LATE_MS = 10_000;
 
@@ -60,7 +64,10 @@ export class Group {
   #permanent = false;
   #lost = false;
   #removed = false;
-  #unproven: Bytes | undefined;
+  /** Welcomes (MLSMessages) that are good, but for what the logs have to show. */
+  #welcomes: Bytes[] = [];
+  /** Those that the logs speak against, by hash in hex. */
+  readonly #refuted = new Set<string>();
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #back: EpochLog[] = [];
@@ -98,7 +105,7 @@ export class Group {
 
   /** A group that this device is about to join. */
   static async joining(
-    { database, constant, key, postQuantum, permanent }: InvitationText,
+    { database, constant, key, postQuantum, permanent, anchor }: InvitationText,
     saver: Saver,
     name: string,
     former?: Bytes,
@@ -112,6 +119,7 @@ export class Group {
       name,
       door: group.#door,
       postQuantum,
+      anchor,
     });
     group.#permanent = permanent;
     group.#save();
@@ -127,7 +135,7 @@ export class Group {
     );
     group.#lost = kept.lost;
     group.#removed = kept.removed;
-    group.#unproven = kept.unproven?.slice();
+    group.#welcomes = kept.welcomes.map((one) => one.slice());
     if (kept.newcomer) {
       group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
       group.#door = kept.standing ? group.#newcomer.door : undefined;
@@ -302,11 +310,38 @@ export class Group {
     return this.#known.has(name);
   }
 
-  /** What a device that is let in now needs to read what came before. */
-  get carry(): Carry {
-    const log = this.#log!;
-    const { sequence, hash } = log.cursor;
-    return [...this.#past.carry, { secret: log.epoch.secret, bound: { sequence, hash } }];
+  /** Number of the oldest epoch that a device which is let in now can be shown. */
+  get oldestCarried(): bigint {
+    return this.#past.carry(this.#oldestAnchor)[0]?.number ?? this.#membership!.number;
+  }
+
+  /** The first epoch in which the oldest invitation stood that lets in one device, and did not expire. */
+  get #oldestAnchor(): bigint {
+    const { number, data } = this.#membership!;
+    let oldest = number;
+    for (const { expires, epoch } of data.invitations) {
+      if (expires > BigInt(Date.now()) && epoch < oldest) oldest = epoch;
+    }
+    return oldest;
+  }
+
+  /** What a device that is let in now needs of what came before. */
+  async #carry(): Promise<Carry> {
+    const { epoch: { secret }, cursor: { sequence, hash } } = this.#log!;
+    const present = { secret, bound: { sequence, hash }, ...await this.#membership!.witness() };
+    const past = this.#past.carry(this.#oldestAnchor).map((
+      { secret, bound, interim, confirmationKey },
+    ) => ({ secret, bound, interim, confirmationKey }));
+    return [...past, present];
+  }
+
+  /** The log id of the first epoch in which an invitation stood, of its value; nothing if it is gone. */
+  async anchorOf(value: Uint8Array): Promise<Bytes | undefined> {
+    const { number, data } = this.#membership!;
+    const epoch = invitationOf(data, value)?.epoch;
+    if (epoch === number) return this.epoch!.log.id;
+    const past = this.#past.all.find(({ number }) => number === epoch);
+    return past && (await Epoch.of(past.secret, this.id)).log.id;
   }
 
   /**
@@ -329,6 +364,7 @@ export class Group {
     const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
     const arrival = { group: this.id, name, door, postQuantum, keys, knows };
     this.#newcomer = await GroupNewcomer.draw(arrival);
+    this.#welcomes = [];
   }
 
   /** Nobody opened: goes on as before. The keys are kept, since somebody may open still. */
@@ -337,8 +373,29 @@ export class Group {
     this.#save();
   }
 
-  /** A door let us in. */
-  async enter(membership: GroupMembership, carry: Carry, welcome: Bytes): Promise<void> {
+  /** Welcomes that wait for the logs to show that they come from this group. */
+  get welcomes(): readonly Bytes[] {
+    return this.#welcomes;
+  }
+
+  /** A welcome that is good was found in the door. Answers whether it is one more. */
+  async welcomed(message: Bytes): Promise<boolean> {
+    const known = this.#welcomes.some((one) => sameBytes(one, message));
+    if (known || this.#refuted.has(await nameOf(message))) return false;
+    this.#welcomes = [...this.#welcomes, message].slice(-MOST_WELCOMES);
+    this.#save();
+    return true;
+  }
+
+  /** The logs speak against it: nothing of it is kept. */
+  async refuse(message: Bytes): Promise<void> {
+    this.#welcomes = this.#welcomes.filter((one) => !sameBytes(one, message));
+    this.#refuted.add(await nameOf(message));
+    this.#save();
+  }
+
+  /** A door let us in, and the logs have shown it. */
+  async enter(membership: GroupMembership, carry: Carry): Promise<void> {
     // What was written since may be in no log that the others follow; and who begins to read in the
     // middle compares nothing before a checkpoint.
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
@@ -346,13 +403,9 @@ export class Group {
     this.#door = undefined;
     this.#prepared = undefined;
     this.#dropped = [];
-    this.#past.carryFrom(carry, NO_RING);
-    this.#unproven = welcome;
-    this.#back = [];
-    for (const { secret, bound } of carry) {
-      const epoch = await Epoch.of(secret, this.id);
-      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
-    }
+    this.#welcomes = [];
+    this.#past.carryFrom(carry, NO_RING, membership.number);
+    await this.#beginBack();
     await this.#live(membership);
     this.#save();
   }
@@ -361,34 +414,19 @@ export class Group {
   async readAgain(): Promise<void> {
     if (!this.#log) return;
     this.#log = await EpochLog.begin(this.#log.epoch, this.database);
-    this.#back = [];
-    for (const { secret, bound } of this.#past.carry) {
-      const epoch = await Epoch.of(secret, this.id);
-      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
-    }
+    await this.#beginBack();
     this.saver.set("back", undefined);
     this.saveLog();
     this.#save();
   }
 
-  /** The welcome that let us in, until its commit was found to be what ended the epoch before. */
-  get unproven(): Bytes | undefined {
-    return this.#back.length === 1 ? this.#unproven : undefined;
-  }
-
-  /** Whether this device is in the group, as far as it can tell. */
-  get isIn(): boolean {
-    return this.#membership !== undefined && this.#unproven === undefined;
-  }
-
-  proven(): void {
-    this.#unproven = undefined;
-    this.#save();
-  }
-
-  /** Who let us in was no member any more: nothing of it is kept. */
-  forget(): void {
-    for (const key of ["group", "log", "back"]) this.saver.set(key, undefined);
+  /** All logs of before that were not covered by a checkpoint. */
+  async #beginBack(): Promise<void> {
+    this.#back = [];
+    for (const { secret, bound } of this.#past.unchecked) {
+      const epoch = await Epoch.of(secret, this.id);
+      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
+    }
   }
 
   /** A commit that ended the epoch has removed this device. */
@@ -421,7 +459,7 @@ export class Group {
     const { message, welcome, next } = await this.#membership!.prepare(
       change,
       { ...log.cursor, doubt: this.#doubt },
-      this.carry,
+      await this.#carry(),
     );
     const body = welcome && deviceFrame(Subtype.welcome, welcome.body);
     const frame = await encodeCommitEntry(
@@ -449,7 +487,10 @@ export class Group {
     const ending = { frame, inPlace, author, seniority, doubt, removes, hash };
     const others = next!.peers().map(({ node }) => hex(node)).filter((node) => node !== this.node);
     const { secret } = log.epoch;
-    const past = { secret, ring, bound, doubt: this.#doubt, ending, state: this.#membership };
+    const state = this.#membership!;
+    const { number } = state;
+    const witness = await state.witness();
+    const past = { number, secret, ring, bound, doubt: this.#doubt, ending, state, ...witness };
     this.#past.end(past, others);
     this.#prepared = undefined;
     this.#dropped = [];
@@ -483,9 +524,11 @@ export class Group {
     if (this.#past.heard(node, this.#doubt)) this.#save();
   }
 
-  /** A checkpoint stands in this log: nothing before is needed any more. */
+  /** A checkpoint stands in this log: what came before is needed for invitations alone. */
   forgetPast({ epoch }: EpochLog): void {
-    if (this.#past.forget(epoch.secret)) this.#save();
+    const { number } = this.#past.of(epoch.secret) ?? this.#membership!;
+    this.#past.forget(number, this.#oldestAnchor);
+    this.#save();
   }
 
   /** What was read, with the next flush. */
@@ -523,7 +566,7 @@ export class Group {
       permanent: this.#permanent,
       lost: this.#lost,
       removed: this.#removed,
-      unproven: this.#unproven ?? null,
+      welcomes: this.#welcomes,
       doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
@@ -539,6 +582,9 @@ export class Group {
   }
 }
 
+/** Names a welcome among those that are refuted. */
+const nameOf = async (message: Bytes): Promise<string> => hex(await digest("BX2 welcome", message));
+
 interface Saved {
   readonly database: string;
   readonly constant: Uint8Array;
@@ -547,7 +593,7 @@ interface Saved {
   readonly permanent: boolean;
   readonly lost: boolean;
   readonly removed: boolean;
-  readonly unproven: Uint8Array | null;
+  readonly welcomes: Uint8Array[];
   readonly doubt: boolean;
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;

@@ -82,6 +82,18 @@ export async function encodeCommitEntry(
   return deviceFrame(Subtype.commit, await epoch.sealCommit(padded(w.finish(), true)));
 }
 
+/** The commit in a frame of a log, if there is one, whatever else it is. */
+export async function commitIn(frame: Uint8Array, epoch: Epoch): Promise<CommitEntry | undefined> {
+  try {
+    const { type, payload } = decodeFrame(frame);
+    const extension = type === FrameType.extension ? decodeExtension(payload) : undefined;
+    if (extension?.subtype !== "device" || extension.code !== Subtype.commit) return undefined;
+    return await openCommitEntry(extension.body, epoch);
+  } catch {
+    return undefined;
+  }
+}
+
 async function openCommitEntry(body: Uint8Array, epoch: Epoch): Promise<CommitEntry> {
   const r = new Reader(unpad(await epoch.openCommit(body)));
   const message = r.bytes(r.u32()).slice();

@@ -10,7 +10,7 @@ import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaz
 import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
 import type { Cursor } from "./log_link.ts";
-import type { Carry, LogHead } from "../mls/carry.ts";
+import { type CarriedEpoch, type Carry, MAX_CARRY } from "../mls/carry.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
 
 /** The state before a commit is kept so long, unless everybody is beyond it sooner. */
@@ -26,15 +26,12 @@ export interface EndingCommit extends Contender {
   readonly inPlace: boolean;
 }
 
-export interface PastEpoch {
-  readonly secret: Bytes;
+export interface PastEpoch extends CarriedEpoch {
+  readonly number: bigint;
   /** 8 bytes; zeros where a newcomer was told of the epoch. */
   readonly ring: Bytes;
-  readonly bound: LogHead;
   /** It was in doubt when it ended (rule 12). */
   readonly doubt: boolean;
-  /** A newcomer reads it. */
-  readonly carried: boolean;
   /** None where a newcomer was told of the epoch. */
   readonly ending: EndingCommit | undefined;
   /** The membership in it, while that is kept. */
@@ -43,6 +40,10 @@ export interface PastEpoch {
 
 export class PastEpochs {
   #epochs: PastEpoch[] = [];
+  /** Number of the epoch in whose log the last checkpoint stands. */
+  #since = 0n;
+  /** From this number on all are kept, for newcomers: the invitation of one may be older. */
+  #kept = 0n;
   #until = 0;
   /** Members that were not heard in the present epoch yet, in hex. */
   #unheard = new Set<string>();
@@ -57,9 +58,14 @@ export class PastEpochs {
     return this.#epochs;
   }
 
-  /** Epochs that a newcomer has to read. */
-  get carried(): number {
-    return this.#epochs.filter(({ carried }) => carried).length;
+  /** The one with this secret, while it is kept. */
+  of(secret: Bytes): PastEpoch | undefined {
+    return this.#epochs.find((epoch) => sameBytes(epoch.secret, secret));
+  }
+
+  /** Epochs since the last checkpoint. */
+  get unchecked(): readonly PastEpoch[] {
+    return this.#epochs.filter(({ number }) => number >= this.#since);
   }
 
   /** A removal was seen, whatever became of its epoch. */
@@ -71,15 +77,25 @@ export class PastEpochs {
     return this.#removed;
   }
 
-  /** What a newcomer needs to read them. */
-  get carry(): Carry {
-    return this.#epochs.filter(({ carried }) => carried)
-      .map(({ secret, bound }) => ({ secret, bound }));
+  /**
+   * What a newcomer needs of them: from that of the checkpoint on, or from the epoch of this number, if
+   * that is older. Of those as many as fit beside the present one.
+   */
+  carry(anchor: bigint): readonly PastEpoch[] {
+    let from = this.#epochs.length;
+    while (from > 0) {
+      const { number } = this.#epochs[from - 1]!;
+      const next = this.#epochs[from]?.number ?? number + 1n;
+      const fits = number >= anchor && this.#epochs.length - from + 1 < MAX_CARRY;
+      if (number + 1n !== next || (number < this.#since && !fits)) break;
+      from--;
+    }
+    return this.#epochs.slice(from);
   }
 
   /** An epoch has ended; `others`: members of the next one that have to be heard in it, in hex. */
-  end(epoch: Omit<PastEpoch, "carried">, others: readonly string[]): void {
-    this.#epochs.push({ ...epoch, carried: true });
+  end(epoch: PastEpoch, others: readonly string[]): void {
+    this.#epochs.push(epoch);
     this.saw(epoch.ending?.removes ?? []);
     this.#until = Date.now() + KEEP_MS;
     this.#unheard = new Set(others);
@@ -87,13 +103,14 @@ export class PastEpochs {
     if (kept.length > MOST_STATES) this.#drop(kept[0]!);
   }
 
-  /** A newcomer was told of these. */
-  carryFrom(carry: Carry, ring: Bytes): void {
-    this.#epochs = carry.map((one) => ({
+  /** A newcomer was told of these; `next`: the number of the epoch behind the last of them. */
+  carryFrom(carry: Carry, ring: Bytes, next: bigint): void {
+    const first = this.#since = this.#kept = next - BigInt(carry.length);
+    this.#epochs = carry.map((one, i) => ({
       ...one,
+      number: first + BigInt(i),
       ring,
       doubt: false,
-      carried: true,
       ending: undefined,
       state: undefined,
     }));
@@ -102,17 +119,18 @@ export class PastEpochs {
   /** Goes back to before this one ended. */
   backTo(epoch: PastEpoch): void {
     this.#epochs.splice(this.#epochs.indexOf(epoch));
+    if (epoch.number < this.#since) this.#since = epoch.number;
+    if (epoch.number < this.#kept) this.#kept = epoch.number;
   }
 
-  /** A checkpoint stands in the log of the epoch with this secret: no newcomer needs those before. */
-  forget(secret: Bytes): boolean {
-    const at = this.#epochs.findIndex((epoch) => sameBytes(epoch.secret, secret));
-    const before = at < 0 ? this.#epochs : this.#epochs.slice(0, at);
-    if (before.length === 0) return false;
-    const kept = before.filter(({ state }) => state)
-      .map((epoch) => ({ ...epoch, carried: false }));
-    this.#epochs = [...kept, ...this.#epochs.slice(before.length)];
-    return true;
+  /**
+   * A checkpoint stands in the log of the epoch of this number: no newcomer reads those before.
+   * `anchor`: the oldest epoch that an invitation needs.
+   */
+  forget(number: bigint, anchor: bigint): void {
+    this.#since = number;
+    this.#kept = anchor < number ? anchor : number;
+    this.#epochs = this.#epochs.filter(({ state, number }) => state || number >= this.#kept);
   }
 
   /** A member spoke in the present epoch. Whether that has changed what is kept. */
@@ -143,6 +161,8 @@ export class PastEpochs {
       until: this.#until,
       unheard: [...this.#unheard],
       removed: [...this.#removed],
+      since: String(this.#since),
+      kept: String(this.#kept),
       epochs: [...this.#saved.values()],
     };
   }
@@ -150,6 +170,8 @@ export class PastEpochs {
   static async restore(saved: SavedPast, keys: ReadonlyMap<string, Bytes>): Promise<PastEpochs> {
     const past = new PastEpochs();
     past.#until = saved.until;
+    past.#since = BigInt(saved.since);
+    past.#kept = BigInt(saved.kept);
     past.#unheard = new Set(saved.unheard);
     for (const node of saved.removed) past.#removed.add(node);
     for (const number of saved.epochs) {
@@ -162,9 +184,8 @@ export class PastEpochs {
   }
 
   #drop(epoch: PastEpoch): void {
-    const { carried } = epoch;
     const at = this.#epochs.indexOf(epoch);
-    if (carried) this.#epochs[at] = { ...epoch, state: undefined };
+    if (epoch.number >= this.#kept) this.#epochs[at] = { ...epoch, state: undefined };
     else this.#epochs.splice(at, 1);
   }
 }
@@ -173,14 +194,17 @@ export type SavedPast = ReturnType<PastEpochs["save"]>;
 
 const keyOf = (number: number): string => `past/${number}`;
 
-function encodePast({ secret, ring, bound, doubt, carried, ending, state }: PastEpoch): Bytes {
+function encodePast({ number, bound, ending, state, ...rest }: PastEpoch): Bytes {
+  const { secret, interim, confirmationKey, ring, doubt } = rest;
   const record = {
+    number: String(number),
     secret,
+    interim,
+    confirmationKey,
     ring,
     sequence: String(bound.sequence),
     hash: bound.hash,
     doubt,
-    carried,
     state: state?.save() ?? null,
     ending: ending ? { ...ending, removes: [...ending.removes] } : null,
   };
@@ -188,22 +212,27 @@ function encodePast({ secret, ring, bound, doubt, carried, ending, state }: Past
 }
 
 async function decodePast(bytes: Bytes): Promise<PastEpoch> {
-  const { secret, ring, sequence, hash, state, ending, ...rest } = decodeRecord(
+  const { number, sequence, hash, state, ending, doubt, ...rest } = decodeRecord(
     bytes,
   ) as unknown as {
+    number: string;
     secret: Bytes;
+    interim: Bytes;
+    confirmationKey: Bytes;
     ring: Bytes;
     sequence: string;
     hash: Bytes;
     doubt: boolean;
-    carried: boolean;
     state: Bytes | null;
     ending: EndingCommit | null;
   };
   return {
-    ...rest,
-    secret: secret.slice(),
-    ring: ring.slice(),
+    number: BigInt(number),
+    secret: rest.secret.slice(),
+    interim: rest.interim.slice(),
+    confirmationKey: rest.confirmationKey.slice(),
+    ring: rest.ring.slice(),
+    doubt,
     bound: { sequence: BigInt(sequence), hash: hash.slice() },
     ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
     state: state ? await GroupMembership.restore(state) : undefined,

@@ -85,8 +85,6 @@ export interface ReadingEvents {
   removed(): void;
   /** A commit of ours has ended the epoch, and what follows was never stored here. */
   outrun(): void;
-  /** The commit that let us in did not end its epoch. */
-  refuted(): void;
   /** Nothing more can be read over this link. */
   broken(error: ClientError): void;
   /** Members have removed each other, and people have to decide. */
@@ -115,8 +113,6 @@ export class EpochReading implements LogListener {
   readonly #ends: EpochEnd[] = [];
   /** What is read now stands behind the end, whichever it is. */
   #ending = false;
-  /** The commit that let us in is the one that ended the epoch. */
-  #proven = false;
 
   constructor(
     readonly log: EpochLog,
@@ -178,8 +174,7 @@ export class EpochReading implements LogListener {
       this.events.fault(code, message);
     }
     parts.checkpoints.read(frame.length);
-    // Of the last epoch before it came, a newcomer reads the commit as well.
-    if (log.ended && (this.#proven || !parts.group.unproven)) this.#end();
+    if (log.ended) this.#end();
     if (this.#live || ++this.#unstored >= STORE_AFTER) await this.#store();
   }
 
@@ -229,7 +224,6 @@ export class EpochReading implements LogListener {
     if (this.#over) return;
     this.#over = true;
     const { bound } = this.log;
-    if (this.parts.group.unproven) this.parts.group.proven();
     if (bound && !this.log.at(bound)) {
       const why = "a log of before is not what it was, or ends too soon";
       const { code, message } = new ClientError("LOG_INCOMPLETE", why);
@@ -338,7 +332,7 @@ export class EpochReading implements LogListener {
   async #commit(commit: CommitEntry, frame: Bytes, place: Cursor): Promise<void> {
     const { group } = this.parts;
     // Its change was followed already: a newcomer reads back.
-    if (this.log.bound) return this.#prove(commit, place);
+    if (this.log.bound) return;
     if (this.#ends.length >= MOST_ENDS) return;
     const end = await this.#endOf(commit, frame, place);
     if (!end) return;
@@ -371,22 +365,6 @@ export class EpochReading implements LogListener {
       group.outrun(error.removed);
       this.events.outrun();
       return undefined;
-    }
-  }
-
-  /**
-   * A newcomer cannot judge the commit that let it in, but it can see whether that was the first one: a
-   * device that was removed before lets in nobody.
-   */
-  #prove({ message, welcome }: CommitEntry, place: Cursor): void {
-    const { group } = this.parts;
-    const { unproven } = group;
-    if (!unproven) return;
-    if (welcome && sameBytes(welcome.frame, unproven)) {
-      this.#proven = true;
-    } else if (isInPlace(placeOfCommit(message), place)) {
-      this.#over = true;
-      this.events.refuted();
     }
   }
 

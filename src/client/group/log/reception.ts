@@ -126,7 +126,9 @@ export class Reception {
     const knocks = await watch.look(log);
     for (const keyPackage of knocks.slice(-MOST_AT_ONCE)) {
       const wish = async (membership: GroupMembership) => {
-        const change = await answerKnock(membership, door, keyPackage).catch((error) => {
+        const { oldestCarried } = this.group;
+        const answer = answerKnock(membership, door, keyPackage, Date.now(), oldestCarried);
+        const change = await answer.catch((error) => {
           watch.done(keyPackage);
           throw error;
         });

@@ -1,9 +1,10 @@
 /**
- * What a newcomer is given beside the group itself, to read back to the checkpoint: a GroupInfo
- * extension of the Welcome, type 0xF0B3.
+ * What a newcomer is given beside the group itself, to read what came before, and to see that the one
+ * epoch followed from the other: a GroupInfo extension of the Welcome, type 0xF0B3.
  *
- * u16 count, then for each epoch from that of the checkpoint to the one that its commit ends,
- * oldest first: epoch secret 32 ‖ bound: sequence u64 ‖ chain hash 32.
+ * u16 count ‖ u8 length of the suite's hash, h (32 or 64), then for each epoch up to the one that its
+ * commit ends, oldest first: epoch secret 32 ‖ bound: sequence u64 ‖ chain hash 32 ‖ interim transcript
+ * hash h ‖ confirmation key h.
  *
  * A **log head** is an entry of a log: its sequence, and the chain hash up to it.
  *
@@ -13,7 +14,8 @@ import { type Bytes, Reader, WireError, Writer } from "../../../wire/bytes.ts";
 
 const SECRET = 32;
 const HASH = 32;
-const ENTRY = SECRET + 8 + HASH;
+/** Of SHA-256, and with `postQuantum` of SHA-512. */
+const MLS_HASHES: readonly number[] = [32, 64];
 /** Rule 17 makes a checkpoint after 64 epochs; one that is late must not shut newcomers out. */
 export const MAX_CARRY = 1024;
 
@@ -23,8 +25,19 @@ export interface LogHead {
   readonly hash: Bytes;
 }
 
+/**
+ * What shows which commit began an epoch, to who was not there. Who was removed by that commit does not
+ * know the key, and cannot find another one that fits the commit's tag.
+ */
+export interface EpochWitness {
+  /** Interim transcript hash after that commit (RFC 9420, 8.2). */
+  readonly interim: Bytes;
+  /** The key of that commit's confirmation tag (8.1). Secret, and good for nothing else. */
+  readonly confirmationKey: Bytes;
+}
+
 /** The secret of an epoch, and the last entry of its log that counts. */
-export interface CarriedEpoch {
+export interface CarriedEpoch extends EpochWitness {
   readonly secret: Bytes;
   readonly bound: LogHead;
 }
@@ -33,21 +46,31 @@ export type Carry = readonly CarriedEpoch[];
 
 /** Throws `TOO_MANY`: more than {@linkcode MAX_CARRY} epochs. */
 export function encodeCarry(carry: Carry): Bytes {
-  if (carry.length > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs since the checkpoint");
-  const w = new Writer(2 + ENTRY * carry.length).u16(carry.length);
-  for (const { secret, bound } of carry) w.bytes(secret).u64(bound.sequence).bytes(bound.hash);
+  if (carry.length > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs before");
+  const length = carry[0]?.interim.length ?? HASH;
+  const w = new Writer(3 + (SECRET + 8 + HASH + 2 * length) * carry.length);
+  w.u16(carry.length).u8(length);
+  for (const { secret, bound, interim, confirmationKey } of carry) {
+    w.bytes(secret).u64(bound.sequence).bytes(bound.hash).bytes(interim).bytes(confirmationKey);
+  }
   return w.finish().slice();
 }
 
-/** Throws `TOO_MANY`, `TRUNCATED`, `TRAILING_BYTES`. */
+/** Throws `TOO_MANY`, `BAD_LENGTH`, `TRUNCATED`, `TRAILING_BYTES`. */
 export function decodeCarry(bytes: Uint8Array): Carry {
   const r = new Reader(bytes);
   const count = r.u16();
-  if (count > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs since the checkpoint");
+  if (count > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs before");
+  const length = r.u8();
+  if (!MLS_HASHES.includes(length)) throw new WireError("BAD_LENGTH", 2, "of a hash");
   const carry: CarriedEpoch[] = [];
   for (let i = 0; i < count; i++) {
-    const secret = r.bytes(SECRET).slice();
-    carry.push({ secret, bound: { sequence: r.u64(), hash: r.bytes(HASH).slice() } });
+    carry.push({
+      secret: r.bytes(SECRET).slice(),
+      bound: { sequence: r.u64(), hash: r.bytes(HASH).slice() },
+      interim: r.bytes(length).slice(),
+      confirmationKey: r.bytes(length).slice(),
+    });
   }
   r.end();
   return carry;

@@ -212,7 +212,8 @@ async function ruleOf(
     case "data": {
       const { invitations } = readData(opened);
       const data = { ...view.data, invitations };
-      return { kind: dataChange(view.data, data), removed: [], data };
+      const next = view.state.groupContext.epoch + 1n;
+      return { kind: dataChange(view.data, data, next), removed: [], data };
     }
   }
 }

@@ -130,7 +130,8 @@ async function planOf(view: EpochView, change: GroupChange): Promise<Plan> {
       if (data.invitations.length >= MAX_INVITATIONS) {
         throw new ClientError("TOO_MANY", `${MAX_INVITATIONS} invitations stand already`);
       }
-      return { proposals: [dataProposal(afterInvite(data, { value, expires }))] };
+      const epoch = view.state.groupContext.epoch + 1n;
+      return { proposals: [dataProposal(afterInvite(data, { value, expires, epoch }))] };
     }
     case "revoke":
       return { proposals: [dataProposal(afterRevoke(data, change.values))] };

@@ -174,12 +174,23 @@ export async function checkPath(
   }
 }
 
-/** Whether invitations became more, or fewer, and nothing else happened. */
-export function dataChange(before: GroupData, after: GroupData): "invite" | "revoke" {
+/**
+ * Whether invitations became more, or fewer, and nothing else happened. `epoch`: the number of the one
+ * that begins, which new ones have to name.
+ */
+export function dataChange(
+  before: GroupData,
+  after: GroupData,
+  epoch: bigint,
+): "invite" | "revoke" {
   const text = ({ invitations }: GroupData): string[] =>
-    invitations.map(({ value, expires }) => `${hex(value)} ${expires}`);
+    invitations.map(({ value, expires, epoch }) => `${hex(value)} ${expires} ${epoch}`);
   const [old, now] = [text(before), text(after)];
-  if (now.length > old.length && old.every((entry, i) => now[i] === entry)) return "invite";
+  if (now.length > old.length && old.every((entry, i) => now[i] === entry)) {
+    const added = after.invitations.slice(old.length);
+    if (added.every((one) => one.epoch === epoch)) return "invite";
+    refuseCommit("its invitation names another epoch than the one that begins");
+  }
   const kept = old.filter((entry) => now.includes(entry));
   if (now.length < old.length && kept.join() === now.join()) return "revoke";
   return refuseCommit("its group data is neither more invitations nor fewer");

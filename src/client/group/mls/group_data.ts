@@ -8,7 +8,8 @@
  * | 1        | policy: bit 0 set where operations are signed, the others zero                |
  * | 2 + 16 n | nodes that were removed, for good, in that order                              |
  * | 2 + 16 n | members, the longest member first                                             |
- * | 2 + 40 n | invitations: value 32 ‖ expires u64 (milliseconds since 1970; 0: permanent)    |
+ * | 2 + 48 n | invitations: value 32 ‖ expires u64 (milliseconds since 1970; 0: permanent) ‖  |
+ * |          | epoch u64: the number of the first epoch that it stands in                    |
  *
  * No node and no value stands there twice; there is a member at least, and at most 1,000 of them;
  * at most 32 invitations. The functions below give the data after a change, and change nothing.
@@ -33,6 +34,8 @@ export interface StandingInvitation {
   readonly value: Bytes;
   /** Milliseconds since 1970; 0: until somebody takes it back, or is removed. */
   readonly expires: bigint;
+  /** Number of the epoch that its commit began. */
+  readonly epoch: bigint;
 }
 
 export interface GroupData {
@@ -51,7 +54,9 @@ export function encodeGroupData(data: GroupData): Bytes {
     for (const node of nodes) w.bytes(node);
   }
   w.u16(data.invitations.length);
-  for (const { value, expires } of data.invitations) w.bytes(value).u64(expires);
+  for (const { value, expires, epoch } of data.invitations) {
+    w.bytes(value).u64(expires).u64(epoch);
+  }
   return w.finish().slice();
 }
 
@@ -69,7 +74,7 @@ export function decodeGroupData(bytes: Uint8Array): GroupData {
   const invitations: StandingInvitation[] = [];
   readList(r, MAX_INVITATIONS, values, () => {
     const value = r.bytes(VALUE).slice();
-    invitations.push({ value, expires: r.u64() });
+    invitations.push({ value, expires: r.u64(), epoch: r.u64() });
     return value;
   });
   r.end();

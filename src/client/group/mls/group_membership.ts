@@ -8,11 +8,12 @@
 import { createGroup, decodeGroupState, encodeGroupState } from "ts-mls/clientState.js";
 import { mlsExporter } from "ts-mls/keySchedule.js";
 import { type Bytes, concat, hex, Reader, utf8Bytes, WireError } from "../../../wire/bytes.ts";
-import type { Carry } from "./carry.ts";
+import type { Carry, EpochWitness } from "./carry.ts";
 import type { CommitPlace, LogPlace } from "./commit_place.ts";
 import { judgeCommit, type Judgement } from "./commit_judge.ts";
 import { type CommitDraft, type GroupChange, prepareCommit } from "./commit_maker.ts";
 import { nodeOfKey } from "./credential.ts";
+import { witnessOf } from "./epoch_chain.ts";
 import { type EpochView, type GroupPeer, viewOf } from "./epoch_view.ts";
 import { encodeGroupData, type GroupData } from "./group_data.ts";
 import { type DeviceKeys, drawKeyPackage } from "./key_package.ts";
@@ -137,6 +138,11 @@ export class GroupMembership {
     this.#secret ??= mlsExporter(exporterSecret, "BX2 epoch", this.group, 32, suite)
       .then((secret) => secret.slice());
     return this.#secret;
+  }
+
+  /** What shows newcomers which commit began this epoch. */
+  witness(): Promise<EpochWitness> {
+    return witnessOf(this.#view);
   }
 
   /** This device's signature of label ‖ group id ‖ node ‖ message: 64 bytes. */

@@ -8,7 +8,10 @@
  * | 16    | constant: the same for all texts of a group; names its room and the group          |
  * | 16    | invitation key: opens the invitation's door                                        |
  * | 1     | flags: 1 the suite with X-Wing, 2 lets in any number of devices                    |
- * | 4     | first bytes of SHA-256(`BX2 text` ‖ name ‖ the 33 bytes above), against typing errors |
+ * | 16    | anchor: the log id of the first epoch that it stands in; not with flag 2           |
+ * | 4     | first bytes of SHA-256(`BX2 text` ‖ name ‖ all bytes above), against typing errors |
+ *
+ * By the anchor its holder sees that it is let into the group that the text was made in.
  *
  * Whoever holds the text can join: it is a secret.
  *
@@ -32,10 +35,13 @@ export interface InvitationText {
   readonly postQuantum: boolean;
   /** It lets in any number of devices; others let in one. */
   readonly permanent: boolean;
+  /** 16 bytes; of those that let in one device, and of no others. */
+  readonly anchor?: Bytes | undefined;
 }
 
 /**
- * A new invitation, for a new group or for a group that is there. Throws for a name that is none.
+ * A new invitation, for a new group or for a group that is there. Where it is to let in one device, it is
+ * still without its anchor. Throws for a name that is none.
  */
 export function drawInvitation(
   database: string,
@@ -50,14 +56,13 @@ export function drawInvitation(
 const flagsOf = ({ postQuantum, permanent }: InvitationText): Bytes =>
   Uint8Array.of((postQuantum ? 1 : 0) | (permanent ? 2 : 0));
 
-async function check(text: InvitationText): Promise<Bytes> {
-  const { database, constant, key } = text;
-  const name = utf8Bytes(database);
-  return (await digest("BX2 text", name, constant, key, flagsOf(text))).slice(0, CHECK);
-}
-
+/** Throws `TypeError` for an invitation whose anchor is missing, or is one too many. */
 export async function formatInvitation(text: InvitationText): Promise<string> {
-  const bytes = concat(text.constant, text.key, flagsOf(text), await check(text));
+  const { constant, key, permanent, anchor = new Uint8Array() } = text;
+  if (anchor.length !== (permanent ? 0 : PART)) throw new TypeError("not the anchor of a text");
+  const all = concat(constant, key, flagsOf(text), anchor);
+  const check = await digest("BX2 text", utf8Bytes(text.database), all);
+  const bytes = concat(all, check.slice(0, CHECK));
   const base64 = btoa(String.fromCharCode(...bytes)).replace(/=+$/, "");
   const url = base64.replaceAll("+", "-").replaceAll("/", "_");
   return `${encodeURIComponent(text.database)}.${url}`;
@@ -76,7 +81,8 @@ export async function parseInvitation(text: string): Promise<InvitationText> {
     const flags = bytes[2 * PART] ?? 0;
     const [postQuantum, permanent] = [(flags & 1) !== 0, (flags & 2) !== 0];
     const key = bytes.slice(PART, 2 * PART);
-    const parsed = { database, constant, key, postQuantum, permanent };
+    const anchor = permanent ? undefined : bytes.slice(2 * PART + 1, 3 * PART + 1);
+    const parsed = { database, constant, key, postQuantum, permanent, anchor };
     // Written once more: bits that base64 leaves open are checked so, and unknown flags.
     if (dot > 0 && (await formatInvitation(parsed)).endsWith(`.${code}`)) return parsed;
   } catch {

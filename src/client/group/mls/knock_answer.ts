@@ -21,19 +21,25 @@ import type { GroupSuite } from "./webcrypto_provider.ts";
  * is of an invitation, a rejoin where it is a member's; nothing for who is a member by now, and
  * where the door is of nobody any more.
  *
- * Throws `NOT_ADMITTED` where it has expired at `now` (milliseconds since 1970). Throws `BAD_KNOCK` for a key package that must not come in.
+ * Throws `NOT_ADMITTED` where it has expired at `now` (milliseconds since 1970), or where its holder
+ * could not be shown what came since: all epochs from `oldest` on. Throws `BAD_KNOCK` for a key package
+ * that must not come in.
  */
 export async function answerKnock(
   membership: GroupMembership,
   door: GroupDoor,
   keyPackage: Bytes,
   now = Date.now(),
+  oldest = 0n,
 ): Promise<GroupChange | undefined> {
   const { view, data } = membership;
   const invitation = invitationOf(data, door.value);
   const again = invitation ? undefined : await memberOf(membership, door);
   if (invitation && invitation.expires !== 0n && invitation.expires <= BigInt(now)) {
     throw new ClientError("NOT_ADMITTED", "somebody knocks with an invitation that has expired");
+  }
+  if (invitation && invitation.expires !== 0n && invitation.epoch < oldest) {
+    throw new ClientError("NOT_ADMITTED", "too much has changed since that invitation was made");
   }
   // It was used, or revoked, or a removal has made it void.
   if (!invitation && !again) return undefined;

@@ -7,6 +7,7 @@
 import { makeKeyPackageRef, type PrivateKeyPackage } from "ts-mls/keyPackage.js";
 import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
+import { derive } from "../e2e/derive.ts";
 import { type Carry, decodeCarry } from "./carry.ts";
 import { doorPsks } from "./commit_judge.ts";
 import { isDoorPsk } from "./commit_rules.ts";
@@ -20,6 +21,7 @@ import { type GroupSuite, mlsSuite, P256_SUITE, XWING_SUITE } from "./webcrypto_
 import { joinByWelcome, refuseWelcome } from "./welcome_join.ts";
 
 const SAVED = 1;
+const ANCHOR = 16;
 
 export interface Arrival {
   /** 16 bytes, of the text. */
@@ -36,19 +38,27 @@ export interface Arrival {
    * whoever was removed knows its door still.
    */
   readonly knows?: readonly Bytes[];
+  /** 16 bytes, of a text that lets in one device: the log id of an epoch that it has to come from. */
+  readonly anchor?: Bytes | undefined;
 }
 
 /** What a welcome leads to. */
 export interface Entered {
   readonly membership: GroupMembership;
-  /** The epochs before, back to the checkpoint. */
+  /** The epochs before. */
   readonly carry: Carry;
+  /**
+   * Of these the first one that has to be shown to lead here: the one that the text was made in; else
+   * the last.
+   */
+  readonly from: number;
 }
 
 interface Fields {
   readonly suite: GroupSuite;
   /** Of a rejoin: whose welcome is taken. */
   readonly knows: readonly Bytes[] | undefined;
+  readonly anchor: Bytes | undefined;
   readonly group: Bytes;
   readonly door: GroupDoor;
   readonly keyPackage: Bytes;
@@ -68,7 +78,7 @@ export class GroupNewcomer {
 
   /** Draws the keys of a newcomer. Throws `NAME_LENGTH`. */
   static async draw(
-    { group, name, door, postQuantum, keys, knows = [] }: Arrival,
+    { group, name, door, postQuantum, keys, knows = [], anchor }: Arrival,
     now = Date.now(),
   ): Promise<GroupNewcomer> {
     const suite = await mlsSuite(postQuantum ? XWING_SUITE : P256_SUITE);
@@ -78,6 +88,7 @@ export class GroupNewcomer {
     return await GroupNewcomer.#of({
       suite,
       knows: keys && knows,
+      anchor,
       group: group.slice(),
       door,
       keyPackage,
@@ -121,20 +132,21 @@ export class GroupNewcomer {
   /**
    * Everything, private keys included: for this device's own storage and nobody else.
    *
-   * u8 version ‖ u8 (1 post-quantum, 2 rejoin) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes) of key
-   * package and private keys: init, HPKE, signature; of a rejoin u16 count ‖ (u16 length ‖ signature
-   * key) of those whose welcome it takes.
+   * u8 version ‖ u8 (1 post-quantum, 2 rejoin, 4 anchored) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes)
+   * of key package and private keys: init, HPKE, signature; of a rejoin u16 count ‖ (u16 length ‖
+   * signature key) of those whose welcome it takes; anchor 16, where there is one.
    */
   save(): Bytes {
-    const { suite, knows, group, door, keyPackage, privatePackage } = this.#fields;
+    const { suite, knows, anchor, group, door, keyPackage, privatePackage } = this.#fields;
     const { initPrivateKey, hpkePrivateKey, signaturePrivateKey } = privatePackage;
-    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (knows ? 2 : 0);
+    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (knows ? 2 : 0) | (anchor ? 4 : 0);
     const w = new Writer(2048).u8(SAVED).u8(flags).bytes(group).bytes(door.value);
     for (const part of [keyPackage, initPrivateKey, hpkePrivateKey, signaturePrivateKey]) {
       w.u16(part.length).bytes(part);
     }
     if (knows) w.u16(knows.length);
     for (const key of knows ?? []) w.u16(key.length).bytes(key);
+    if (anchor) w.bytes(anchor);
     return concat(w.finish());
   }
 
@@ -153,16 +165,19 @@ export class GroupNewcomer {
       signaturePrivateKey: part(),
     };
     const knows = flags & 2 ? Array.from({ length: r.u16() }, part) : undefined;
+    const anchor = flags & 4 ? r.bytes(ANCHOR).slice() : undefined;
     r.end();
     const suite = await mlsSuite(flags & 1 ? XWING_SUITE : P256_SUITE);
     const door = await GroupDoor.ofValue(value);
-    return await GroupNewcomer.#of({ suite, knows, group, door, keyPackage, privatePackage });
+    const given = { suite, knows, anchor, group, door, keyPackage, privatePackage };
+    return await GroupNewcomer.#of(given);
   }
 
   /**
    * Takes a welcome (MLSMessage). It is for this device's key package alone, its one PSK is the
    * door's, its group the one of the text, and this device the last in seniority. Unless it was a
-   * member before: then a member that it knew has signed the GroupInfo.
+   * member before: then a member that it knew has signed the GroupInfo. Of the epochs before, one is
+   * the anchor's, where there is one. Whether it leads here is for the logs to show.
    *
    * Throws `BAD_WELCOME`, whatever the bytes are.
    */
@@ -215,6 +230,20 @@ export class GroupNewcomer {
     const carry = decodeCarry(extension.extensionData);
     // In the log of the last one stands the commit: nobody comes in who cannot look.
     if (carry.length === 0) refuseWelcome("it says nothing of the epoch that its commit ended");
-    return { membership: new GroupMembership(view), carry };
+    const hashes = carry[0]!.interim.length;
+    if (hashes !== suite.kdf.size || BigInt(carry.length) > state.groupContext.epoch) {
+      refuseWelcome("the epochs before are not of this group");
+    }
+    return { membership: new GroupMembership(view), carry, from: await this.#from(carry) };
+  }
+
+  async #from(carry: Carry): Promise<number> {
+    const { group, anchor } = this.#fields;
+    if (!anchor) return carry.length - 1;
+    for (const [i, { secret }] of carry.entries()) {
+      const log = await derive(secret, ANCHOR, "BX2 log id", group);
+      if (sameBytes(log, anchor)) return i;
+    }
+    return refuseWelcome("it does not come from the group that the invitation was made in");
   }
 }
