@@ -25,7 +25,7 @@ import { toRemoveAgain } from "./branches.ts";
 import { deviceFrame, encodeCommitEntry } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
 import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
-import type { Carry } from "../mls/carry.ts";
+import { type Carry, MAX_CARRY } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
 import { invitationOf } from "../mls/group_data.ts";
@@ -315,14 +315,18 @@ export class Group {
     return this.#past.carry(this.#oldestAnchor)[0]?.number ?? this.#membership!.number;
   }
 
-  /** The first epoch in which the oldest invitation stood that lets in one device, and did not expire. */
+  /**
+   * The first epoch in which the oldest invitation stood that lets in one device, and did not expire; no
+   * older than what newcomers can be given.
+   */
   get #oldestAnchor(): bigint {
     const { number, data } = this.#membership!;
+    const least = number - BigInt(MAX_CARRY - 1);
     let oldest = number;
     for (const { expires, epoch } of data.invitations) {
       if (expires > BigInt(Date.now()) && epoch < oldest) oldest = epoch;
     }
-    return oldest;
+    return oldest > least ? oldest : least;
   }
 
   /** What a device that is let in now needs of what came before. */

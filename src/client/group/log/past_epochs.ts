@@ -10,7 +10,7 @@ import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaz
 import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
 import type { Cursor } from "./log_link.ts";
-import { type CarriedEpoch, type Carry, MAX_CARRY } from "../mls/carry.ts";
+import type { CarriedEpoch, Carry } from "../mls/carry.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
 
 /** The state before a commit is kept so long, unless everybody is beyond it sooner. */
@@ -79,16 +79,15 @@ export class PastEpochs {
 
   /**
    * What a newcomer needs of them: from that of the checkpoint on, or from the epoch of this number, if
-   * that is older. Of those as many as fit beside the present one.
+   * that is older; as far as there is no hole.
    */
   carry(anchor: bigint): readonly PastEpoch[] {
+    const least = anchor < this.#since ? anchor : this.#since;
     let from = this.#epochs.length;
-    while (from > 0) {
+    for (; from > 0; from--) {
       const { number } = this.#epochs[from - 1]!;
       const next = this.#epochs[from]?.number ?? number + 1n;
-      const fits = number >= anchor && this.#epochs.length - from + 1 < MAX_CARRY;
-      if (number + 1n !== next || (number < this.#since && !fits)) break;
-      from--;
+      if (number < least || number + 1n !== next) break;
     }
     return this.#epochs.slice(from);
   }
