@@ -36,6 +36,7 @@ export function explore(bounds: Bounds): Explored {
     junk: bounds.junk ?? 0,
   });
   const seen = new Set([JSON.stringify(first)]);
+  const rests = new Set<string>();
   const states: { before: number; label: string }[] = [{ before: -1, label: "" }];
   let wave: [number, ModelWorld][] = [[0, first]];
   const fallen = (at: number, label: string, why: string): Explored => {
@@ -57,7 +58,7 @@ export function explore(bounds: Bounds): Explored {
           seen.add(key);
           states.push({ before: at, label });
           next.push([states.length - 1, after]);
-          if (bounds.settle !== false) settle(model, bounds, after);
+          if (bounds.settle !== false) settle(model, bounds, after, rests);
         } catch (error) {
           if (error instanceof Fallen) return fallen(at, label, error.message);
           throw error;

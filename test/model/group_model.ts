@@ -27,6 +27,8 @@ export class GroupModel {
   wentBack = false;
 
   readonly #valid = new Map<number, readonly Placed[]>();
+  /** By all that a verdict depends on: most states ask what another one asked before. */
+  readonly #verdicts = new Map<string, Placed | "crossed" | undefined>();
 
   constructor(readonly names: Names, readonly rules: Rules = allRules) {}
 
@@ -100,21 +102,32 @@ export class GroupModel {
 
   /** What ends this epoch for this device, as far as its log and its memory say. */
   verdict(world: ModelWorld, index: number, epoch: number): Placed | "crossed" | undefined {
-    const device = world.devices[index]!;
-    const log = this.valid(this.log(world, index, epoch), epoch);
+    const { acted, lossy } = world.devices[index]!;
+    const link = this.log(world, index, epoch);
+    const doubtful = lossy[this.names.commits[epoch]!.depth]!;
+    const key = `${link} ${epoch} ${doubtful} ${acted}`;
+    if (!this.#verdicts.has(key)) {
+      this.#verdicts.set(key, this.#judged(this.valid(link, epoch), epoch, acted, doubtful));
+    }
+    return this.#verdicts.get(key);
+  }
+
+  #judged(
+    log: readonly Placed[],
+    epoch: number,
+    acted: readonly number[],
+    lossy: boolean,
+  ): Placed | "crossed" | undefined {
     if (!this.rules.decision) return log[0];
-    const here = device.acted.filter((id) => this.names.commits[id]!.parent === epoch)
+    const here = acted.filter((id) => this.names.commits[id]!.parent === epoch)
       .map((id) => {
         const commit = this.names.commits[id]!;
         return log.find((placed) => placed.commit === commit) ?? this.placed(commit, undefined);
       });
     const barred = new Set(
-      device.acted.filter((id) =>
-        this.names.commits[id]!.parent !== epoch && this.removes(id) !== 0
-      ).map((id) => `${this.names.commits[id]!.target}`),
+      acted.filter((id) => this.names.commits[id]!.parent !== epoch && this.removes(id) !== 0)
+        .map((id) => `${this.names.commits[id]!.target}`),
     );
-    const { depth } = this.names.commits[epoch]!;
-    const lossy = device.lossy[depth]!;
     const judged = this.rules.bars
       ? judge(log, here, barred, lossy)
       : judge(log, [], new Set(), lossy);

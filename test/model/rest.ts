@@ -7,13 +7,25 @@ import { type Bounds, changes, isFaithful } from "./steps.ts";
 import type { GroupModel } from "./group_model.ts";
 import { copyOf, Fallen, type ModelWorld } from "./state.ts";
 
-/** Everybody connects in turn until nothing changes; then all must have come to the same. */
-export function settle(model: GroupModel, bounds: Bounds, from: ModelWorld): void {
+/**
+ * Everybody connects in turn until nothing changes; then all must have come to the same. `rests` keeps
+ * what came to rest in this exploration: many ways lead into one that was walked to its end before.
+ */
+export function settle(
+  model: GroupModel,
+  bounds: Bounds,
+  from: ModelWorld,
+  rests: Set<string>,
+): void {
   const world = copyOf(from);
   world.sees = world.sees.map(() => 0);
   const before = expected(model, bounds, world);
-  let last = "";
+  // All that a round reads: not what may still happen, and who is shown what is the same for all.
+  const state = () => JSON.stringify([before, world.devices, world.views]);
+  const walked = [state()];
   for (let round = 0; round < 40; round++) {
+    const last = walked.at(-1)!;
+    if (rests.has(last)) return keep();
     world.devices.forEach((device, index) => {
       model.connect(world, index);
       if (model.wentBack && isFaithful(bounds)) throw new Fallen("at rest: a device went back");
@@ -34,11 +46,18 @@ export function settle(model: GroupModel, bounds: Bounds, from: ModelWorld): voi
       if (model.atHead(world, index)) model.push(world, index);
       model.connect(world, index);
     });
-    const now = JSON.stringify(world);
-    if (now === last) return atRest(model, bounds, world, before);
-    last = now;
+    const now = state();
+    if (now === last) {
+      atRest(model, bounds, world, before);
+      return keep();
+    }
+    walked.push(now);
   }
-  throw new Fallen(`at rest: no end of it\n  ${last}`);
+  throw new Fallen(`at rest: no end of it\n  ${walked.at(-1)}`);
+
+  function keep(): void {
+    for (const one of walked) rests.add(one);
+  }
 }
 
 /** What nobody may be without: what members have, and what a faithful relay accepted in time. */
