@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
+import { after } from "node:test";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { root } from "../../tools/runtimes.ts";
@@ -25,21 +26,36 @@ export const needsBrowser: { skip?: string } = chromiumPath === undefined
   ? { skip: skipped("no Chromium here; apt-get install chromium, or set CHROMIUM to its path") }
   : {};
 
-/** Starts a browser, hands it over, and ends it whatever happens. */
+/** To start one costs more than most tests do in it: one for all tests of a file. */
+let started: Promise<Browser> | undefined;
+after(async () => await (await started)?.close());
+
+/** Hands over a browser without pages, and closes what was opened in it whatever happens. */
 export async function withBrowser(run: (browser: Browser) => Promise<void>): Promise<void> {
-  const browser = await chromium.launch({
+  if (started !== undefined && !(await started).isConnected()) started = undefined;
+  const browser = await (started ??= chromium.launch({
     executablePath: chromiumPath!,
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
-  });
+  }));
   try {
     await run(browser);
   } finally {
-    await browser.close();
+    // Each has storage and caches of its own; so has a page that was opened without one.
+    await Promise.all(browser.contexts().map((context) => context.close()));
   }
 }
 
 /** One TypeScript file of ours, with everything it imports, as a script for a page. */
-export async function browserBundle(entry: string, globalName?: string): Promise<string> {
+export function browserBundle(entry: string, globalName?: string): Promise<string> {
+  const key = `${entry} ${globalName}`;
+  let bundle = bundles.get(key);
+  if (bundle === undefined) bundles.set(key, bundle = bundled(entry, globalName));
+  return bundle;
+}
+
+const bundles = new Map<string, Promise<string>>();
+
+async function bundled(entry: string, globalName: string | undefined): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [entry],
     absWorkingDir: root,
