@@ -26,6 +26,23 @@ export const needsBrowser: { skip?: string } = chromiumPath === undefined
   ? { skip: skipped("no Chromium here; apt-get install chromium, or set CHROMIUM to its path") }
   : {};
 
+/**
+ * What a whole Chromium does for somebody who types: pages under its address line for every window, and
+ * calls to Google. It takes the place of Playwright's own list.
+ */
+const NEEDLESS = [
+  ...[
+    "WebUIOmniboxPopup",
+    "WebUIOmniboxAimPopup",
+    "AimEnabled",
+    "MediaRouter",
+    "OptimizationHints",
+  ],
+  ...["NetworkTimeServiceQuerying", "PreconnectToSearch", "LensOverlay", "PaintHolding"],
+  ...["HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "ThirdPartyStoragePartitioning"],
+  ...["AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"],
+];
+
 /** To start one costs more than most tests do in it: one for all tests of a file. */
 let started: Promise<Browser> | undefined;
 after(async () => await (await started)?.close());
@@ -35,7 +52,7 @@ export async function withBrowser(run: (browser: Browser) => Promise<void>): Pro
   if (started !== undefined && !(await started).isConnected()) started = undefined;
   const browser = await (started ??= chromium.launch({
     executablePath: chromiumPath!,
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+    args: ["--no-sandbox", "--disable-dev-shm-usage", `--disable-features=${NEEDLESS.join()}`],
   }));
   try {
     await run(browser);
