@@ -20,13 +20,12 @@ test("a member keeps what it has knocked with: it may be answered when it waits 
   const device = { name: "x", signed: false, postQuantum: false };
   const member = await Group.create(names, saver, device);
   await member.standAtOwnDoor();
-  const { reference } = member.newcomer!;
-  assertEquals(member.door, member.newcomer!.door);
+  const { reference, door } = member.knock!.newcomer;
   const waiting = await Group.restore(kept, saver);
-  assertEquals(waiting.door!.value, member.door!.value);
+  assertEquals(waiting.knock!.newcomer.door.value, door.value);
   member.leaveOwnDoor();
   const again = await Group.restore(kept, saver);
-  assertEquals([again.door, again.newcomer!.reference], [undefined, reference]);
+  assertEquals([again.knock, again.knocked], [undefined, true]);
   await again.standAtOwnDoor();
-  assertEquals(again.newcomer!.reference, reference);
+  assertEquals(again.knock!.newcomer.reference, reference);
 });

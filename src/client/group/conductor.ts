@@ -9,52 +9,36 @@
  */
 import { hex } from "../../wire/bytes.ts";
 import { ClientError, faultOf } from "../client_error.ts";
+import { Entrance, type EntranceEvents, type EntranceParts } from "./entrance.ts";
 import { Checkpoints } from "./log/checkpoints.ts";
-import { DoorReader, doorStart, knockFrame } from "./log/doors.ts";
-import type { Device } from "./log/device.ts";
 import type { EpochLog } from "./log/epoch_log.ts";
 import type { SealOptions } from "./log/log_entries.ts";
 import { Holds } from "./log/holds.ts";
-import { EpochProof, type Proof } from "./log/epoch_proof.ts";
-import { isShut, type LogLink } from "./log/log_link.ts";
+import type { StandingKnock } from "./log/standing_knock.ts";
 import { lookBack } from "./log/look_back.ts";
-import type { Post } from "./log/post.ts";
 import type { Presence } from "./presence.ts";
 import { EpochReading, type ReadingEvents } from "./log/reading.ts";
 import { Writing } from "./log/writing.ts";
-import type { Entered } from "./mls/newcomer.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 
 export interface ConductorEvents
-  extends Pick<ReadingEvents, "operation" | "backlog" | "removed" | "fault"> {
+  extends EntranceEvents, Pick<ReadingEvents, "operation" | "backlog" | "removed"> {
   /** The device is in the group, in this epoch. */
   entered(number: bigint): void;
   progress(state: "waiting" | "reading" | "synced"): void;
   mailed(counter: bigint): void;
   full(full: boolean): void;
-  /** People have to decide. */
-  stopped(error: ClientError): void;
 }
 
-export interface ConductorParts {
-  readonly device: Device;
-  readonly post: Post;
-  readonly log: LogLink;
+export interface ConductorParts extends EntranceParts {
   readonly presence: Presence;
   readonly options: SealOptions;
 }
 
 /** A welcome that another member should have brought is brought after this. */
 const SPARE_MS = 3_000;
-const USED = "the invitation has let in another device";
 /** A member that others are ahead of, as it seems, looks so long into the log before it knocks. */
 const FOLLOW_MS = 5_000;
-/** Where the door has a welcome of another device, a newcomer waits so long for one of its own. */
-const PASSED_MS = 10_000;
-/** It waits so long for what a log has to show, and then as long at the door for another welcome. */
-const PROOF_MS = 10_000;
-/** It waits so long at its own door. */
-const PATIENCE_MS = 60_000;
 /** Strangers are looked after at once, then no more often than this; while nobody is there, twice as long each time. */
 const DOORS_MS = 100;
 const MOST_DOORS_MS = 6_400;
@@ -117,7 +101,7 @@ export class Conductor {
   /** Somebody is here who may want to be let in. */
   stranger(): void {
     // Who waits at a door lets in nobody.
-    if (this.parts.device.group.door || (this.#doorsDue && this.#doorsQuiet)) return;
+    if (this.parts.device.group.knock || (this.#doorsDue && this.#doorsQuiet)) return;
     this.#doorsDue = true;
     if (!this.#doorsQuiet) this.#turn();
   }
@@ -132,7 +116,7 @@ export class Conductor {
     const shorter = peers.length - 1 - peers.findIndex((peer) => hex(peer.node) === group.node);
     this.parts.post.later(FOLLOW_MS * (1 + shorter), async () => {
       const alone = this.parts.presence.members.size === 0;
-      if (group.epoch !== epoch || !alone || !this.#writing?.voice || group.door) return;
+      if (group.epoch !== epoch || !alone || !this.#writing?.voice || group.knock) return;
       // With its memory, the relay would have shown us the commit.
       if (!group.doubt) return;
       // Anybody in the room may pose as a member that is elsewhere.
@@ -145,7 +129,7 @@ export class Conductor {
   /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
   lookAgain(): void {
     this.#lookBackDue = this.#thoroughly = true;
-    if (this.#lookedBack || this.parts.device.group.door) return;
+    if (this.#lookedBack || this.parts.device.group.knock) return;
     this.#lookedBack = true;
     this.parts.post.later(LOOK_MS, () => {
       this.#lookedBack = false;
@@ -165,8 +149,7 @@ export class Conductor {
     const { group } = this.parts.device;
     try {
       while (!this.#closed) {
-        if (group.door && group.welcomes.length > 0) await this.#prove();
-        if (group.door) await this.#wait();
+        if (group.knock) await this.#enter(group.knock);
         else if (group.back) await this.#read(group.back);
         else await this.#read(group.log!);
       }
@@ -175,125 +158,17 @@ export class Conductor {
     }
   }
 
+  async #enter(knock: StandingKnock): Promise<void> {
+    const entrance = new Entrance(knock, this.parts, this.events);
+    this.#turn = () => entrance.close();
+    await entrance.pass();
+  }
+
   /** Another attempt begins with a new link. */
   #beginAgain(error: unknown): void {
     const { code, message } = faultOf(error);
     this.events.fault(code, message);
     this.parts.post.link.close(1000, "begins again");
-  }
-
-  /** Waits at a door until somebody opens. */
-  async #wait(): Promise<void> {
-    const { device: { group, saver }, log, post } = this.parts;
-    const door = group.door!;
-    const newcomer = group.newcomer!;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#turn = resolve;
-    const name = hex(newcomer.reference.subarray(0, 32));
-    let knocked = false;
-    let passedBy = false;
-    let found = false;
-    const waits = () => group.newcomer === newcomer;
-    const reader = new DoorReader(door, {
-      knock: (_, reference) => void (knocked ||= reference === name),
-      welcome: async ({ message }, reference) => {
-        if (!waits()) return;
-        if (reference !== name) {
-          if (group.permanent || passedBy) return;
-          passedBy = true;
-          const { code, message } = faultOf(new ClientError("NOT_ADMITTED", USED));
-          this.events.fault(code, message);
-          // Whoever has seen the text can write that: the members know whether it is so.
-          return void post.later(PASSED_MS, () => {
-            if (!waits() || group.welcomes.length > 0) return;
-            this.events.stopped(new ClientError("NOT_ADMITTED", USED));
-          });
-        }
-        const { membership } = await newcomer.enter(message);
-        const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
-        if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
-        if (!await group.welcomed(message)) return;
-        found = true;
-        await saver.flush().finally(resolve);
-      },
-    }, (error) => this.events.fault(faultOf(error).code, faultOf(error).message));
-    await saver.flush();
-    await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-    if (waits() && !knocked) {
-      const knock = log.append(await knockFrame(door, newcomer.keyPackage));
-      if (!await knock.catch((error) => this.#mute(error))) return await promise;
-    }
-    // It was let in while this was on its way, perhaps by a word that came before the door was open.
-    if (found || !waits()) return;
-    if (group.welcomes.length > 0) post.later(PROOF_MS, resolve);
-    post.toEverybody(Subtype.knock, new Uint8Array());
-    this.events.progress("waiting");
-    if (group.membership) {
-      post.later(PATIENCE_MS, () => {
-        if (group.door !== door) return;
-        group.leaveOwnDoor();
-        resolve();
-      });
-    }
-    await promise;
-  }
-
-  /** Reads the logs that a welcome names, whether they lead to it from the group of the text. */
-  async #prove(): Promise<void> {
-    const { device: { group, ledger, saver }, post } = this.parts;
-    const newcomer = group.newcomer!;
-    for (const message of group.welcomes) {
-      const entered = await newcomer.enter(message);
-      const proof = await this.#proofOf(entered);
-      if (this.#closed || group.newcomer !== newcomer || !group.door) return;
-      if (proof === "refuted") {
-        await group.refuse(message);
-        const why = "whoever let this device in is no member any more, or never was";
-        const { code, message: text } = faultOf(new ClientError("BAD_WELCOME", why));
-        this.events.fault(code, text);
-      } else if (proof === "proven") {
-        await post.run(async () => {
-          await group.enter(entered.membership, entered.carry);
-          ledger.unlogged();
-        });
-        // What cannot be stored now is stored with what comes next.
-        return await saver.flush().catch((error) => {
-          const { code, message } = faultOf(error);
-          this.events.fault(code, message);
-        });
-      }
-    }
-  }
-
-  /** Where something is missing, waits for it for a moment: members bring it when they come. */
-  async #proofOf(entered: Entered): Promise<Proof> {
-    const { device: { group }, log, post } = this.parts;
-    const decided = () => this.#turn();
-    for await (const epoch of EpochProof.of(entered, group.database, decided)) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#turn = resolve;
-      try {
-        await log.open(epoch.log.epoch.log, epoch.log.cursor, epoch);
-      } catch (error) {
-        if (isShut(error)) return "missing";
-        throw error;
-      }
-      if (epoch.proof === "missing" && !this.#closed) {
-        this.events.progress("waiting");
-        const stop = post.later(PROOF_MS, resolve);
-        await promise;
-        stop();
-      }
-      if (epoch.proof !== "proven") return epoch.proof;
-    }
-    return "proven";
-  }
-
-  /** With a token that reads only, nobody can ask to be let in. */
-  #mute(error: unknown): undefined {
-    if (!(error instanceof ClientError) || error.code !== "READ_ONLY") throw error;
-    const why = "to be let in, a device has to write: it needs another token";
-    this.events.stopped(new ClientError("READ_ONLY", why));
   }
 
   /** Reads a log until the epoch is over, or something else is due. */

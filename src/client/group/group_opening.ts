@@ -67,5 +67,5 @@ function goOn(kept: Group | undefined): Group {
 /** Whether it has knocked with this text before, and may have been answered. */
 async function waitsAt(group: Group, { key }: InvitationText): Promise<boolean> {
   const { value } = await GroupDoor.ofInvitation(key, group.id);
-  return group.door !== undefined && sameBytes(group.door.value, value);
+  return group.knock !== undefined && sameBytes(group.knock.newcomer.door.value, value);
 }

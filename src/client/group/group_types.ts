@@ -141,7 +141,10 @@ export interface StoredRecord {
 export interface InviteOptions {
   /** How long the text works, by the clock of the device that lets in. More than 0; 10 unless given. */
   readonly minutes?: number;
-  /** It lets in any number of devices, until it is revoked or a device is removed. */
+  /**
+   * It lets in any number of devices, until it is revoked or a device is removed. After that a removed
+   * device that still knows it can lead newcomers into a group of its own: give it to nobody any more.
+   */
   readonly permanent?: boolean;
 }
 

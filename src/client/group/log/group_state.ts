@@ -12,13 +12,13 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../../blaze/storage.ts";
 import { ClientError } from "../../client_error.ts";
 import type { SignBody } from "../data/linked_body.ts";
-import { digest } from "../e2e/derive.ts";
 import { Epoch } from "../e2e/epoch.ts";
+import { type SavedKnock, StandingKnock } from "./standing_knock.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
 import { toRemoveAgain } from "./branches.ts";
@@ -45,8 +45,6 @@ export interface PendingCommit extends OwnCommit {
 
 /** Commits of one epoch that this device gave up, and that it could still follow. */
 const MOST_DROPPED = 4;
-/** Welcomes that wait to be shown; beyond, the oldest is let go. */
-const MOST_WELCOMES = 8;
 /** Live messages of the epoch before count so long. */
 const LATE_MS = 10_000;
 
@@ -58,16 +56,11 @@ interface Names {
 
 export class Group {
   #membership: GroupMembership | undefined;
-  #newcomer: GroupNewcomer | undefined;
-  #door: GroupDoor | undefined;
-  /** Its text lets in others, too. */
-  #permanent = false;
+  #knock: StandingKnock | undefined;
+  /** It waits at that door; else somebody may still open one that it has left. */
+  #waits = false;
   #lost = false;
   #removed = false;
-  /** Welcomes (MLSMessages) that are good, but for what the logs have to show. */
-  #welcomes: Bytes[] = [];
-  /** Those that the logs speak against, by hash in hex. */
-  readonly #refuted = new Set<string>();
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #back: EpochLog[] = [];
@@ -113,16 +106,9 @@ export class Group {
     const group = await Group.#of({ database, constant }, saver, former);
     // What the other one had may be in no log.
     group.#lost = former !== undefined;
-    group.#door = await GroupDoor.ofInvitation(key, group.id);
-    group.#newcomer = await GroupNewcomer.draw({
-      group: group.id,
-      name,
-      door: group.#door,
-      postQuantum,
-      anchor,
-    });
-    group.#permanent = permanent;
-    group.#save();
+    const door = await GroupDoor.ofInvitation(key, group.id);
+    const newcomer = await GroupNewcomer.draw({ group: group.id, name, door, postQuantum, anchor });
+    group.#stand(new StandingKnock(newcomer, permanent));
     return group;
   }
 
@@ -135,12 +121,8 @@ export class Group {
     );
     group.#lost = kept.lost;
     group.#removed = kept.removed;
-    group.#welcomes = kept.welcomes.map((one) => one.slice());
-    if (kept.newcomer) {
-      group.#newcomer = await GroupNewcomer.restore(kept.newcomer);
-      group.#door = kept.standing ? group.#newcomer.door : undefined;
-      group.#permanent = kept.permanent;
-    }
+    group.#knock = kept.knock ? await StandingKnock.restore(kept.knock) : undefined;
+    group.#waits = kept.waits;
     group.#past = await PastEpochs.restore(kept.past, saved);
     group.#doubt = kept.doubt;
     if (kept.membership) {
@@ -190,19 +172,14 @@ export class Group {
     return this.#membership;
   }
 
-  /** What this device waits with at a door. */
-  get newcomer(): GroupNewcomer | undefined {
-    return this.#newcomer;
+  /** With what this device waits at a door. */
+  get knock(): StandingKnock | undefined {
+    return this.#waits ? this.#knock : undefined;
   }
 
-  /** The door that it waits at. */
-  get door(): GroupDoor | undefined {
-    return this.#door;
-  }
-
-  /** Whether others may be let in by that door. */
-  get permanent(): boolean {
-    return this.#permanent;
+  /** Whether it has knocked since it came in, and may be let in once more. */
+  get knocked(): boolean {
+    return this.#knock !== undefined;
   }
 
   /** Something that this device has may not be in any log: a checkpoint has to bring it. */
@@ -353,48 +330,43 @@ export class Group {
    * knocked before, that knock may be answered by now.
    */
   async standAtOwnDoor(): Promise<void> {
-    if (!this.#newcomer || this.#newcomer.until <= Date.now()) await this.#knockAgain();
-    this.#door = this.#newcomer!.door;
-    this.#permanent = true;
+    const known = this.#knock;
+    const isGood = known !== undefined && known.newcomer.until > Date.now();
+    this.#stand(isGood ? known : new StandingKnock(await this.#knockAgain(), true));
+  }
+
+  #stand(knock: StandingKnock): void {
+    this.#knock = knock;
+    this.#waits = true;
     this.#save();
   }
 
-  async #knockAgain(): Promise<void> {
+  async #knockAgain(): Promise<GroupNewcomer> {
     const membership = this.#membership!;
     const { self, postQuantum } = membership;
     const { node, name, seed } = self;
     const door = await GroupDoor.ofMember(seed, this.id, node);
     const keys = membership.keys();
     const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
-    const arrival = { group: this.id, name, door, postQuantum, keys, knows };
-    this.#newcomer = await GroupNewcomer.draw(arrival);
-    this.#welcomes = [];
+    return await GroupNewcomer.draw({ group: this.id, name, door, postQuantum, keys, knows });
   }
 
   /** Nobody opened: goes on as before. The keys are kept, since somebody may open still. */
   leaveOwnDoor(): void {
-    this.#door = undefined;
+    this.#waits = false;
     this.#save();
-  }
-
-  /** Welcomes that wait for the logs to show that they come from this group. */
-  get welcomes(): readonly Bytes[] {
-    return this.#welcomes;
   }
 
   /** A welcome that is good was found in the door. Answers whether it is one more. */
   async welcomed(message: Bytes): Promise<boolean> {
-    const known = this.#welcomes.some((one) => sameBytes(one, message));
-    if (known || this.#refuted.has(await nameOf(message))) return false;
-    this.#welcomes = [...this.#welcomes, message].slice(-MOST_WELCOMES);
+    const isNew = await this.#knock!.welcomed(message);
     this.#save();
-    return true;
+    return isNew;
   }
 
-  /** The logs speak against it: nothing of it is kept. */
+  /** The logs speak against a welcome: nothing of it is kept. */
   async refuse(message: Bytes): Promise<void> {
-    this.#welcomes = this.#welcomes.filter((one) => !sameBytes(one, message));
-    this.#refuted.add(await nameOf(message));
+    await this.#knock!.refuse(message);
     this.#save();
   }
 
@@ -403,11 +375,10 @@ export class Group {
     // What was written since may be in no log that the others follow; and who begins to read in the
     // middle compares nothing before a checkpoint.
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
-    this.#newcomer = undefined;
-    this.#door = undefined;
+    this.#knock = undefined;
+    this.#waits = false;
     this.#prepared = undefined;
     this.#dropped = [];
-    this.#welcomes = [];
     this.#past.carryFrom(carry, NO_RING, membership.number);
     await this.#beginBack();
     await this.#live(membership);
@@ -547,7 +518,7 @@ export class Group {
   }
 
   get nodeId(): Bytes {
-    const node = this.#membership?.self.node ?? this.#newcomer?.node;
+    const node = this.#membership?.self.node ?? this.#knock?.newcomer.node;
     if (!node) throw new ClientError("NOT_A_MEMBER", "neither a member nor a newcomer");
     return node;
   }
@@ -565,12 +536,10 @@ export class Group {
     const saved = {
       database,
       constant,
-      newcomer: this.#newcomer?.save() ?? null,
-      standing: this.#door !== undefined,
-      permanent: this.#permanent,
+      knock: this.#knock?.save() ?? null,
+      waits: this.#waits,
       lost: this.#lost,
       removed: this.#removed,
-      welcomes: this.#welcomes,
       doubt: this.#doubt,
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
@@ -586,18 +555,13 @@ export class Group {
   }
 }
 
-/** Names a welcome among those that are refuted. */
-const nameOf = async (message: Bytes): Promise<string> => hex(await digest("BX2 welcome", message));
-
 interface Saved {
   readonly database: string;
   readonly constant: Uint8Array;
-  readonly newcomer: Uint8Array | null;
-  readonly standing: boolean;
-  readonly permanent: boolean;
+  readonly knock: SavedKnock | null;
+  readonly waits: boolean;
   readonly lost: boolean;
   readonly removed: boolean;
-  readonly welcomes: Uint8Array[];
   readonly doubt: boolean;
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;

@@ -381,7 +381,7 @@ export class EpochReading implements LogListener {
     const { group } = this.parts;
     if (!end.next) {
       // Our own knock was answered, and the door has the welcome.
-      if (!end.removes.includes(group.node) && group.newcomer) {
+      if (!end.removes.includes(group.node) && group.knocked) {
         await group.standAtOwnDoor();
         return this.#end();
       }
