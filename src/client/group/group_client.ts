@@ -46,10 +46,8 @@ import type {
 } from "./group_types.ts";
 import { openGroup } from "./group_opening.ts";
 import { introduce, type JoinOptions } from "./introduction.ts";
+import { checkMinutes, invite, revoke, standing } from "./invitations.ts";
 import { Ledger } from "./data/ledger.ts";
-import { GroupDoor } from "./mls/door.ts";
-import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
-import { drawInvitation, formatInvitation } from "./mls/invitation_text.ts";
 import { Reception } from "./log/reception.ts";
 import { visible } from "./data/replica.ts";
 import { Sponsored } from "./sponsor.ts";
@@ -59,9 +57,6 @@ import { Written } from "./written.ts";
 
 const DEFAULT_QUEUE = 10_000;
 const DEFAULT_OFFLINE = 10_000;
-const INVITATION_MINUTES = 10;
-/** Some 1,900 years. */
-const MOST_MINUTES = 1_000_000_000;
 
 export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   readonly #options: GroupOptions | NewGroupOptions;
@@ -205,52 +200,19 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
    * are void after a device was removed. Where 32 stand, those that have expired are cleared first.
    * Throws `RangeError` for minutes that are no time.
    */
-  async invite({ minutes = INVITATION_MINUTES, permanent = false }: InviteOptions = {}) {
-    if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
-      throw new RangeError(
-        `an invitation lives for more than 0 and at most ${MOST_MINUTES} minutes, not ${minutes}; ` +
-          "`permanent` has no end",
-      );
-    }
-    const { group, wishes } = await this.#here();
-    const { database, constant } = group.names;
-    const { postQuantum } = group;
-    const invitation = drawInvitation(database, constant, { postQuantum, permanent });
-    const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
-    const clearing = wishes.add(({ data: { invitations } }) => {
-      if (invitations.length < MAX_INVITATIONS) return undefined;
-      const values = invitations.filter(isExpired).map(({ value }) => value);
-      return values.length > 0 ? { kind: "revoke", values } : undefined;
-    });
-    const inviting = wishes.add(() => ({
-      kind: "invite",
-      value,
-      expires: permanent ? 0n : BigInt(Date.now() + Math.round(minutes * 60_000)),
-    }));
-    await Promise.all([clearing, inviting]);
-    if (permanent) return await formatInvitation(invitation);
-    const anchor = await group.anchorOf(value);
-    // Somebody has changed the group at that moment.
-    if (!anchor) throw new ClientError("NOT_ADMITTED", "the invitation is void already");
-    return await formatInvitation({ ...invitation, anchor });
+  async invite(options: InviteOptions = {}): Promise<string> {
+    checkMinutes(options);
+    return await invite(await this.#here(), options);
   }
 
   /** Invitations that still let somebody in, also those of other devices. */
   invitations(): Invited[] {
-    const data = this.#device?.group.membership?.data;
-    const standing = (data?.invitations ?? []).filter((one) => !isExpired(one));
-    return standing.map(({ value, expires }) => ({
-      id: invitationId(value),
-      expires: expires === 0n ? undefined : new Date(Number(expires)),
-    }));
+    return this.#device ? standing(this.#device) : [];
   }
 
   /** Ends an invitation, by its id in `invitations()`. */
   async revoke(id: string): Promise<void> {
-    await (await this.#here()).wishes.add(({ data }) => {
-      const found = data.invitations.find(({ value }) => invitationId(value) === id);
-      return found && { kind: "revoke", values: [found.value] };
-    });
+    await revoke(await this.#here(), id);
   }
 
   /** Lets in a device that calls `join`, once people have seen the same six digits on both. */
@@ -500,10 +462,3 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
     this.#tell({ kind: "state", state: "ended" });
   }
 }
-
-/** By this device's clock. */
-const isExpired = ({ expires }: StandingInvitation): boolean =>
-  expires !== 0n && expires <= BigInt(Date.now());
-
-/** Names an invitation for people: the first bytes of its value, which alone open nothing. */
-const invitationId = (value: Uint8Array): string => hex(value.subarray(0, 8));

@@ -1,0 +1,74 @@
+/**
+ * The texts by which a device of the group lets others in: makes them, lists and revokes them.
+ *
+ * @module
+ */
+import { hex } from "../../wire/bytes.ts";
+import { ClientError } from "../client_error.ts";
+import type { Invited, InviteOptions } from "./group_types.ts";
+import type { Device } from "./log/device.ts";
+import { GroupDoor } from "./mls/door.ts";
+import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
+import { drawInvitation, formatInvitation } from "./mls/invitation_text.ts";
+
+const INVITATION_MINUTES = 10;
+/** Some 1,900 years. */
+const MOST_MINUTES = 1_000_000_000;
+
+/** Throws `RangeError` for minutes that are no time. */
+export function checkMinutes({ minutes = INVITATION_MINUTES }: InviteOptions): void {
+  if (minutes > 0 && minutes <= MOST_MINUTES) return;
+  throw new RangeError(
+    `an invitation lives for more than 0 and at most ${MOST_MINUTES} minutes, not ${minutes}; ` +
+      "`permanent` has no end",
+  );
+}
+
+/** Resolves with the text once the group knows of it. Where there are too many, clears expired ones first. */
+export async function invite(
+  { group, wishes }: Device,
+  { minutes = INVITATION_MINUTES, permanent = false }: InviteOptions,
+): Promise<string> {
+  const { database, constant } = group.names;
+  const { postQuantum } = group;
+  const invitation = drawInvitation(database, constant, { postQuantum, permanent });
+  const { value } = await GroupDoor.ofInvitation(invitation.key, group.id);
+  const clearing = wishes.add(({ data: { invitations } }) => {
+    if (invitations.length < MAX_INVITATIONS) return undefined;
+    const values = invitations.filter(isExpired).map(({ value }) => value);
+    return values.length > 0 ? { kind: "revoke", values } : undefined;
+  });
+  // It begins to live when the group is told, however long that takes.
+  const ends = () => permanent ? 0n : BigInt(Date.now() + Math.round(minutes * 60_000));
+  const inviting = wishes.add(() => ({ kind: "invite", value, expires: ends() }));
+  await Promise.all([clearing, inviting]);
+  if (permanent) return await formatInvitation(invitation);
+  const anchor = await group.anchorOf(value);
+  // Somebody has changed the group at that moment.
+  if (!anchor) throw new ClientError("NOT_ADMITTED", "the invitation is void already");
+  return await formatInvitation({ ...invitation, anchor });
+}
+
+/** Those that still let somebody in. */
+export function standing({ group }: Device): Invited[] {
+  const all = group.membership?.data.invitations ?? [];
+  return all.filter((one) => !isExpired(one)).map(({ value, expires }) => ({
+    id: idOf(value),
+    expires: expires === 0n ? undefined : new Date(Number(expires)),
+  }));
+}
+
+/** Resolves once the group knows that the invitation with this id is void. */
+export async function revoke({ wishes }: Device, id: string): Promise<void> {
+  await wishes.add(({ data }) => {
+    const found = data.invitations.find(({ value }) => idOf(value) === id);
+    return found && { kind: "revoke", values: [found.value] };
+  });
+}
+
+/** By this device's clock. */
+const isExpired = ({ expires }: StandingInvitation): boolean =>
+  expires !== 0n && expires <= BigInt(Date.now());
+
+/** Names an invitation for people: the first bytes of its value, which alone open nothing. */
+const idOf = (value: Uint8Array): string => hex(value.subarray(0, 8));
