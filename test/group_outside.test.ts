@@ -18,14 +18,24 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
-import { withHostile } from "./kit/hostile.ts";
+import { FakeHost } from "./kit/fake_host.ts";
+import { isSubtype, isType, withHostile } from "./kit/hostile.ts";
 import { delays, proxy } from "./kit/proxy.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { Outsider } from "./kit/rogue.ts";
 
+type Message = Uint8Array<ArrayBuffer>;
+
 const count = ({ client }: Told) => client.devices().length;
 const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
+
+/** Time that stands still, and chance as it is. */
+class Stepped extends FakeHost {
+  override random(length: number): Uint8Array<ArrayBuffer> {
+    return random(length);
+  }
+}
 
 test("8: an outsider costs a member less than it sends", () =>
   withRelay((relay) =>
@@ -67,6 +77,40 @@ test("8: an outsider costs a member less than it sends", () =>
         } finally {
           outside.close();
         }
+      }))
+  ));
+
+test("8: an outsider that hints at knocks, one after the other, costs a member less than it sends", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, (hostile) =>
+      withDevices(async (kit) => {
+        // How often doors are looked into is a matter of time, which passes with each hint.
+        const host = new Stepped();
+        const a = kit.create({ url: hostile.url, database: "bugs", host });
+        const soon = <T>(asked: Promise<T>) => {
+          let done = false;
+          void asked.then(() => done = true);
+          return eventually(() => (host.pass(5), done), "it is done");
+        };
+        await soon(a.client.ready);
+        for (let i = 0; i < 8; i++) await soon(a.client.invite());
+        const passed = (up: boolean, is: (message: Message) => boolean) =>
+          hostile.seen.filter((one) => one.up === up && is(one.message)).length;
+        const opens = () => passed(true, (message) => isSubtype(message, Subtype.open));
+        const lives = () => passed(false, (message) => isSubtype(message, Subtype.live));
+        const pongs = () => passed(true, (message) => isType(message, FrameType.pong));
+        const victim = hostile.victim(await a.client.node());
+        const [before, HINTS] = [opens(), 100];
+        for (let i = 1; i <= HINTS; i++) {
+          victim.toDevice(deviceFrame(Subtype.knock, new Uint8Array()));
+          // A bit more than members that come one after the other may take.
+          host.pass(120);
+          victim.toDevice(encodeFrame({ type: FrameType.ping }));
+          await eventually(() => pongs() === i && opens() === lives(), "it has done what is due");
+        }
+        const cost = opens() - before;
+        assert(cost >= 2 * 9, `it does look, and again: ${cost}`);
+        assert(cost <= 2 * HINTS, `${cost} logs opened for ${HINTS} hints`);
       }))
   ));
 

@@ -106,6 +106,11 @@ export class Conductor {
     if (!this.#doorsQuiet) this.#turn();
   }
 
+  /** Whether doors are due now: hints that come during a visit wait, a welcome that is owed does not. */
+  get #mayVisit(): boolean {
+    return this.#doorsDue && (!this.#doorsQuiet || this.parts.device.reception.owes);
+  }
+
   /** A member is here that is in an epoch which we do not know. */
   elsewhere(node: string): void {
     const { group, reception } = this.parts.device;
@@ -216,7 +221,7 @@ export class Conductor {
           }
           this.#checkpoints.live(writing);
           this.events.progress("synced");
-          if (this.#doorsDue || this.#lookBackDue) resolve();
+          if (this.#mayVisit || this.#lookBackDue) resolve();
         });
       },
       welcomed: (welcome, own) => {
@@ -265,7 +270,7 @@ export class Conductor {
     if (!reading.caughtUp) return;
     if (this.#lookBackDue) await this.#lookBack();
     // Still the present one: somebody stands at a door.
-    if (this.#doorsDue && log === group.log) await this.#doors();
+    if (this.#mayVisit && log === group.log) await this.#doors();
   }
 
   /**

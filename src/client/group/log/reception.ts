@@ -45,6 +45,11 @@ export class Reception {
     for (const { node } of peers) this.suspect(hex(node));
   }
 
+  /** Whether a welcome may not be in its door yet. */
+  get owes(): boolean {
+    return this.#owed.size > 0;
+  }
+
   /** A commit has let somebody in. */
   owe(welcome: OwedWelcome): void {
     this.#owed.set(hex(welcome.door), welcome);
