@@ -7,7 +7,9 @@ import { limits } from "../src/limits.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
 import type { LogStore } from "../src/store/store.ts";
-import { converged, eventually, group, withDevices } from "./kit/group.ts";
+import { FrameType } from "../src/wire/blaze/blaze_frame.ts";
+import { converged, eventually, group, type Told, withDevices } from "./kit/group.ts";
+import { isType, withHostile } from "./kit/hostile.ts";
 import { withRelay } from "./kit/relay.ts";
 import { withStorePath } from "./kit/store_file.ts";
 
@@ -72,4 +74,29 @@ test("a full mailbox is told, loses nothing, and is filled on once there is room
       await converged(devices, 40);
       assertEquals(one!.faults().filter((code) => code === "MAILBOX_FULL"), []);
     }), { store: new MemoryStore(host, bounds) });
+});
+
+test("new keys that bring no room are not drawn again and again", () => {
+  const bounds = { ...limits(), tenantLogBytes: 100_000 };
+  return withRelay(({ url }) =>
+    withHostile(url, (hostile) =>
+      withDevices(async (kit) => {
+        const quicker: Host = { ...host, after: (ms, run) => host.after(ms / 100, run) };
+        const options = { host: quicker, compress: "never" } as const;
+        const { devices: [a, b] } = await group(kit, hostile.url, 2, options);
+        const note = "x".repeat(30_000);
+        for (let i = 0; i < 4; i++) await a!.client.collection("bugs").insert({ note, i });
+        const told = (device: Told) => device.statuses.some(({ kind }) => kind === "mailbox");
+        await eventually(() => told(a!), "it is told");
+        const refused = () =>
+          hostile.seen.filter(({ up, message }) => !up && isType(message, FrameType.error)).length;
+        const before = refused();
+        await eventually(() => refused() > before + 20, "it has tried again");
+        const epochs = a!.statuses.filter(({ kind }) => kind === "epoch").length;
+        // Three of the beginning, one where something had room, and one that did not help.
+        assert(epochs <= 6, `${epochs} epochs`);
+        bounds.tenantLogBytes = 1_000_000;
+        await a!.client.sent();
+        await converged([a!, b!], 4);
+      })), { store: new MemoryStore(host, bounds) });
 });
