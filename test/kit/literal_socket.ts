@@ -29,8 +29,9 @@ export class LiteralSocket {
   /** Types of the frames that came; `read` refuses whatever the text does not announce. */
   readonly types: number[] = [];
   readonly refused: unknown[] = [];
-  /** 30 digits. */
-  code = "";
+  #code: string | undefined;
+  #hello: Uint8Array = new Uint8Array();
+  #ack: Buffer | undefined;
   closedWith: number | undefined;
   readonly #socket: WebSocket;
   readonly #ready = Promise.withResolvers<void>();
@@ -60,6 +61,12 @@ export class LiteralSocket {
     return this.#ready.promise;
   }
 
+  /** 30 digits; empty while there is no key. Made where somebody asks: it is slow on purpose. */
+  get code(): string {
+    if (this.#ack === undefined) return "";
+    return this.#code ??= thirtyDigits(Buffer.from(this.#hello.subarray(7)), this.#ack);
+  }
+
   /** `counter`: one that was used before, to send something again. */
   insert(
     collection: string,
@@ -84,7 +91,7 @@ export class LiteralSocket {
     const { type, encrypted, payload } = this.text.read(message);
     this.types.push(type);
     if (type === 0x1) {
-      this.code = thirtyDigits(Buffer.from(handshake.subarray(7)), payload);
+      [this.#hello, this.#ack, this.#code] = [handshake, Buffer.from(payload), undefined];
       this.send(this.text.acknowledge(payload));
       this.#ready.resolve();
     } else if (type === 0x2 && encrypted) {
