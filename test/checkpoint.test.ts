@@ -2,52 +2,22 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import {
   CheckpointAssembly,
-  type CheckpointBase,
   checkpointDigest,
   checkpointParts,
   decodeCheckpoint,
   PART_BYTES,
   snapshotOf,
 } from "../src/client/group/data/checkpoint.ts";
-import { encodeLinks, type LinkVector, readLinks } from "../src/client/group/data/link_vector.ts";
+import { encodeLinks, readLinks } from "../src/client/group/data/link_vector.ts";
 import { decodeState, encodeState } from "../src/client/group/data/record_state.ts";
 import { holdsOperation, Replica } from "../src/client/group/data/replica.ts";
 import { faultOf } from "../src/client/client_error.ts";
 import { type Fields, Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { operationKinds } from "../src/wire/blaze/operation.ts";
 import { type Bytes, concat, concatAll, hex, Reader, Writer } from "../src/wire/bytes.ts";
+import { base, comesBack, filled, nodes, sign, vector } from "./kit/filled.ts";
 import { fc, holds } from "./kit/random.ts";
 import { refusal, refusalNow } from "./kit/refusal.ts";
-
-const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];
-const base: CheckpointBase = {
-  ring: new Uint8Array(8).fill(1),
-  sequence: 7n,
-  hash: new Uint8Array(32).fill(2),
-  instances: [{ node: nodes[0]!, instance: "03".repeat(8), counter: 9n }],
-};
-const vector: LinkVector = new Map([
-  [nodes[1]!, { counter: 5n, link: new Uint8Array(8).fill(4) }],
-  [nodes[0]!, { counter: 6n, link: new Uint8Array(8).fill(5) }],
-]);
-
-const filled = (count: number, text = "x"): Replica => {
-  const replica = new Replica();
-  for (let i = 1; i <= count; i++) {
-    const operation = {
-      kind: "insert" as const,
-      collection: i % 2 === 0 ? "notes" : "bugs",
-      id: new Uuid(0n, BigInt(i)),
-      counter: BigInt(i),
-      node: 0,
-      changes: { title: text, number: i },
-    };
-    replica.apply(operation, { counter: BigInt(i), node: nodes[i % 3]! });
-  }
-  return replica;
-};
-
-const sign = (covered: Bytes) => Promise.resolve(new Uint8Array(64).fill(covered.length & 0xff));
 
 /** What the parts say, without their heads. */
 const contentsOf = (parts: readonly Bytes[]) => concatAll(parts.map((part) => part.subarray(5)));
@@ -167,22 +137,7 @@ test("CheckpointAssembly refuses parts that are none", () => {
   }
 });
 
-test("100,000 records go into a checkpoint and come out of it", async () => {
-  const replica = filled(100_000);
-  const contents = snapshotOf(vector, replica.all());
-  assertEquals(contents.records, 100_000);
-  const assembly = new CheckpointAssembly(1 << 26);
-  let whole: Bytes | undefined;
-  for (const part of await checkpointParts(base, contents, sign)) whole = assembly.take("a", part);
-  const { states } = await decodeCheckpoint(whole!);
-  const copy = new Replica();
-  for (const state of states) copy.merge(state);
-  assertEquals(copy.size, 100_000);
-  assertEquals(
-    hex(await checkpointDigest(snapshotOf(vector, copy.all()))),
-    hex(await checkpointDigest(contents)),
-  );
-});
+test("10,000 records go into a checkpoint and come out of it", () => comesBack(10_000));
 
 test("a vector is refused when it is out of order, repeats, has a zero, or is too long", () => {
   const one = (node: string, counter: bigint) => ({ node, counter });

@@ -8,51 +8,12 @@ import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { type Bytes, hex, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
-import { dice } from "./kit/random.ts";
+import { anything, inAndOut } from "./kit/mls_walk.ts";
 
 const nodes = (list: readonly { readonly node: Bytes }[]) => list.map(({ node }) => hex(node));
 
-test("eleven devices: in by whoever is there, keys anew, out, and of one mind all the time", async () => {
-  const world = await MlsWorld.of(1);
-  for (let i = 1; i < 11; i++) {
-    const by = (i * 7) % world.members.length;
-    const { judged, entered } = await world.add(`device ${i}`, by);
-    for (const { change } of judged) {
-      assertEquals([change.kind, change.added?.name, change.removed], ["add", `device ${i}`, []]);
-    }
-    assertEquals(entered.membership.self.name, `device ${i}`);
-    if (i % 3 === 0) {
-      const { judged } = await world.commit((i * 5) % i, { kind: "rotate" });
-      for (const { change } of judged) assertEquals(change, { kind: "rotate", removed: [] });
-    }
-  }
-  const names = world.members[4]!.peers().map(({ name }) => name);
-  assertEquals(names, Array.from({ length: 11 }, (_, i) => `device ${i}`));
-
-  const [second, fifth] = [world.members[2]!, world.members[5]!];
-  const gone = [second.self.node, fifth.self.node];
-  const { judged, message, head } = await world.commit(7, { kind: "remove", nodes: gone });
-  assertEquals(judged.filter(({ next }) => !next).length, 2);
-  for (const { change, author } of judged) {
-    assertEquals([change.kind, change.removed, author.name], ["remove", gone, "device 7"]);
-  }
-  assertEquals(world.members.length, 9);
-  assertEquals(world.members[0]!.data.removed, gone);
-  assertEquals((await second.judge(message, head)).next, undefined);
-
-  // Blank leaves are filled again, in trees that have unmerged leaves.
-  for (let i = 0; i < 3; i++) {
-    await world.commit(i, { kind: "rotate" });
-    await world.add(`later ${i}`, 8 - i);
-  }
-  const last = world.members[0]!.peers().slice(-3).map(({ name }) => name);
-  assertEquals(last, ["later 0", "later 1", "later 2"]);
-  await assertRejects(() => second.judge(message, { ...head, sequence: 9n }));
-  await assertRejects(async () => {
-    const next = await world.members[0]!.prepare({ kind: "rotate" }, head, []);
-    await second.judge(next.message, head);
-  });
-});
+test("seven devices: in by whoever is there, keys anew, out, and of one mind all the time", () =>
+  inAndOut(7));
 
 test("a member that cannot follow comes in again: same node, same place, new door", async () => {
   const world = await MlsWorld.of(4);
@@ -170,24 +131,7 @@ test("a saved state that was cut or changed is refused, or is another's", async 
   await assertRejects(() => GroupMembership.restore(other), WireError, "BAD_STATE");
 });
 
-test("whatever happens in a group, all are of one mind", async () => {
-  const world = await MlsWorld.of(3);
-  const roll = dice();
-  for (let step = 0; step < 40; step++) {
-    const { length } = world.members;
-    const by = roll(length);
-    const other = (by + 1 + roll(length - 1)) % length;
-    const { self } = world.members[other]!;
-    const what = roll(8);
-    if (what < 3 && length < 9) await world.add(`step ${step}`, by);
-    else if (what === 3 && length > 2) {
-      await world.commit(by, { kind: "remove", nodes: [self.node] });
-    } else if (what === 4) {
-      // The one that was there stops; its place is taken by the one that comes in again.
-      await world.admit(await world.again(world.members[other]!), by);
-    } else await world.commit(by, { kind: "rotate" });
-  }
-});
+test("whatever happens in a group, all are of one mind", () => anything(16));
 
 test("a change that makes no sense is refused before anybody sees it", async () => {
   const world = await MlsWorld.of(2);
