@@ -13,7 +13,8 @@ export async function play(postQuantum) {
   let members = [
     await GroupMembership.create({ group, name: "first", signed: true, postQuantum }),
   ];
-  const carry = [{ secret: random(32), bound: head }];
+  const hash = () => random(postQuantum ? 64 : 32);
+  const carry = [{ secret: random(32), bound: head, interim: hash(), confirmationKey: hash() }];
   const commit = async (change) => {
     const { message, welcome, next } = await members[0].prepare(change, head, carry);
     const others = members.slice(1).map((member) => member.judge(message, head));
