@@ -113,6 +113,24 @@ test("verify finds what was changed behind the relay's back", () =>
     ]]);
   }));
 
+test("a file that was put back from a backup begins another life", () =>
+  withMailbox(async (path) => {
+    const rings = () =>
+      withSqlite(path, (store) =>
+        Promise.all(
+          [logNamed(0xa1, "home"), logNamed(0xb1, "ward")].map(async (name) => {
+            const { ring, last } = (await store.open(name, OWNERS_KEY, false))!;
+            return [hex(ring), last];
+          }),
+        ));
+    const before = await rings();
+    assertMatch(mailbox(path, "restored").lines[0]!, /^3 logs begin another life/);
+    const after = await rings();
+    assertEquals(after.map(([, last]) => last), before.map(([, last]) => last));
+    assert(after.every(([ring], i) => ring !== before[i]![0]));
+    assertEquals(mailbox(path, "verify").lines, ["3 logs, 23 entries: no faults"]);
+  }));
+
 test("what is wrong with the command, or with the file, is said in one line", () =>
   withMailbox(async (path) => {
     const refused = (...args: string[]) => {

@@ -20,17 +20,18 @@ import type { LogRow } from "../src/store/sqlite_rows.ts";
 import { utf8Bytes } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";
 import { OutputFile } from "./files.ts";
-import { exported, troubles } from "./mailbox_log.ts";
+import { beginAnother, exported, troubles } from "./mailbox_log.ts";
 import { say } from "./say.ts";
 
 const { flags, rest, misplaced } = readArgs({
-  command: "mailbox list | size | export LOG FILE | delete LOG | verify",
+  command: "mailbox list | size | export LOG FILE | delete LOG | verify | restored",
   about: "Looks into the file that keeps groups' logs, while no relay has it.\n\n" +
     "  list             every log: its entries, their bytes, when it was last used\n" +
     "  size             bytes of each tenant\n" +
     "  export LOG FILE  its frames, as `inspect` and `errors` read them\n" +
     "  delete LOG       lets go of it; devices begin another one\n" +
-    "  verify           computes every chain hash anew, and checks every page\n\n" +
+    "  verify           computes every chain hash anew, and checks every page\n" +
+    "  restored         the file was put back from a backup: devices bring what it lacks\n\n" +
     "LOG is an id, or as much of its beginning as there is only one of.",
   most: 3,
   flags: {
@@ -41,9 +42,9 @@ const { flags, rest, misplaced } = readArgs({
   },
 });
 
-const COMMANDS = { list: 1, size: 1, export: 3, delete: 2, verify: 1 } as const;
+const COMMANDS = { list: 1, size: 1, export: 3, delete: 2, verify: 1, restored: 1 } as const;
 const command = rest[0] as keyof typeof COMMANDS | undefined;
-if (command === undefined) fail("Say what to do: list, size, export, delete or verify.");
+if (command === undefined) fail(`Say what to do: ${Object.keys(COMMANDS).join(", ")}.`);
 const words = Object.hasOwn(COMMANDS, command)
   ? COMMANDS[command]
   : fail(`${command}: no such command; there are ${Object.keys(COMMANDS).join(", ")}.`);
@@ -179,7 +180,9 @@ try {
   else if (command === "size") size();
   else if (command === "delete") remove(chosen(rest[1]!));
   else if (command === "verify") good = verify();
-  else {
+  else if (command === "restored") {
+    say(`${beginAnother(db)} logs begin another life: devices bring what is missing.`);
+  } else {
     const log = chosen(rest[1]!);
     const file = new OutputFile(rest[2]!, flags.overwrite);
     file.finish(utf8Bytes(exported(db, log)));
