@@ -133,7 +133,10 @@ for (const kind of ["knock", "welcome"] as const) {
       const late = kit.open({ url: hostile.url, invitation });
       await eventually(() => flipped === 1, "it was flipped");
       for (const victim of [...hostile.victims]) victim.close(1012);
-      await late.client.ready;
+      await eventually(
+        () => late.client.devices().length === 3,
+        () => [a, b, late].map(({ client, faults }) => `${client.state} ${faults()}`).join("; "),
+      );
       await converged([a, b, late], 1);
       await stillWork([a, b, late], 1);
     }));
