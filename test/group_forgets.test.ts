@@ -6,7 +6,7 @@ import { host } from "../src/host.ts";
 import { limits } from "../src/limits.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
 import type { LogStore } from "../src/store/store.ts";
-import { Subtype } from "../src/wire/blaze/extension.ts";
+import { framesIn, Subtype } from "../src/wire/blaze/extension.ts";
 import { hex } from "../src/wire/bytes.ts";
 import {
   converged,
@@ -68,6 +68,44 @@ test("checkpoints while all write, of two devices at once, and one that dies in 
           [],
           [],
         ]);
+      }))
+  ));
+
+test("a device whose link goes in the middle of a checkpoint takes the rest over the next one", () =>
+  withRelay((relay) =>
+    withHostile(relay.url, (hostile) =>
+      withDevices(async (kit) => {
+        const { devices } = await group(kit, hostile.url, 2, {
+          compress: "never",
+          host: quickHost(10),
+        });
+        let author = "";
+        hostile.up = (message, { node }) => {
+          if (appended(message) === Subtype.checkpoint) author = node;
+        };
+        let parts = 0;
+        let cut = false;
+        hostile.down = (message, victim) => {
+          if (victim.node === author) return;
+          for (const frame of framesIn(message)) {
+            if (appended(frame.slice()) === Subtype.checkpoint) parts++;
+          }
+          if (cut || parts < 4) return;
+          cut = true;
+          victim.close(1012);
+          return [];
+        };
+        const text = hex(random(25_000));
+        for (let i = 0; i < 36; i++) {
+          await devices[i % 2]!.client.collection("bugs").insert({ title: `${i}`, text });
+        }
+        const said = () =>
+          hostile.seen.some(({ up, message }) => up && appended(message) === Subtype.endorsement);
+        await eventually(said, () => `${parts} ${devices.map((one) => one.faults())}`);
+        assertEquals(cut, true);
+        await stillWork(devices as Told[], 36);
+        const faults = devices.flatMap((one) => one.faults().filter((code) => code !== "OFFLINE"));
+        assertEquals(faults, []);
       }))
   ));
 

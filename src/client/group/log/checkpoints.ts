@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Bytes, concat, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, concat, fromHex, hex, sameBytes, WireError } from "../../../wire/bytes.ts";
 import { ClientError, faultOf } from "../../client_error.ts";
 import {
   type Checkpoint,
@@ -57,16 +57,9 @@ export interface CheckpointEvents {
 }
 
 export class Checkpoints {
-  readonly #assembly = new CheckpointAssembly(MOST_BYTES);
   #log: EpochLog | undefined;
-  #first = 0n;
-  #firstBase: Cursor | undefined;
-  /** Our own digest at the base of the checkpoint that is on its way; nothing if we cannot say. */
-  #own: Bytes | undefined;
-  /** No other one is made before this, in milliseconds. */
+  /** No other digest of our own is made before this, in milliseconds. */
   #digestAgain = -Infinity;
-  /** At that base we had all that there is. */
-  #sure = false;
   #standing: Standing | undefined;
   /** What a checkpoint says that we had as well, and that we did not say yet. */
   #unendorsed: Bytes | undefined;
@@ -97,7 +90,6 @@ export class Checkpoints {
     // What a removed device has said of its past is said anew, while there are some who know better.
     const last = this.device.group.past.unchecked.at(-1);
     this.#wanted = (last?.ending?.removes.length ?? 0) > 0;
-    this.#assembly.clear();
     this.#standing = this.#unendorsed = undefined;
     this.#tail = 0;
   }
@@ -111,7 +103,6 @@ export class Checkpoints {
 
   /** The log does not go on where we were: something that we have may not be in it. */
   gap(): void {
-    this.#assembly.clear();
     this.#standing = undefined;
     this.device.group.lost = true;
   }
@@ -139,25 +130,27 @@ export class Checkpoints {
   ): Promise<Absorbed | undefined> {
     const { group, ledger } = this.device;
     if (part[3] === 0 && part[2] === 0 && part[1] === 0 && part[0] === 0) {
-      this.#first = before.sequence + 1n;
-      this.#firstBase = before;
       // Who has read what is below knows who speaks, and believes nobody else about it.
       for (const { node, instance, counter } of log.atStart ? instancesIn(part) : []) {
         if (!group.everHad(node)) continue;
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
-      this.#sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole &&
+      const sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole &&
         !this.#mine(node);
-      this.#own = this.#sure ? await this.#ownDigest() : undefined;
+      const own = sure ? await this.#ownDigest() : undefined;
+      log.incoming = { assembly: new CheckpointAssembly(MOST_BYTES), base: before, own, sure };
     }
     this.#busyUntil = this.post.host.now() + PATIENCE_MS;
-    const bytes = this.#assembly.take(hex(instance), part);
+    if (!log.incoming) throw new WireError("OTHER_CHECKPOINT", 0);
+    const { assembly, base, own, sure } = log.incoming;
+    const bytes = assembly.take(hex(instance), part);
     if (!bytes) return undefined;
+    log.incoming = undefined;
     this.#busyUntil = 0;
     const checkpoint = await decodeCheckpoint(bytes);
-    await this.#check(checkpoint, node);
+    await this.#check(checkpoint, node, base);
     const { digest, vector, states } = checkpoint;
-    this.#standing = { author: hex(node), digest, first: this.#first, bytes: bytes.length };
+    this.#standing = { author: hex(node), digest, first: base.sequence + 1n, bytes: bytes.length };
     this.#tail = 0;
     this.#wanted = false;
     // The logs before went with the memory of the relay.
@@ -169,7 +162,7 @@ export class Checkpoints {
       if (group.peers.length === 1) this.#settle();
       return undefined;
     }
-    if (this.#own && sameBytes(this.#own, digest)) {
+    if (own && sameBytes(own, digest)) {
       this.#unendorsed = digest;
       await this.#endorse();
       return undefined;
@@ -177,7 +170,7 @@ export class Checkpoints {
     const absorbed = ledger.absorb(vector, states);
     // Where we made no digest, what it says of records that we have all of tells.
     const says = absorbed.changes.length > 0 || absorbed.differs.length > 0;
-    if (this.#own || (this.#sure && says)) {
+    if (own || (sure && says)) {
       // Both have what the other one has, once ours is there, too.
       group.lost = true;
       const { code, message } = faultOf(
@@ -218,9 +211,12 @@ export class Checkpoints {
     if (this.#writing) this.events.truncate(first);
   }
 
-  async #check({ base, covered, signature }: Checkpoint, node: Bytes): Promise<void> {
+  async #check(
+    { base, covered, signature }: Checkpoint,
+    node: Bytes,
+    { sequence, hash }: Cursor,
+  ): Promise<void> {
     const { group } = this.device;
-    const { sequence, hash } = this.#firstBase!;
     if (base.sequence !== sequence || !sameBytes(base.hash, hash)) {
       throw new ClientError("TWO_PASTS", `a checkpoint of ${hex(node)} stands on another past`);
     }

@@ -11,6 +11,7 @@ import { NODE_ID_LENGTH } from "../../../wire/blaze/handshake.ts";
 import { RING_ID_LENGTH } from "../../../wire/blaze/extension.ts";
 import { ClientError } from "../../client_error.ts";
 import { digest } from "../e2e/derive.ts";
+import type { CheckpointAssembly } from "../data/checkpoint.ts";
 import type { Epoch } from "../e2e/epoch.ts";
 import { INSTANCE_LENGTH, Opener, Sender } from "../e2e/sender.ts";
 import { type Cursor, goesOn, NO_RING, type Opened } from "./log_link.ts";
@@ -22,6 +23,17 @@ const MOST_PER_NODE = 8;
 const MOST_HASHES = 1_024;
 
 export const HASH_LENGTH = 32;
+
+/** A checkpoint of which parts were read. */
+export interface IncomingCheckpoint {
+  readonly assembly: CheckpointAssembly;
+  /** Where the log stood before the first part. */
+  readonly base: Cursor;
+  /** Our own digest at that base; nothing if we cannot say. */
+  readonly own: Bytes | undefined;
+  /** At that base we had all that there is. */
+  readonly sure: boolean;
+}
 
 /** An instance of a device, and the counter that it may use next. */
 export interface Speaker {
@@ -35,6 +47,8 @@ export class EpochLog {
   readonly #hashes = new Map<bigint, Bytes>();
   /** Signature keys of devices that announced themselves here, by node in hex. */
   readonly #keys = new Map<string, Bytes>();
+  /** What was read of a checkpoint. Like the cursor it outlives the link: the rest comes over the next one. */
+  incoming: IncomingCheckpoint | undefined;
   #cursor: Cursor;
   /** Where reading began, as far as this device has read without a gap. */
   #from = 0n;
@@ -124,6 +138,7 @@ export class EpochLog {
     this.#openers.clear();
     this.#keys.clear();
     this.#hashes.clear();
+    this.incoming = undefined;
     this.#from = answer.first - 1n;
     this.#move({
       ring: answer.ring.slice(),
