@@ -19,14 +19,11 @@ import { GroupDoor } from "../src/client/group/mls/door.ts";
 import type { GroupMembership } from "../src/client/group/mls/group_membership.ts";
 import { parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { readPublicMessage } from "../src/client/group/mls/mls_message.ts";
-import { host } from "../src/host.ts";
-import { limits } from "../src/limits.ts";
-import { MemoryStore } from "../src/store/memory_store.ts";
-import type { LogStore } from "../src/store/store.ts";
 import { decodeExtension, framesIn, Subtype } from "../src/wire/blaze/extension.ts";
 import { decodeFrame } from "../src/wire/blaze/blaze_frame.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";
 import { appended } from "./kit/attack.ts";
+import { forgetful } from "./kit/forgetful.ts";
 import {
   backedUp,
   converged,
@@ -305,23 +302,6 @@ test("a text leads into the group where a checkpoint was made since", () =>
         assert(after.unchecked.every(({ number }) => number > TEXT));
       }))
   ));
-
-/** A store that can lose all that it keeps. */
-function forgetful(): { store: LogStore; forget(): void } {
-  let kept = new MemoryStore(host, limits({}));
-  const store: LogStore = {
-    durability: 0,
-    open: (...args) => kept.open(...args),
-    append: (...args) => kept.append(...args),
-    read: (...args) => kept.read(...args),
-    hashAt: (...args) => kept.hashAt(...args),
-    truncate: (...args) => kept.truncate(...args),
-    watch: (...args) => kept.watch(...args),
-    sweep: () => kept.sweep(),
-    close: () => kept.close(),
-  };
-  return { store, forget: () => kept = new MemoryStore(host, limits({})) };
-}
 
 test("a text leads into the group though the relay has lost its memory since", async () => {
   const { store, forget } = forgetful();

@@ -80,7 +80,13 @@ export class Conductor {
       const { code, message } = new ClientError("NO_LOG", "this relay keeps no logs for groups");
       return this.events.fault(code, message);
     }
-    this.parts.device.reception.begin();
+    const { device: { group, reception }, post } = this.parts;
+    reception.begin();
+    // Whoever let somebody in brings what is missing; if that one is gone, another one does.
+    post.later(SPARE_MS, () => {
+      reception.recall();
+      if (group.awaited.length > 0) this.stranger();
+    });
     this.#conducted = this.#conduct();
   }
 
@@ -335,7 +341,12 @@ export class Conductor {
       else throw error;
     });
     if (verdict === "lost") return await device.group.standAtOwnDoor();
-    if (verdict === "again") post.toEverybody(Subtype.commit, new Uint8Array());
+    if (verdict === "again") {
+      post.toEverybody(Subtype.commit, new Uint8Array());
+      // What doors had is gone as well.
+      device.reception.recall();
+      this.#doorsDue = true;
+    }
     if (verdict === "other") {
       device.ledger.unlogged();
       this.parts.presence.entered();

@@ -134,15 +134,19 @@ export class DoorWatch implements LogListener {
   live(): void {}
 }
 
-/** Whether this very welcome stands in a door. Rejects as `LogLink.open` does. */
-export async function holds(door: GroupDoor, log: LogLink, welcome: Uint8Array): Promise<boolean> {
-  let found = false;
+/** Which of these very welcomes do not stand in a door, which stays open. Rejects as `LogLink.open` does. */
+export async function lacking(
+  door: GroupDoor,
+  log: LogLink,
+  welcomes: readonly Bytes[],
+): Promise<readonly Bytes[]> {
+  const left = new Map(welcomes.map((welcome) => [hex(welcome), welcome]));
   const reader = new DoorReader(door, {
     knock: () => {},
-    welcome: (_, __, frame) => void (found ||= sameBytes(frame, welcome)),
+    welcome: (_, __, frame) => void left.delete(hex(frame)),
   });
   await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
-  return found;
+  return [...left.values()];
 }
 
 export const knockFrame = async (door: GroupDoor, keyPackage: Uint8Array): Promise<Bytes> =>

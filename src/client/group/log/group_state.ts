@@ -18,14 +18,15 @@ import type { Saver } from "../../blaze/storage.ts";
 import { ClientError } from "../../client_error.ts";
 import type { SignBody } from "../data/linked_body.ts";
 import { Epoch } from "../e2e/epoch.ts";
+import { type AwaitedNewcomer, AwaitedNewcomers, type SavedAwaited } from "./awaited.ts";
 import { type SavedKnock, StandingKnock } from "./standing_knock.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
 import { toRemoveAgain } from "./branches.ts";
-import { deviceFrame, encodeCommitEntry } from "./log_entries.ts";
+import { type CommitEntry, commitIn, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
 import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
-import { type Carry, MAX_CARRY } from "../mls/carry.ts";
+import type { Carry } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
 import { invitationOf } from "../mls/group_data.ts";
@@ -34,6 +35,12 @@ import { Subtype } from "../../../wire/blaze/extension.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
 import { GroupNewcomer } from "../mls/newcomer.ts";
+
+/** What belongs into a door, since it may not be there. */
+export interface OwedWelcome extends NonNullable<CommitEntry["welcome"]> {
+  /** This device has let in its newcomer. */
+  readonly own: boolean;
+}
 
 /** A commit of ours that is on its way, and what follows if it ends the epoch. */
 export interface PendingCommit extends OwnCommit {
@@ -45,6 +52,8 @@ export interface PendingCommit extends OwnCommit {
 
 /** Commits of one epoch that this device gave up, and that it could still follow. */
 const MOST_DROPPED = 4;
+/** Epochs back to which one is kept for a newcomer that was shown none of them yet. */
+const MOST_ANCHORED = 256n;
 /** Live messages of the epoch before count so long. */
 const LATE_MS = 10_000;
 
@@ -63,12 +72,15 @@ export class Group {
   #removed = false;
   #log: EpochLog | undefined;
   #past = new PastEpochs();
+  #awaited = new AwaitedNewcomers();
   #back: EpochLog[] = [];
   #prepared: PendingCommit | undefined;
   /** Commits of ours that were given up: the relay may have had them all the same. */
   #dropped: OwnCommit[] = [];
   /** The relay lost its memory since the present epoch began, or this device came in by what it lost. */
   #doubt = false;
+  /** Its logs of before were not all looked into since the relay lost its memory. */
+  #forgot = false;
   /** The epoch before, whose live messages still count for a moment. */
   #late: { epoch: Epoch; until: number; removal: boolean } | undefined;
   readonly #known = new Set<string>();
@@ -124,7 +136,9 @@ export class Group {
     group.#knock = kept.knock ? await StandingKnock.restore(kept.knock) : undefined;
     group.#waits = kept.waits;
     group.#past = await PastEpochs.restore(kept.past, saved);
+    group.#awaited = AwaitedNewcomers.restore(kept.awaited);
     group.#doubt = kept.doubt;
+    group.#forgot = kept.forgot;
     if (kept.membership) {
       group.#membership = await GroupMembership.restore(kept.membership);
       const epoch = await Epoch.of(await group.#membership.epochSecret(), group.id);
@@ -228,8 +242,20 @@ export class Group {
 
   /** A log of ours has another ring than before. */
   doubted(): void {
-    if (this.#doubt) return;
-    this.#doubt = true;
+    if (this.#doubt && this.#forgot) return;
+    this.#doubt = this.#forgot = true;
+    this.#save();
+  }
+
+  /** Whether all logs of before have to be looked into, though the present epoch may be in no doubt. */
+  get looksBack(): boolean {
+    return this.#doubt || this.#forgot;
+  }
+
+  /** All of them were looked into, and what the relay had lost of them is there again. */
+  lookedBack(): void {
+    if (!this.#forgot) return;
+    this.#forgot = false;
     this.#save();
   }
 
@@ -293,17 +319,35 @@ export class Group {
   }
 
   /**
-   * The first epoch in which the oldest invitation stood that lets in one device, and did not expire; no
-   * older than what newcomers can be given.
+   * The first epoch in which the oldest invitation stood that lets in one device, and did not expire, or
+   * has let in one that is awaited. Beyond {@linkcode MOST_ANCHORED} nobody is waited for.
    */
   get #oldestAnchor(): bigint {
     const { number, data } = this.#membership!;
-    const least = number - BigInt(MAX_CARRY - 1);
-    let oldest = number;
+    const anchors = this.#awaited.all.map(({ anchor }) => anchor);
     for (const { expires, epoch } of data.invitations) {
-      if (expires > BigInt(Date.now()) && epoch < oldest) oldest = epoch;
+      if (expires > BigInt(Date.now())) anchors.push(epoch);
     }
-    return oldest > least ? oldest : least;
+    const kept = anchors.filter((anchor) => number - anchor <= MOST_ANCHORED);
+    return kept.reduce((oldest, anchor) => anchor < oldest ? anchor : oldest, number);
+  }
+
+  /** Who was let in and not heard since. */
+  get awaited(): readonly AwaitedNewcomer[] {
+    return this.#awaited.all;
+  }
+
+  /** The welcomes of those, as far as they are kept, and whether this device has let them in. */
+  async owedWelcomes(): Promise<OwedWelcome[]> {
+    const owed: OwedWelcome[] = [];
+    for (const { number } of this.#awaited.all) {
+      const past = this.#past.all.find((one) => one.number === number);
+      if (!past?.ending) continue;
+      const { frame, author } = past.ending;
+      const commit = await commitIn(frame, await Epoch.of(past.secret, this.id));
+      if (commit?.welcome) owed.push({ ...commit.welcome, own: author === this.node });
+    }
+    return owed;
   }
 
   /** What a device that is let in now needs of what came before. */
@@ -372,6 +416,8 @@ export class Group {
 
   /** A door let us in, and the logs have shown it. */
   async enter(membership: GroupMembership, carry: Carry): Promise<void> {
+    // The logs have shown it.
+    this.#forgot = false;
     // What was written since may be in no log that the others follow; and who begins to read in the
     // middle compares nothing before a checkpoint.
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
@@ -380,6 +426,7 @@ export class Group {
     this.#prepared = undefined;
     this.#dropped = [];
     this.#past.carryFrom(carry, NO_RING, membership.number);
+    this.#awaited = new AwaitedNewcomers();
     await this.#beginBack();
     await this.#live(membership);
     this.#save();
@@ -417,6 +464,12 @@ export class Group {
   /** Our own commit has ended the epoch, and we do not know what follows: nobody of these comes back. */
   outrun(removed: readonly string[]): void {
     this.#past.saw(removed);
+    this.#save();
+  }
+
+  /** The log of an epoch that this device was told of has shown the commit that ended it. */
+  shown(epoch: PastEpoch, commit: Bytes, ring: Bytes): void {
+    this.#past.show(epoch, commit, ring);
     this.#save();
   }
 
@@ -465,8 +518,19 @@ export class Group {
     const state = this.#membership!;
     const { number } = state;
     const witness = await state.witness();
-    const past = { number, secret, ring, bound, doubt: this.#doubt, ending, state, ...witness };
+    const past = {
+      number,
+      secret,
+      ring,
+      bound,
+      doubt: this.#doubt,
+      ending,
+      shown: undefined,
+      state,
+      ...witness,
+    };
     this.#past.end(past, others);
+    this.#awaited.follow(state, end);
     this.#prepared = undefined;
     this.#dropped = [];
     this.#doubt = !inPlace;
@@ -488,6 +552,7 @@ export class Group {
     const epoch = await Epoch.of(past.secret, this.id);
     this.#log = await EpochLog.begin(epoch, this.database);
     this.#past.backTo(past);
+    this.#awaited.backTo(past.number);
     this.#back = [];
     await this.follow(end);
     this.#lost = true;
@@ -496,7 +561,8 @@ export class Group {
 
   /** A member spoke in the present epoch. */
   heard(node: string): void {
-    if (this.#past.heard(node, this.#doubt)) this.#save();
+    const awaited = this.#awaited.heard(node);
+    if (this.#past.heard(node, this.#doubt) || awaited) this.#save();
   }
 
   /** A checkpoint stands in this log: what came before is needed for invitations alone. */
@@ -541,8 +607,10 @@ export class Group {
       lost: this.#lost,
       removed: this.#removed,
       doubt: this.#doubt,
+      forgot: this.#forgot,
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
+      awaited: this.#awaited.save(),
       back: this.#back.map(({ epoch: { secret }, bound }) => ({
         secret,
         sequence: String(bound!.sequence),
@@ -563,8 +631,10 @@ interface Saved {
   readonly lost: boolean;
   readonly removed: boolean;
   readonly doubt: boolean;
+  readonly forgot: boolean;
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;
+  readonly awaited: SavedAwaited;
   readonly back: { secret: Uint8Array; sequence: string; hash: Uint8Array }[];
   readonly prepared: {
     frame: Uint8Array;

@@ -16,7 +16,7 @@ import { type CommitEntry, openEntry } from "./log_entries.ts";
 import { type Cursor, isShut, type LogLink, type LogListener, type Opened } from "./log_link.ts";
 import { isInPlace } from "../mls/commit_place.ts";
 import { placeOfCommit } from "../mls/commit_rules.ts";
-import { behind, type PastEpoch } from "./past_epochs.ts";
+import { behind, commitOf, type PastEpoch } from "./past_epochs.ts";
 
 /** Other ends of one epoch that are weighed. */
 const MOST_ENDS = 16;
@@ -37,10 +37,11 @@ export async function lookBack(
   thoroughly: boolean,
 ): Promise<Past> {
   const { group } = device;
-  const all = group.past.all.filter(({ ending }) => ending);
+  const all = group.past.all.filter(commitOf);
+  const everything = thoroughly || group.looksBack;
   let again = false;
   // One is enough to see whether the relay still has its memory.
-  for (const past of thoroughly || group.doubt ? all : all.slice(-1)) {
+  for (const past of everything ? all : all.slice(-1)) {
     const verdict = await lookInto(past, device, log, compression).catch((error) => {
       // With a token that reads only, what is missing is for others to bring again.
       if (isShut(error)) return "ours" as const;
@@ -48,6 +49,11 @@ export async function lookBack(
     });
     if (verdict === "other" || verdict === "lost") return verdict;
     if (verdict === "again") again = true;
+  }
+  if (everything) group.lookedBack();
+  else if (group.looksBack) {
+    const others = await lookBack(device, log, compression, true);
+    if (others !== "ours") return others;
   }
   return again ? "again" : "ours";
 }
@@ -59,14 +65,25 @@ async function lookInto(
   compression: Compression,
 ): Promise<Past> {
   const epoch = await Epoch.of(past.secret, group.id);
-  const cursor = await behind(past);
+  const ours = commitOf(past)!;
+  const cursor = await behind(past, ours);
   const log = EpochLog.at(epoch, group.database, cursor);
   const seen = new EndsSeen(log, past.ring, compression);
   await link.open(epoch.log, cursor, seen);
-  const ending = past.ending!;
   if (seen.lost) group.doubted();
   // With its memory, the relay has put the commits in order, and the first one counts.
   else if (!past.doubt) return "ours";
+  const { ending } = past;
+  if (!ending) {
+    // Which one is followed is not for who came later: it brings its own where nothing speaks against it.
+    const isThere = seen.commits.some(({ commit, frame, place }) =>
+      sameBytes(frame, ours) || standsThere(commit, place)
+    );
+    if (isThere) return "ours";
+    await saver.flush();
+    await link.append(ours);
+    return "again";
+  }
   const ends: EpochEnd[] = [];
   let there = !seen.lost;
   for (const { commit, frame, place } of seen.commits) {

@@ -28,12 +28,14 @@ export interface EndingCommit extends Contender {
 
 export interface PastEpoch extends CarriedEpoch {
   readonly number: bigint;
-  /** 8 bytes; zeros where a newcomer was told of the epoch. */
+  /** 8 bytes; where a newcomer was told of the epoch, zeros until the log has shown how it ended. */
   readonly ring: Bytes;
   /** It was in doubt when it ended (rule 12). */
   readonly doubt: boolean;
   /** None where a newcomer was told of the epoch. */
   readonly ending: EndingCommit | undefined;
+  /** There: the entry of the commit that ended it, as the log has shown it. */
+  readonly shown: Bytes | undefined;
   /** The membership in it, while that is kept. */
   readonly state: GroupMembership | undefined;
 }
@@ -111,8 +113,14 @@ export class PastEpochs {
       ring,
       doubt: false,
       ending: undefined,
+      shown: undefined,
       state: undefined,
     }));
+  }
+
+  /** The log of an epoch that a newcomer was told of has shown what ended it. */
+  show(epoch: PastEpoch, shown: Bytes, ring: Bytes): void {
+    this.#epochs[this.#epochs.indexOf(epoch)] = { ...epoch, shown, ring };
   }
 
   /** Goes back to before this one ended. */
@@ -193,7 +201,7 @@ export type SavedPast = ReturnType<PastEpochs["save"]>;
 
 const keyOf = (number: number): string => `past/${number}`;
 
-function encodePast({ number, bound, ending, state, ...rest }: PastEpoch): Bytes {
+function encodePast({ number, bound, ending, shown, state, ...rest }: PastEpoch): Bytes {
   const { secret, interim, confirmationKey, ring, doubt } = rest;
   const record = {
     number: String(number),
@@ -206,12 +214,13 @@ function encodePast({ number, bound, ending, state, ...rest }: PastEpoch): Bytes
     doubt,
     state: state?.save() ?? null,
     ending: ending ? { ...ending, removes: [...ending.removes] } : null,
+    shown: shown ?? null,
   };
   return encodeRecord(record as unknown as Record<string, RecordValue>);
 }
 
 async function decodePast(bytes: Bytes): Promise<PastEpoch> {
-  const { number, sequence, hash, state, ending, doubt, ...rest } = decodeRecord(
+  const { number, sequence, hash, state, ending, shown, doubt, ...rest } = decodeRecord(
     bytes,
   ) as unknown as {
     number: string;
@@ -224,6 +233,7 @@ async function decodePast(bytes: Bytes): Promise<PastEpoch> {
     doubt: boolean;
     state: Bytes | null;
     ending: EndingCommit | null;
+    shown: Bytes | null;
   };
   return {
     number: BigInt(number),
@@ -234,13 +244,17 @@ async function decodePast(bytes: Bytes): Promise<PastEpoch> {
     doubt,
     bound: { sequence: BigInt(sequence), hash: hash.slice() },
     ending: ending ? { ...ending, frame: ending.frame.slice() } : undefined,
+    shown: shown?.slice(),
     state: state ? await GroupMembership.restore(state) : undefined,
   };
 }
 
-/** Where a device stands in the log of an epoch that it saw end: behind the commit. */
-export async function behind({ ring, bound, ending }: PastEpoch): Promise<Cursor> {
-  const chain = concat(bound.hash, ending!.frame);
+/** The entry of the commit that ended an epoch, if this device has it. */
+export const commitOf = ({ ending, shown }: PastEpoch): Bytes | undefined => ending?.frame ?? shown;
+
+/** Where a device stands in the log of an epoch that it saw end with this commit: behind it. */
+export async function behind({ ring, bound }: PastEpoch, commit: Bytes): Promise<Cursor> {
+  const chain = concat(bound.hash, commit);
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", chain));
   return { ring, sequence: bound.sequence + 1n, hash };
 }

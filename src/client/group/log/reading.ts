@@ -27,6 +27,7 @@ import {
   openEntry,
 } from "./log_entries.ts";
 import type { Cursor, LogListener, Opened } from "./log_link.ts";
+import { keepShown } from "./shown_commit.ts";
 import type { LogHead } from "../mls/carry.ts";
 import { CommitOfOurs } from "../mls/commit_judge.ts";
 import { isInPlace } from "../mls/commit_place.ts";
@@ -146,7 +147,10 @@ export class EpochReading implements LogListener {
     }
     const before = this.#held?.sequence ?? log.cursor.sequence;
     if (sequence !== before + 1n) return this.#hole(sequence, before);
-    if (log.bound && !log.ended) await this.#hold(frame, log.bound);
+    if (log.bound) await keepShown(this.parts.group, log, frame);
+    // Nothing behind the end counts, but what it ended with.
+    if (log.ended) return this.#end();
+    if (log.bound) await this.#hold(frame, log.bound);
     else await this.#next(frame);
     if (!this.#live && ++this.#received % TELL_AFTER === 0) this.#progress();
   }
@@ -174,7 +178,6 @@ export class EpochReading implements LogListener {
       this.events.fault(code, message);
     }
     parts.checkpoints.read(frame.length);
-    if (log.ended) this.#end();
     if (this.#live || ++this.#unstored >= STORE_AFTER) await this.#store();
   }
 
@@ -233,8 +236,7 @@ export class EpochReading implements LogListener {
   }
 
   async #take(entry: LogEntry, frame: Bytes, before: Cursor): Promise<void> {
-    const isOver = this.#ending || (this.log.ended && before.sequence >= this.log.bound!.sequence);
-    if (isOver && entry.kind !== "commit") return;
+    if (this.#ending && entry.kind !== "commit") return;
     switch (entry.kind) {
       case "announce":
         return await this.#announced(entry.opener, entry.announce);

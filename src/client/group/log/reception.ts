@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../../wire/bytes.ts";
-import type { Group } from "./group_state.ts";
-import { DoorWatch, holds } from "./doors.ts";
-import type { CommitEntry } from "./log_entries.ts";
+import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import type { Group, OwedWelcome } from "./group_state.ts";
+import { DoorWatch, lacking } from "./doors.ts";
 import { isShut, type LogLink } from "./log_link.ts";
 import { answerKnock, isKnockOf } from "../mls/knock_answer.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
@@ -24,11 +23,11 @@ const MOST_MEMBER_DOORS = 32;
 /** Milliseconds between two visits of this device to its own door. */
 const STAY_MS = 600_000;
 
-type OwedWelcome = NonNullable<CommitEntry["welcome"]>;
-
 export class Reception {
-  /** Welcomes that may not be in their doors yet, by door in hex. */
-  readonly #owed = new Map<string, OwedWelcome>();
+  /** Welcomes that may not be in their doors, by door in hex. */
+  readonly #owed = new Map<string, Bytes[]>();
+  /** Of newcomers that were not heard yet: whose welcomes are looked after next. */
+  #recalls: "own" | "all" | undefined;
   /** Doors that were looked into, by value in hex. */
   readonly #watches = new Map<string, DoorWatch>();
   /** Members that may stand at their own doors, in hex. */
@@ -40,6 +39,7 @@ export class Reception {
 
   /** A link begins: any member may have come to its own door, and gone, while this device was away. */
   begin(): void {
+    this.#recalls = "own";
     const { peers } = this.group;
     if (peers.length > MOST_MEMBER_DOORS) return;
     for (const { node } of peers) this.suspect(hex(node));
@@ -47,12 +47,17 @@ export class Reception {
 
   /** Whether a welcome may not be in its door yet. */
   get owes(): boolean {
-    return this.#owed.size > 0;
+    return this.#owed.size > 0 || (this.#recalls !== undefined && this.group.awaited.length > 0);
   }
 
   /** A commit has let somebody in. */
-  owe(welcome: OwedWelcome): void {
-    this.#owed.set(hex(welcome.door), welcome);
+  owe({ door, frame }: Pick<OwedWelcome, "door" | "frame">): void {
+    this.#owed.set(hex(door), [...this.#owed.get(hex(door)) ?? [], frame]);
+  }
+
+  /** Who was let in, by whomever, and was not heard yet, may not have found its welcome. */
+  recall(): void {
+    this.#recalls = "all";
   }
 
   /** A member that seems to be unable to follow, and that knew us. */
@@ -77,10 +82,15 @@ export class Reception {
    * open again. `refused` hears why somebody is not let in. Answers whether anybody is there.
    */
   async visit(log: LogLink, refused: (error: unknown) => void): Promise<boolean> {
+    const recalls = this.#recalls;
+    for (const welcome of recalls ? await this.group.owedWelcomes() : []) {
+      if (welcome.own || recalls === "all") this.owe(welcome);
+    }
+    this.#recalls = undefined;
     let anybody = this.#owed.size > 0;
-    for (const [name, welcome] of this.#owed) {
-      const door = await GroupDoor.ofValue(welcome.door);
-      await ifOpen(bring(door, log, welcome.frame));
+    for (const [name, welcomes] of this.#owed) {
+      const door = await GroupDoor.ofValue(fromHex(name));
+      await ifOpen(bring(door, log, welcomes));
       this.#owed.delete(name);
     }
     /** By value: whose knocks alone are kept, where it is a member's. */
@@ -147,9 +157,9 @@ export class Reception {
   }
 }
 
-/** Puts a welcome into its door, unless somebody has done so. */
-async function bring(door: GroupDoor, log: LogLink, welcome: Bytes): Promise<void> {
-  if (!await holds(door, log, welcome)) await log.append(welcome);
+/** Puts welcomes into their door, unless somebody has done so. */
+async function bring(door: GroupDoor, log: LogLink, welcomes: readonly Bytes[]): Promise<void> {
+  for (const welcome of await lacking(door, log, welcomes)) await log.append(welcome);
 }
 
 /** At a door that is shut, nobody can be served. */
