@@ -28,6 +28,7 @@ export const CLIENT_ERRORS = {
   HINT_TAKEN: "It was left out; its device draws another one by itself.",
   ID_TAKEN: "It was left out; its device gives it another number.",
   INVALID_POINT: "It was left out; it is no key.",
+  INVITATION_VOID: "Make another one for whoever has the old text.",
   KEY_WORN_OUT: "Connect again for a new key.",
   LOG_FAILED: "It is tried again; look at the relay's disk.",
   LOG_INCOMPLETE: "A checkpoint brings what is missing, when a device that has it comes.",

@@ -10,6 +10,7 @@
 import { hex } from "../../wire/bytes.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import { Entrance, type EntranceEvents, type EntranceParts } from "./entrance.ts";
+import { standing, voided } from "./invitations.ts";
 import { Checkpoints } from "./log/checkpoints.ts";
 import type { EpochLog } from "./log/epoch_log.ts";
 import type { SealOptions } from "./log/log_entries.ts";
@@ -332,6 +333,7 @@ export class Conductor {
     const { device, log, post, options } = this.parts;
     while (log.inFlight > 0) await log.answered();
     if (device.group.past.all.length === 0) return;
+    const invited = standing(device);
     const verdict = await lookBack(device, log, options.compression, thoroughly).catch((error) => {
       const code = error instanceof ClientError ? error.code : "";
       if (code === "REMOVED") {
@@ -350,6 +352,7 @@ export class Conductor {
     if (verdict === "other") {
       device.ledger.unlogged();
       this.parts.presence.entered();
+      for (const { code, message } of voided(invited, device)) this.events.fault(code, message);
     }
   }
 }

@@ -111,7 +111,8 @@ export type Safety = "memory" | "process" | "disk" | "replicated";
  * - `removed`: another device has removed this one; the client has ended.
  * - `fault`: something came that is not as it should be, and was left out. `TWO_PASTS`: the relay shows
  *   devices different pasts. `NO_ZSTD`: zstd cannot be loaded; nothing is compressed until it can, in
- *   either direction.
+ *   either direction. `INVITATION_VOID`: a relay that lost its memory has cost an invitation, which has to
+ *   be made again.
  */
 export type GroupStatus =
   | { readonly kind: "state"; readonly state: Standing }

@@ -58,6 +58,22 @@ export function standing({ group }: Device): Invited[] {
   }));
 }
 
+/**
+ * This device follows another branch of the group than it did: what is to be told of those that stood
+ * before. Nothing of one by which somebody comes in there.
+ */
+export function voided(before: readonly Invited[], { group }: Device): ClientError[] {
+  const { invitations } = group.membership!.data;
+  const doors = [
+    ...invitations.map(({ value }) => value),
+    ...group.awaited.map(({ door }) => door),
+  ];
+  const good = new Set(doors.map(idOf));
+  return before.filter(({ id }) => !good.has(id)).map(({ id }) =>
+    new ClientError("INVITATION_VOID", `invitation ${id} is of a branch that nobody follows`)
+  );
+}
+
 /** Resolves once the group knows that the invitation with this id is void. */
 export async function revoke({ wishes }: Device, id: string): Promise<void> {
   await wishes.add(({ data }) => {

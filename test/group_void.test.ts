@@ -1,0 +1,52 @@
+/** An invitation that was made in a branch that nobody follows any more: whoever made it hears of it. */
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { forgetful } from "./kit/forgetful.ts";
+import { backedUp, eventually, stillWork, type Told, withDevices } from "./kit/group.ts";
+import { quickHost } from "./kit/quick_host.ts";
+import { withRelay } from "./kit/relay.ts";
+
+const host = quickHost(20);
+const epochOf = ({ statuses }: Told) =>
+  statuses.findLast((status) => status.kind === "epoch")?.number;
+const voids = ({ statuses }: Told) =>
+  statuses.flatMap((status) =>
+    status.kind === "fault" && status.fault.code === "INVITATION_VOID" ? [status.fault.message] : []
+  );
+const ids = ({ client }: Told) => client.invitations().map(({ id }) => id);
+
+test("invitations of a branch that is left are void, and that is told once where it was followed", async () => {
+  const { store, forget } = forgetful();
+  await withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const [ofA, ofB] = [backedUp(), backedUp()];
+      const first = kit.create({ url, database: "bugs", name: "a", storage: ofA.storage, host });
+      await first.client.invite({ permanent: true });
+      const [stays] = ids(first);
+      const invitation = await first.client.invite();
+      const second = kit.open({ url, invitation, name: "b", storage: ofB.storage, host });
+      await eventually(() => epochOf(second) === epochOf(first), "both are in");
+      await eventually(() => second.client.state === "synced", "it has read all");
+      await second.client.close();
+      await first.client.rotate();
+      await first.client.close();
+      forget();
+      // It knows of no rotation; what it makes here loses against it.
+      const b = kit.open({ url, storage: ofB.storage, host });
+      await eventually(() => b.client.state === "synced", "it is alone");
+      await b.client.invite({ minutes: 1_000 });
+      await b.client.invite({ permanent: true });
+      const lost = ids(b).filter((id) => id !== stays);
+      assertEquals(lost.length, 2);
+      const a = kit.open({ url, storage: ofA.storage, host });
+      await eventually(() => voids(b).length > 0, () => `${b.faults()}, ${a.faults()}`);
+      await stillWork([a, b], 0);
+      assertEquals([ids(a), ids(b)], [[stays], [stays]]);
+      assertEquals(voids(b).length, 2);
+      for (const [i, id] of lost.entries()) assert(voids(b)[i]!.includes(id), voids(b)[i]);
+      await b.client.close();
+      const again = kit.open({ url, storage: ofB.storage, host });
+      await eventually(() => again.client.state === "synced", "it is back");
+      assertEquals([...voids(again), ...voids(a)], []);
+    }), { store });
+});
