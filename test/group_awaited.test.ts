@@ -8,13 +8,13 @@ import { memoryStorage } from "../src/client/mod.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { AwaitedNewcomers } from "../src/client/group/log/awaited.ts";
-import { endOf, type EpochEnd } from "../src/client/group/log/ends.ts";
+import type { EpochEnd } from "../src/client/group/log/ends.ts";
 import { Group } from "../src/client/group/log/group_state.ts";
-import { commitIn } from "../src/client/group/log/log_entries.ts";
 import type { GroupMembership } from "../src/client/group/mls/group_membership.ts";
 import { decodeRecord, encodeRecord } from "../src/wire/blaze/blaze_record.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";
+import { change } from "./kit/alone.ts";
 import { appended } from "./kit/attack.ts";
 import { forgetful } from "./kit/forgetful.ts";
 import {
@@ -188,14 +188,6 @@ test("what an awaited newcomer has to be shown outlives a checkpoint, and a rela
     await converged([...members, newcomer], 12);
     await stillWork([...members, newcomer], 12);
   }));
-
-/** Makes a change of a group with one device, and follows it. */
-async function change(alone: Group, what: Parameters<Group["prepare"]>[0]): Promise<void> {
-  const { frame } = await alone.prepare(what);
-  const { epoch, cursor } = alone.log!;
-  const commit = await commitIn(frame, epoch);
-  await alone.follow(await endOf(commit!, frame, cursor, alone.membership!, alone.own));
-}
 
 test("an invitation is kept the way from for 256 epochs, and no longer", async () => {
   const names = { database: "bugs", constant: random(16) };

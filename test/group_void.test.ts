@@ -1,7 +1,15 @@
 /** An invitation that was made in a branch that nobody follows any more: whoever made it hears of it. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { memoryStorage } from "../src/client/mod.ts";
+import { Saver } from "../src/client/blaze/storage.ts";
+import { random } from "../src/client/group/e2e/derive.ts";
+import { leftBehind } from "../src/client/group/invitations.ts";
+import type { Device } from "../src/client/group/log/device.ts";
+import { Group } from "../src/client/group/log/group_state.ts";
+import { hex } from "../src/wire/bytes.ts";
 import { forgetful } from "./kit/forgetful.ts";
+import { change } from "./kit/alone.ts";
 import { backedUp, eventually, stillWork, type Told, withDevices } from "./kit/group.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -49,4 +57,32 @@ test("invitations of a branch that is left are void, and that is told once where
       await eventually(() => again.client.state === "synced", "it is back");
       assertEquals([...voids(again), ...voids(a)], []);
     }), { store });
+});
+
+test("who comes in again hears of invitations made in epochs that the group does not have", async () => {
+  const { storage, copy } = backedUp();
+  const saver = new Saver(storage);
+  const names = { database: "bugs", constant: random(16) };
+  const one = await Group.create(names, saver, { name: "a", signed: false, postQuantum: false });
+  const invite = (group: Group, expires = BigInt(Date.now() + 60_000)) => {
+    const value = random(32);
+    return change(group, { kind: "invite", value, expires }).then(() => value);
+  };
+  const before = await invite(one);
+  await saver.flush();
+  const other = await Group.restore(await copy(), new Saver(memoryStorage()));
+  const made = [await invite(one), await invite(one, 0n)];
+  await invite(one, 1n);
+  await change(other, { kind: "revoke", values: [before] });
+  const told = async (epochs: number) => {
+    for (let i = 0; i < epochs; i++) await change(other, { kind: "rotate" });
+    const entered = { membership: other.membership!, carry: other.past.all, from: 0 };
+    const device = { group: one } as unknown as Device;
+    return (await leftBehind(device, entered)).map(({ code, message }) => {
+      assertEquals(code, "INVITATION_VOID");
+      return made.findIndex((value) => message.includes(hex(value.subarray(0, 8))));
+    });
+  };
+  // Behind in its numbers, and beyond.
+  assertEquals([await told(0), await told(3)], [[0, 1], [0, 1]]);
 });

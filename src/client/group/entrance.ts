@@ -7,6 +7,7 @@
 import { type Bytes, hex } from "../../wire/bytes.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import { ClientError, faultOf } from "../client_error.ts";
+import { leftBehind } from "./invitations.ts";
 import type { Device } from "./log/device.ts";
 import { DoorReader, doorStart, knockFrame } from "./log/doors.ts";
 import { EpochProof, type Proof } from "./log/epoch_proof.ts";
@@ -140,10 +141,12 @@ export class Entrance {
         const why = "whoever let this device in is no member any more, or never was";
         this.#tell(new ClientError("BAD_WELCOME", why));
       } else if (proof === "proven") {
+        const left = await leftBehind(this.parts.device, entered);
         await post.run(async () => {
           await group.enter(entered.membership, entered.carry);
           ledger.unlogged();
         });
+        for (const error of left) this.#tell(error);
         // What cannot be stored now is stored with what comes next.
         return await saver.flush().catch((error) => this.#tell(error));
       }

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { hex } from "../../wire/bytes.ts";
+import { hex, sameBytes } from "../../wire/bytes.ts";
 import { ClientError } from "../client_error.ts";
 import type { Invited, InviteOptions } from "./group_types.ts";
 import type { Device } from "./log/device.ts";
 import { GroupDoor } from "./mls/door.ts";
 import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
+import type { Entered } from "./mls/newcomer.ts";
 import { drawInvitation, formatInvitation } from "./mls/invitation_text.ts";
 
 const INVITATION_MINUTES = 10;
@@ -69,10 +70,34 @@ export function voided(before: readonly Invited[], { group }: Device): ClientErr
     ...group.awaited.map(({ door }) => door),
   ];
   const good = new Set(doors.map(idOf));
-  return before.filter(({ id }) => !good.has(id)).map(({ id }) =>
-    new ClientError("INVITATION_VOID", `invitation ${id} is of a branch that nobody follows`)
-  );
+  return before.map(({ id }) => id).filter((id) => !good.has(id)).map(isVoid);
 }
+
+/**
+ * The same before this device comes in again, where what became of an invitation is not seen: of those
+ * that were made in an epoch which the group that it comes into does not have.
+ */
+export async function leftBehind(
+  { group }: Device,
+  { membership, carry }: Entered,
+): Promise<ClientError[]> {
+  const own = group.membership;
+  if (!own) return [];
+  const ours = [...group.past.all, { number: own.number, ...await own.witness() }];
+  const theirs = [...carry, await membership.witness()];
+  const first = membership.number - BigInt(carry.length);
+  const isElsewhere = ({ epoch }: StandingInvitation): boolean => {
+    if (epoch > membership.number) return true;
+    const here = ours.find(({ number }) => number === epoch);
+    const there = theirs[Number(epoch - first)];
+    return !!here && !!there && !sameBytes(here.interim, there.interim);
+  };
+  return own.data.invitations.filter((one) => !isExpired(one) && isElsewhere(one))
+    .map(({ value }) => isVoid(idOf(value)));
+}
+
+const isVoid = (id: string): ClientError =>
+  new ClientError("INVITATION_VOID", `invitation ${id} is of a branch that nobody follows`);
 
 /** Resolves once the group knows that the invitation with this id is void. */
 export async function revoke({ wishes }: Device, id: string): Promise<void> {
