@@ -65,8 +65,12 @@ async function world(
 }
 
 /** Somebody knocks with a text, and is gone when it is answered. Answers how it comes back. */
-async function knocked(kit: DeviceKit, url: string, invitation: string): Promise<() => Told> {
-  const { storage } = backedUp();
+async function knocked(
+  kit: DeviceKit,
+  url: string,
+  invitation: string,
+  { storage } = backedUp(),
+): Promise<() => Told> {
   const newcomer = kit.open({ url, invitation, storage, host, name: "n" });
   await waits(newcomer);
   await newcomer.client.close();
@@ -112,7 +116,8 @@ test("a welcome that the relay has lost with its memory is brought again", () =>
   world(async ({ kit, hostile: { url }, forget }) => {
     const kept = backedUp();
     const a = kit.create({ url, database: "bugs", name: "a", storage: kept.storage, host });
-    const comeBack = await knocked(kit, url, await a.client.invite());
+    const ofN = backedUp();
+    const comeBack = await knocked(kit, url, await a.client.invite(), ofN);
     await stored(kept, awaits(1));
     await a.client.close();
     forget();
@@ -121,6 +126,12 @@ test("a welcome that the relay has lost with its memory is brought again", () =>
     const newcomer = comeBack();
     await eventually(() => count(newcomer) === 2, () => `${newcomer.faults()}`);
     await stillWork([again, newcomer], 0);
+    // It knows no other life of that log.
+    await newcomer.client.close();
+    const back = comeBack();
+    await stillWork([again, back], 2);
+    await back.client.close();
+    await stored(ofN, ({ doubt, past }) => !doubt && past.all.some(({ shown }) => shown));
   }));
 
 /** As a device that has not kept what the logs have shown it of epochs before its own. */

@@ -5,7 +5,7 @@
  * | key in storage | value                                                                      |
  * | -------------- | -------------------------------------------------------------------------- |
  * | `group`        | names, membership or what waits to become one, past epochs, a commit that  |
- * |                | was prepared, the state before the last commit                             |
+ * |                | was prepared, the state before the last commit, newcomers that are awaited |
  * | `past/` + n    | an epoch that has ended (`past_epochs.ts`)                                 |
  * | `log`          | the present epoch's log (`epoch_log.ts`)                                   |
  * | `back`         | the log of the past epoch that a newcomer reads just now                   |

@@ -13,7 +13,14 @@ import { Epoch } from "../e2e/epoch.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { EpochLog } from "./epoch_log.ts";
 import { type CommitEntry, openEntry } from "./log_entries.ts";
-import { type Cursor, isShut, type LogLink, type LogListener, type Opened } from "./log_link.ts";
+import {
+  type Cursor,
+  isShut,
+  type LogLink,
+  type LogListener,
+  NO_RING,
+  type Opened,
+} from "./log_link.ts";
 import { isInPlace } from "../mls/commit_place.ts";
 import { placeOfCommit } from "../mls/commit_rules.ts";
 import { behind, commitOf, type PastEpoch } from "./past_epochs.ts";
@@ -66,13 +73,15 @@ async function lookInto(
 ): Promise<Past> {
   const epoch = await Epoch.of(past.secret, group.id);
   const ours = commitOf(past)!;
-  const cursor = await behind(past, ours);
-  const log = EpochLog.at(epoch, group.database, cursor);
+  const placed = !sameBytes(past.ring, NO_RING);
+  const log = placed
+    ? EpochLog.at(epoch, group.database, await behind(past, ours))
+    : await EpochLog.begin(epoch, group.database);
   const seen = new EndsSeen(log, past.ring, compression);
-  await link.open(epoch.log, cursor, seen);
-  if (seen.lost) group.doubted();
+  await link.open(epoch.log, log.cursor, seen);
+  if (seen.lost && placed) group.doubted();
   // With its memory, the relay has put the commits in order, and the first one counts.
-  else if (!past.doubt) return "ours";
+  else if (!seen.lost && !past.doubt) return "ours";
   const { ending } = past;
   if (!ending) {
     // Which one is followed is not for who came later: it brings its own where nothing speaks against it.

@@ -28,7 +28,10 @@ export interface EndingCommit extends Contender {
 
 export interface PastEpoch extends CarriedEpoch {
   readonly number: bigint;
-  /** 8 bytes; where a newcomer was told of the epoch, zeros until the log has shown how it ended. */
+  /**
+   * 8 bytes; where a newcomer was told of the epoch, zeros unless the log has shown the commit that
+   * ended it where that stood first.
+   */
   readonly ring: Bytes;
   /** It was in doubt when it ended (rule 12). */
   readonly doubt: boolean;
