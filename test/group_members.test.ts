@@ -9,7 +9,6 @@ import { DoorWatch, knockFrame } from "../src/client/group/log/doors.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { Holds } from "../src/client/group/log/holds.ts";
 import { deviceFrame } from "../src/client/group/log/log_entries.ts";
-import type { LogLink } from "../src/client/group/log/log_link.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { isKnockOf } from "../src/client/group/mls/knock_answer.ts";
@@ -19,6 +18,7 @@ import type { Bytes } from "../src/wire/bytes.ts";
 import { Ledger } from "../src/client/group/data/ledger.ts";
 import { backedUp, converged, eventually, group, insert, withDevices } from "./kit/group.ts";
 import type { DeviceKit, Told } from "./kit/group.ts";
+import { doorWith } from "./kit/door_with.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { MlsWorld } from "./kit/mls.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -133,18 +133,6 @@ test("first parts of checkpoints cost no digest each", async () => {
     Ledger.prototype.digest = digest;
   }
 });
-
-/** A link on which a door holds these frames. */
-const doorWith = (frames: readonly Bytes[]): LogLink => {
-  const open: LogLink["open"] = async (_, __, listener) => {
-    const ring = new Uint8Array(8).fill(1);
-    const hash = new Uint8Array(32);
-    const answer = { complete: true, durability: 0, ring, first: 1n, last: 1n, hash } as const;
-    await listener.opened({ subtype: "recovered", ...answer });
-    for (const [i, frame] of frames.entries()) await listener.entry(BigInt(i + 1), frame);
-  };
-  return { open } as LogLink;
-};
 
 test("a door that a removed device has filled with junk and with knocks still tells of a member's own", async () => {
   const world = await MlsWorld.of(3);

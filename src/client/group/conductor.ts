@@ -36,7 +36,7 @@ export interface ConductorParts extends EntranceParts {
   readonly options: SealOptions;
 }
 
-/** A welcome that another member should have brought is brought after this. */
+/** What another member should have done at a door is done after this. */
 const SPARE_MS = 3_000;
 /** A member that others are ahead of, as it seems, looks so long into the log before it knocks. */
 const FOLLOW_MS = 5_000;
@@ -58,6 +58,8 @@ export class Conductor {
   #thoroughly = false;
   #lookedBack = false;
   #doorsQuiet = false;
+  /** Doors are left to a member that is here, and longer in the group, until this runs. */
+  #stopLeaving: (() => void) | undefined;
   #doorsMs = DOORS_MS;
   #closed = false;
   #conducted: Promise<void> = Promise.resolve();
@@ -83,10 +85,11 @@ export class Conductor {
     }
     const { device: { group, reception }, post } = this.parts;
     reception.begin();
+    this.#leaveDoors();
     // Whoever let somebody in brings what is missing; if that one is gone, another one does.
     post.later(SPARE_MS, () => {
       reception.recall();
-      if (group.awaited.length > 0) this.stranger();
+      if (group.awaited.length > 0) this.#visitSoon();
     });
     this.#conducted = this.#conduct();
   }
@@ -107,15 +110,41 @@ export class Conductor {
 
   /** Somebody is here who may want to be let in. */
   stranger(): void {
-    // Who waits at a door lets in nobody.
-    if (this.parts.device.group.knock || (this.#doorsDue && this.#doorsQuiet)) return;
+    if (!this.#doorsDue) this.#leaveDoors();
     this.#doorsDue = true;
-    if (!this.#doorsQuiet) this.#turn();
+    this.#visitSoon();
   }
 
-  /** Whether doors are due now: hints that come during a visit wait, a welcome that is owed does not. */
+  /** One member lets in others: several would take each other's place in the log. */
+  #leaveDoors(): void {
+    this.#stopLeaving?.();
+    this.#stopLeaving = this.parts.post.later(SPARE_MS * Math.max(1, this.#longer), () => {
+      this.#stopLeaving = undefined;
+      this.#visitSoon();
+    });
+  }
+
+  /** How many of those who are here are longer in the group. */
+  get #longer(): number {
+    const { device: { group }, presence: { members } } = this.parts;
+    const nodes = group.peers.map(({ node }) => hex(node));
+    return nodes.slice(0, nodes.indexOf(group.node)).filter((node) => members.has(node)).length;
+  }
+
+  /**
+   * Whether doors are due now: hints that come during a visit wait, a welcome that is owed does not.
+   */
   get #mayVisit(): boolean {
-    return this.#doorsDue && (!this.#doorsQuiet || this.parts.device.reception.owes);
+    const { group, reception } = this.parts.device;
+    // Who waits at a door lets in nobody.
+    if (group.knock) return false;
+    if (reception.owes) return true;
+    if (this.#doorsQuiet || !(this.#doorsDue || reception.crowded)) return false;
+    return !this.#stopLeaving || this.#longer === 0;
+  }
+
+  #visitSoon(): void {
+    if (this.#mayVisit) this.#turn();
   }
 
   /** A member is here that is in an epoch which we do not know. */
@@ -174,6 +203,7 @@ export class Conductor {
     const entrance = new Entrance(knock, this.parts, this.events);
     this.#turn = () => entrance.close();
     await entrance.pass();
+    this.#leaveDoors();
   }
 
   /** Another attempt begins with a new link. */
@@ -235,11 +265,12 @@ export class Conductor {
         const { reception } = device;
         const visit = () => {
           reception.owe(welcome);
-          this.stranger();
+          this.#visitSoon();
         };
-        // Whoever let it in brings it; if that one is gone, another one does.
-        if (own) visit();
-        else post.later(SPARE_MS, visit);
+        if (own) return visit();
+        // Whoever let it in brings it, and goes on; if that one is gone, another one does.
+        this.#leaveDoors();
+        post.later(SPARE_MS, visit);
       },
       ended: (own) => {
         if (own) device.wishes.settle();
@@ -309,10 +340,12 @@ export class Conductor {
   /** Looks into the doors of others, and lets in who may come in. */
   async #doors(): Promise<void> {
     const { device: { reception }, log, post } = this.parts;
-    this.#doorsDue = false;
-    this.#doorsQuiet = true;
     // What is on its way belongs to the log that is open.
     while (log.inFlight > 0) await log.answered();
+    await reception.bring(log);
+    if (!this.#mayVisit) return;
+    this.#doorsDue = false;
+    this.#doorsQuiet = true;
     const anybody = await reception.visit(log, (error) => {
       const { code, message } = faultOf(error);
       this.events.fault(code, message);
@@ -321,7 +354,7 @@ export class Conductor {
     this.#doorsMs = anybody ? DOORS_MS : Math.min(this.#doorsMs * 2, MOST_DOORS_MS);
     post.later(this.#doorsMs, () => {
       this.#doorsQuiet = false;
-      if (this.#doorsDue) this.#turn();
+      if (this.#mayVisit) this.#turn();
       else this.#doorsMs = DOORS_MS;
     });
   }

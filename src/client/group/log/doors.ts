@@ -87,33 +87,58 @@ export class DoorWatch implements LogListener {
   #cursor: Cursor | undefined;
   /** Key packages that were brought, by reference in hex, oldest first. */
   readonly #knocks = new Map<string, Bytes>();
+  /** Of these, those that are being answered. */
+  readonly #taken = new Set<Bytes>();
+  /** More were brought than are kept. */
+  #crowded = false;
   readonly #reader: DoorReader;
 
   /** `keeps`: whether a key package may be one to let in; others crowd out none that is. */
   constructor(
-    private readonly door: GroupDoor,
+    readonly door: GroupDoor,
     keeps: (keyPackage: Bytes) => boolean | Promise<boolean> = () => true,
   ) {
     this.#reader = new DoorReader(door, {
       knock: async (keyPackage, reference) => {
-        if (!await keeps(keyPackage)) return;
+        if (this.#knocks.has(reference) || !await keeps(keyPackage)) return;
         this.#knocks.set(reference, keyPackage);
         if (this.#knocks.size <= MOST_KNOCKS) return;
+        this.#crowded = true;
         this.#knocks.delete(this.#knocks.keys().next().value!);
       },
       welcome: () => {},
     });
   }
 
+  /** Those that were crowded out are to be read now: all others are served. */
+  get crowded(): boolean {
+    return this.#crowded && this.#knocks.size === 0;
+  }
+
   /** Reads what has come since the last visit. Rejects as `LogLink.open` does. */
   async look(log: LogLink): Promise<readonly Bytes[]> {
-    this.#cursor ??= await doorStart(this.door);
+    if (this.crowded || !this.#cursor) this.#cursor = await doorStart(this.door);
+    if (this.#knocks.size === 0) this.#crowded = false;
     await log.open({ id: this.door.logId, key: this.door.logKey }, this.#cursor, this);
     return [...this.#knocks.values()];
   }
 
+  /** Those to be answered next, the newest first: with what was taken before, so many at a time. */
+  take(most: number): Bytes[] {
+    const waiting = [...this.#knocks.values()].filter((one) => !this.#taken.has(one)).reverse();
+    const next = waiting.slice(0, Math.max(0, most - this.#taken.size));
+    for (const one of next) this.#taken.add(one);
+    return next;
+  }
+
+  /** This one was taken, and may be once more. */
+  release(keyPackage: Bytes): void {
+    this.#taken.delete(keyPackage);
+  }
+
   /** This one came to nothing, or is let in. */
   done(keyPackage: Bytes): void {
+    this.release(keyPackage);
     for (const [reference, one] of this.#knocks) {
       if (sameBytes(one, keyPackage)) this.#knocks.delete(reference);
     }

@@ -5,6 +5,7 @@
  * @module
  */
 import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import { faultOf } from "../../client_error.ts";
 import type { Group, OwedWelcome } from "./group_state.ts";
 import { DoorWatch, lacking } from "./doors.ts";
 import { isShut, type LogLink } from "./log_link.ts";
@@ -32,6 +33,8 @@ export class Reception {
   readonly #watches = new Map<string, DoorWatch>();
   /** Members that may stand at their own doors, in hex. */
   readonly #lost = new Set<string>();
+  /** Why knocks are not kept that were read in this visit, by message. */
+  readonly #refusals = new Map<string, unknown>();
   /** Until then this device does not leave its log. */
   #stays = 0;
 
@@ -77,22 +80,32 @@ export class Reception {
     this.#lost.delete(node);
   }
 
-  /**
-   * Visits all doors that somebody may stand at. What is done about it is done when the present log is
-   * open again. `refused` hears why somebody is not let in. Answers whether anybody is there.
-   */
-  async visit(log: LogLink, refused: (error: unknown) => void): Promise<boolean> {
+  /** At a door whose knocks were more than are kept, those that are left can be served. */
+  get crowded(): boolean {
+    return [...this.#watches.values()].some(({ crowded }) => crowded);
+  }
+
+  /** Brings the welcomes that may not be in their doors yet. */
+  async bring(log: LogLink): Promise<void> {
     const recalls = this.#recalls;
     for (const welcome of recalls ? await this.group.owedWelcomes() : []) {
       if (welcome.own || recalls === "all") this.owe(welcome);
     }
     this.#recalls = undefined;
-    let anybody = this.#owed.size > 0;
     for (const [name, welcomes] of this.#owed) {
       const door = await GroupDoor.ofValue(fromHex(name));
-      await ifOpen(bring(door, log, welcomes));
+      await ifOpen(putInto(door, log, welcomes));
       this.#owed.delete(name);
     }
+  }
+
+  /**
+   * Visits all doors that somebody may stand at. What is done about it is done when the present log is
+   * open again. `refused` hears why somebody is not let in. Answers whether anybody is there.
+   */
+  async visit(log: LogLink, refused: (error: unknown) => void): Promise<boolean> {
+    let anybody = false;
+    this.#refusals.clear();
     /** By value: whose knocks alone are kept, where it is a member's. */
     const doors = new Map<Bytes, GroupPeer | undefined>();
     for (const { value } of this.group.membership?.data.invitations ?? []) {
@@ -108,9 +121,12 @@ export class Reception {
     const names = [...doors.keys()].map(hex);
     for (const name of this.#watches.keys()) if (!names.includes(name)) this.#watches.delete(name);
     for (const [value, peer] of doors) {
-      const look = this.#look(await GroupDoor.ofValue(value), peer, log, refused);
-      await ifOpen(look.then((found) => anybody ||= found));
+      const watch = this.#watches.get(hex(value)) ?? await this.#watch(value, peer);
+      this.#watches.set(hex(value), watch);
+      await ifOpen(watch.look(log).then(({ length }) => anybody ||= length > 0));
+      this.#serve(watch, refused);
     }
+    for (const error of this.#refusals.values()) refused(error);
     return anybody;
   }
 
@@ -121,44 +137,48 @@ export class Reception {
     return at === 0 || members.indexOf(this.group.node) < at;
   }
 
-  /** A member's door is known to devices that were removed since: they crowd it with their own knocks. */
-  #watch(door: GroupDoor, peer: GroupPeer | undefined): DoorWatch {
-    const { membership } = this.group;
-    if (!peer || !membership) return new DoorWatch(door);
-    return new DoorWatch(door, (keyPackage) => isKnockOf(membership, peer, keyPackage));
+  async #watch(value: Bytes, peer: GroupPeer | undefined): Promise<DoorWatch> {
+    const door = await GroupDoor.ofValue(value);
+    return new DoorWatch(door, async (keyPackage) => {
+      const { membership } = this.group;
+      // A member's door is known to devices that were removed since: they crowd it with knocks of their own.
+      if (!membership || (peer && !await isKnockOf(membership, peer, keyPackage))) return false;
+      try {
+        return await this.#answer(membership, door, keyPackage) !== undefined;
+      } catch (error) {
+        this.#refusals.set(faultOf(error).message, error);
+        return false;
+      }
+    });
   }
 
-  /** Answers whether somebody stands there. */
-  async #look(
-    door: GroupDoor,
-    peer: GroupPeer | undefined,
-    log: LogLink,
-    refused: (error: unknown) => void,
-  ): Promise<boolean> {
-    const name = hex(door.value);
-    const watch = this.#watches.get(name) ?? this.#watch(door, peer);
-    this.#watches.set(name, watch);
-    const knocks = await watch.look(log);
-    for (const keyPackage of knocks.slice(-MOST_AT_ONCE)) {
-      const wish = async (membership: GroupMembership) => {
-        const { oldestCarried } = this.group;
-        const answer = answerKnock(membership, door, keyPackage, Date.now(), oldestCarried);
-        const change = await answer.catch((error) => {
-          watch.done(keyPackage);
-          throw error;
-        });
-        if (!change) watch.done(keyPackage);
-        return change;
-      };
-      // Nobody waits for it: the next visit finds who is still there.
-      void this.wishes.add(wish).catch(refused);
+  #answer(membership: GroupMembership, door: GroupDoor, keyPackage: Bytes) {
+    return answerKnock(membership, door, keyPackage, Date.now(), this.group.oldestCarried);
+  }
+
+  /** Who stands at a door is let in, a few at a time: other changes do not wait for all of them. */
+  #serve(watch: DoorWatch, refused: (error: unknown) => void): void {
+    for (const keyPackage of watch.take(MOST_AT_ONCE)) {
+      const wish = (membership: GroupMembership) =>
+        this.#answer(membership, watch.door, keyPackage);
+      // Nobody waits for it: whoever it was, the next one can be let in.
+      void this.wishes.add(wish).then(() => true, (error) => {
+        refused(error);
+        const { code } = faultOf(error);
+        if (code === "READ_ONLY") watch.release(keyPackage);
+        else watch.done(keyPackage);
+        return code === "BAD_KNOCK" || code === "NOT_ADMITTED";
+      }).then((goesOn) => {
+        if (!goesOn) return;
+        watch.done(keyPackage);
+        this.#serve(watch, refused);
+      });
     }
-    return knocks.length > 0;
   }
 }
 
 /** Puts welcomes into their door, unless somebody has done so. */
-async function bring(door: GroupDoor, log: LogLink, welcomes: readonly Bytes[]): Promise<void> {
+async function putInto(door: GroupDoor, log: LogLink, welcomes: readonly Bytes[]): Promise<void> {
   for (const welcome of await lacking(door, log, welcomes)) await log.append(welcome);
 }
 
