@@ -21,7 +21,6 @@ test("a member that cannot follow comes in again: same node, same place, new doo
   const before = nodes(lost.peers());
   const { self } = lost;
   world.carry = [{
-    secret: await world.members[0]!.epochSecret(),
     bound: { sequence: 9n, hash: random(32) },
     ...await world.members[0]!.witness(),
   }];

@@ -28,7 +28,6 @@ export const anyHead = (): CommitPlace => ({
 /** So many epochs before, of which nothing is true. `length`: of the suite's hash. */
 export const anyCarry = (count: number, length = 32): Carry =>
   Array.from({ length: count }, (_, i) => ({
-    secret: random(32),
     bound: { sequence: BigInt(i), hash: random(32) },
     interim: random(length),
     confirmationKey: random(length),

@@ -255,11 +255,10 @@ export class Rogue extends Outsider {
     carry?: Carry,
   ): Promise<{ frame: Bytes; made: PreparedCommit }> {
     const head = { ...this.log.cursor, doubt: false, ...place };
-    const { secret } = this.log.epoch;
     const made = await this.group.membership!.prepare(
       change,
       head,
-      carry ?? [{ secret, bound: head, ...await this.group.membership!.witness() }],
+      carry ?? [{ bound: head, ...await this.group.membership!.witness() }],
     );
     return { frame: await this.seal(made.message), made };
   }

@@ -48,6 +48,7 @@ const LOOK_MS = 1_000;
 
 export class Conductor {
   #writing: Writing | undefined;
+  #entrance: Entrance | undefined;
   /** The log that was opened last. */
   #opened: EpochLog | undefined;
   /** Ends the wait while a log is open. */
@@ -170,7 +171,8 @@ export class Conductor {
   /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
   lookAgain(): void {
     this.#lookBackDue = this.#thoroughly = true;
-    if (this.#lookedBack || this.parts.device.group.knock) return;
+    if (this.parts.device.group.knock) return this.#entrance?.hint();
+    if (this.#lookedBack) return;
     this.#lookedBack = true;
     this.parts.post.later(LOOK_MS, () => {
       this.#lookedBack = false;
@@ -200,7 +202,7 @@ export class Conductor {
   }
 
   async #enter(knock: StandingKnock): Promise<void> {
-    const entrance = new Entrance(knock, this.parts, this.events);
+    const entrance = this.#entrance = new Entrance(knock, this.parts, this.events);
     this.#turn = () => entrance.close();
     await entrance.pass();
     this.#leaveDoors();

@@ -14,12 +14,17 @@ import { EpochProof, type Proof } from "./log/epoch_proof.ts";
 import { isShut, type LogLink } from "./log/log_link.ts";
 import type { Post } from "./log/post.ts";
 import type { StandingKnock } from "./log/standing_knock.ts";
+import type { GroupPeer } from "./mls/epoch_view.ts";
 import type { Entered } from "./mls/newcomer.ts";
 
 /** Where the door has a welcome of another device, a newcomer waits so long for one of its own. */
 const PASSED_MS = 10_000;
-/** It waits so long for what a log has to show, and then as long at the door for another welcome. */
+/** What the logs said nothing of is looked at again after this. */
 const PROOF_MS = 10_000;
+/** And after this, where somebody says that it may be there. */
+const HINT_MS = 1_000;
+/** Welcomes in memory, of one look into a door. */
+const MOST_AT_ONCE = 8;
 /** A member waits so long at its own door. */
 const PATIENCE_MS = 60_000;
 
@@ -36,12 +41,11 @@ export interface EntranceEvents {
   stopped(error: ClientError): void;
 }
 
-/** One wait at a door over one link. */
+/** One look into a door over one link, and at the welcomes that it has. */
 export class Entrance {
   #turn: () => void = () => {};
   #closed = false;
-  /** The door has a welcome of another device. */
-  #passedBy = false;
+  #hinted = false;
 
   constructor(
     private readonly knock: StandingKnock,
@@ -55,48 +59,67 @@ export class Entrance {
     this.#turn();
   }
 
+  /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
+  hint(): void {
+    if (this.#hinted || !this.knock.hopes) return;
+    this.#hinted = true;
+    this.parts.post.later(HINT_MS, () => this.#turn());
+  }
+
   /**
-   * Resolves when a welcome was found, or this device is in its group, or waits no more. Throws what another
-   * link may mend.
+   * Resolves when a welcome was looked at, or this device is in its group, or waits no more. Throws what
+   * another link may mend.
    */
   async pass(): Promise<void> {
-    if (this.knock.welcomes.length > 0) await this.#prove();
-    if (this.#waits) await this.#wait();
+    const { group } = this.parts.device;
+    for (const message of await this.#found()) {
+      if (!this.#waits) return;
+      const refused = await this.#prove(message).catch((error) => {
+        if (!(error instanceof ClientError) || error.code !== "BAD_WELCOME") throw error;
+        return error;
+      });
+      if (!refused) continue;
+      await group.refute(message);
+      this.#tell(refused);
+    }
   }
 
   get #waits(): boolean {
     return !this.#closed && this.parts.device.group.knock === this.knock;
   }
 
-  /** Waits until somebody opens. */
-  async #wait(): Promise<void> {
-    const { device: { group, saver }, log, post } = this.parts;
-    const { newcomer: { door, keyPackage, reference }, welcomes } = this.knock;
+  /** Welcomes that are to be looked at; waits until there are any. */
+  async #found(): Promise<Bytes[]> {
+    const { knock, parts: { device: { group, saver }, log, post } } = this;
+    const { door, keyPackage, reference } = knock.newcomer;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = resolve;
     const name = hex(reference.subarray(0, 32));
+    const found: Bytes[] = [];
     let knocked = false;
-    let found = false;
     const reader = new DoorReader(door, {
       knock: (_, reference) => void (knocked ||= reference === name),
       welcome: async ({ message }, reference) => {
-        if (!this.#waits) return;
+        if (!this.#waits || found.length >= MOST_AT_ONCE) return;
         if (reference !== name) return this.#passBy();
-        if (!await this.#welcomed(message)) return;
-        found = true;
-        await saver.flush().finally(resolve);
+        if (!await knock.isDue(message)) return;
+        found.push(message);
+        resolve();
       },
-    }, (error) => this.#tell(error));
+    });
     await saver.flush();
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
     if (this.#waits && !knocked) {
       const answer = log.append(await knockFrame(door, keyPackage));
-      if (!await answer.catch((error) => this.#mute(error))) return await promise;
+      if (!await answer.catch((error) => this.#mute(error))) {
+        await promise;
+        return [];
+      }
     }
     // It was let in while this was on its way, perhaps by a word that came before the door was open.
-    if (found || !this.#waits) return;
-    // Those that are known could not be shown yet: after a while, once more.
-    if (welcomes.length > 0) post.later(PROOF_MS, resolve);
+    if (found.length > 0 || !this.#waits) return found;
+    // What could not be shown yet is looked at once more.
+    if (knock.hopes) post.later(PROOF_MS, resolve);
     post.toEverybody(Subtype.knock, new Uint8Array());
     this.events.progress("waiting");
     if (group.membership) {
@@ -107,69 +130,55 @@ export class Entrance {
       });
     }
     await promise;
-  }
-
-  /** Whether it is one more. Throws `BAD_WELCOME`. */
-  async #welcomed(message: Bytes): Promise<boolean> {
-    const { group } = this.parts.device;
-    const { membership } = await this.knock.newcomer.enter(message);
-    const removed = membership.peers().some(({ node }) => group.past.removed.has(hex(node)));
-    if (removed) throw new ClientError("BAD_WELCOME", "into a group with who was removed");
-    return await group.welcomed(message);
+    if (found.length === 0) knock.again();
+    return found;
   }
 
   /** Whoever has seen the text can put such a welcome there: the members know whether it is so. */
   #passBy(): void {
-    if (this.knock.permanent || this.#passedBy) return;
-    this.#passedBy = true;
+    const { knock } = this;
+    if (knock.permanent || knock.passedBy) return;
+    knock.passedBy = true;
     const used = new ClientError("NOT_ADMITTED", "the invitation has let in another device");
     this.#tell(used);
     this.parts.post.later(PASSED_MS, () => {
-      if (this.#waits && this.knock.welcomes.length === 0) this.events.stopped(used);
+      if (this.#waits && !knock.hopes) this.events.stopped(used);
     });
   }
 
-  /** Reads the logs that the welcomes name: do they lead there from the group of the text? */
-  async #prove(): Promise<void> {
+  /** Do the logs lead to where a welcome leads, from the group of the text? Throws `BAD_WELCOME`. */
+  async #prove(message: Bytes): Promise<void> {
     const { device: { group, ledger, saver }, post } = this.parts;
-    for (const message of this.knock.welcomes) {
-      const entered = await this.knock.newcomer.enter(message);
-      const proof = await this.#proofOf(entered);
-      if (!this.#waits) return;
-      if (proof === "refuted") {
-        await group.refuse(message);
-        const why = "whoever let this device in is no member any more, or never was";
-        this.#tell(new ClientError("BAD_WELCOME", why));
-      } else if (proof === "proven") {
-        const left = await leftBehind(this.parts.device, entered);
-        await post.run(async () => {
-          await group.enter(entered.membership, entered.carry);
-          ledger.unlogged();
-        });
-        for (const error of left) this.#tell(error);
-        // What cannot be stored now is stored with what comes next.
-        return await saver.flush().catch((error) => this.#tell(error));
-      }
+    const entered = await this.knock.newcomer.enter(message);
+    const removed = ({ node }: GroupPeer) => group.past.removed.has(hex(node));
+    if (entered.membership.peers().some(removed)) {
+      throw new ClientError("BAD_WELCOME", "into a group with who was removed");
     }
+    const proof = await this.#proofOf(entered);
+    if (!this.#waits) return;
+    if (proof === "refuted") {
+      const why = "whoever let this device in is no member any more, or never was";
+      throw new ClientError("BAD_WELCOME", why);
+    }
+    if (proof === "missing") return await this.knock.leave(message);
+    const left = await leftBehind(this.parts.device, entered);
+    await post.run(async () => {
+      await group.enter(entered.membership, entered.carry);
+      ledger.unlogged();
+    });
+    for (const error of left) this.#tell(error);
+    // What cannot be stored now is stored with what comes next.
+    await saver.flush().catch((error) => this.#tell(error));
   }
 
-  /** Where something is missing, waits for it for a moment: members bring it when they come. */
   async #proofOf(entered: Entered): Promise<Proof> {
-    const { device: { group }, log, post } = this.parts;
-    for await (const epoch of EpochProof.of(entered, group.database, () => this.#turn())) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#turn = resolve;
+    const { device: { group }, log } = this.parts;
+    for await (const epoch of EpochProof.of(entered, group.database)) {
       try {
         await log.open(epoch.log.epoch.log, epoch.log.cursor, epoch);
       } catch (error) {
         if (isShut(error)) return "missing";
         throw error;
-      }
-      if (epoch.proof === "missing" && !this.#closed) {
-        this.events.progress("waiting");
-        const stop = post.later(PROOF_MS, resolve);
-        await promise;
-        stop();
       }
       if (epoch.proof !== "proven") return epoch.proof;
     }

@@ -2,7 +2,7 @@
  * An epoch of the group, and what is derived of its secret: the names and keys of its log, and the keys
  * of all that is sealed in it. (docs/protocol/group.md, "Derived values")
  *
- * The secret is an exporter of MLS: it opens the payloads of this epoch and nothing else.
+ * The secret follows of MLS's confirmation key: it opens the payloads of this epoch and nothing else.
  *
  * @module
  */

@@ -4,7 +4,8 @@
  * newcomer in. (docs/protocol/group.md, rule 15)
  *
  * The relay's order is believed, and nothing else: a device that was removed cannot write before the
- * commit that removed it, and cannot make a tag of that commit fit a key of its own.
+ * commit that removed it, cannot make a tag of that commit fit a key of its own, and cannot choose which
+ * log belongs to a key.
  *
  * @module
  */
@@ -14,47 +15,51 @@ import { Epoch } from "../e2e/epoch.ts";
 import { EpochLog } from "./epoch_log.ts";
 import { commitIn } from "./log_entries.ts";
 import type { LogListener, Opened } from "./log_link.ts";
-import { type EpochStep, judgeStep } from "../mls/epoch_chain.ts";
+import { epochSecretOf } from "../mls/carry.ts";
+import { type EpochStep, prevails, seeCommit, type SeenCommit } from "../mls/epoch_chain.ts";
 import type { Entered } from "../mls/newcomer.ts";
 
 /**
  * - `proven`: the commit that began the next epoch is what ended this one.
- * - `refuted`: another commit stands before it, where its author has made it.
+ * - `refuted`: another commit may have ended it.
  * - `missing`: there is none yet; the relay may have lost it, and members bring it again.
  */
 export type Proof = "proven" | "refuted" | "missing";
 
+/** Other commits in one log that are weighed; no honest group makes as many. */
+const MOST_OTHERS = 64;
+
 /** Reads the log of one epoch for what ended it. */
 export class EpochProof implements LogListener {
-  #proof: Proof = "missing";
+  #step: SeenCommit | undefined;
+  readonly #others: SeenCommit[] = [];
   #hole: ClientError | undefined;
 
-  private constructor(
-    readonly log: EpochLog,
-    private readonly step: EpochStep,
-    /** Runs when it is proven or refuted, or cannot be read on. */
-    private readonly decided: () => void,
-  ) {}
+  private constructor(readonly log: EpochLog, private readonly step: EpochStep) {}
 
   /** What proves these, the oldest first. */
   static async *of(
     { membership, carry, from }: Entered,
     database: string,
-    decided: () => void,
   ): AsyncGenerator<EpochProof> {
-    const { suite } = membership.view;
+    const { group, view: { suite } } = membership;
     for (let i = from; i < carry.length; i++) {
-      const epoch = await Epoch.of(carry[i]!.secret, membership.group);
+      const { confirmationKey } = carry[i]!;
+      const epoch = await Epoch.of(await epochSecretOf(confirmationKey, group), group);
       const to = carry[i + 1] ?? await membership.witness();
       const log = await EpochLog.begin(epoch, database);
-      yield new EpochProof(log, { suite, from: carry[i]!, to }, decided);
+      yield new EpochProof(log, { suite, from: carry[i]!, to });
     }
   }
 
-  /** Throws `LOG_HOLE` where the relay keeps something back: another link begins anew. */
+  /** By what was read so far. Throws `LOG_HOLE` where the relay keeps something back. */
   get proof(): Proof {
     if (this.#hole) throw this.#hole;
-    return this.#proof;
+    if (this.#step && this.#others.length <= MOST_OTHERS) {
+      return prevails(this.#step, this.#others) ? "proven" : "refuted";
+    }
+    const ended = this.#others.some(({ inPlace, doubt }) => inPlace && !doubt);
+    return ended || this.#step ? "refuted" : "missing";
   }
 
   opened(answer: Opened): void {
@@ -62,21 +67,23 @@ export class EpochProof implements LogListener {
   }
 
   async entry(sequence: bigint, frame: Bytes): Promise<void> {
-    if (this.#proof !== "missing" || this.#hole) return;
+    if (this.#hole) return;
     const { log } = this;
     const place = log.cursor;
     try {
       await log.step(sequence, frame);
     } catch (error) {
       this.#hole = error as ClientError;
-      return this.decided();
+      return;
     }
     const commit = await commitIn(frame, log.epoch);
-    if (!commit) return;
-    const judged = await judgeStep(commit.message, place, this.step);
-    if (judged === "nothing") return;
-    this.#proof = judged === "step" ? "proven" : "refuted";
-    this.decided();
+    const seen = commit && await seeCommit(commit.message, place, this.step);
+    if (!seen) return;
+    if (!seen.isStep) {
+      if (this.#others.length <= MOST_OTHERS) this.#others.push(seen);
+    } else {
+      this.#step ??= seen;
+    }
   }
 
   live(): void {}

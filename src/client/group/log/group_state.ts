@@ -26,7 +26,7 @@ import { toRemoveAgain } from "./branches.ts";
 import { type CommitEntry, commitIn, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
 import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
-import type { Carry } from "../mls/carry.ts";
+import { type Carry, epochSecretOf } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
 import { invitationOf } from "../mls/group_data.ts";
@@ -352,12 +352,9 @@ export class Group {
 
   /** What a device that is let in now needs of what came before. */
   async #carry(): Promise<Carry> {
-    const { epoch: { secret }, cursor: { sequence, hash } } = this.#log!;
-    const present = { secret, bound: { sequence, hash }, ...await this.#membership!.witness() };
-    const past = this.#past.carry(this.#oldestAnchor).map((
-      { secret, bound, interim, confirmationKey },
-    ) => ({ secret, bound, interim, confirmationKey }));
-    return [...past, present];
+    const { sequence, hash } = this.#log!.cursor;
+    const present = { bound: { sequence, hash }, ...await this.#membership!.witness() };
+    return [...this.#past.carry(this.#oldestAnchor), present];
   }
 
   /** The log id of the first epoch in which an invitation stood, of its value; nothing if it is gone. */
@@ -401,16 +398,9 @@ export class Group {
     this.#save();
   }
 
-  /** A welcome that is good was found in the door. Answers whether it is one more. */
-  async welcomed(message: Bytes): Promise<boolean> {
-    const isNew = await this.#knock!.welcomed(message);
-    this.#save();
-    return isNew;
-  }
-
-  /** The logs speak against a welcome: nothing of it is kept. */
-  async refuse(message: Bytes): Promise<void> {
-    await this.#knock!.refuse(message);
+  /** A welcome was none: it is not looked at again. */
+  async refute(message: Bytes): Promise<void> {
+    await this.#knock!.refute(message);
     this.#save();
   }
 
@@ -425,7 +415,10 @@ export class Group {
     this.#waits = false;
     this.#prepared = undefined;
     this.#dropped = [];
-    this.#past.carryFrom(carry, NO_RING, membership.number);
+    const told = await Promise.all(carry.map(async (one) => {
+      return { ...one, secret: await epochSecretOf(one.confirmationKey, this.id) };
+    }));
+    this.#past.carryFrom(told, NO_RING, membership.number);
     this.#awaited = new AwaitedNewcomers();
     await this.#beginBack();
     await this.#live(membership);

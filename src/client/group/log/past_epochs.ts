@@ -10,7 +10,7 @@ import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaz
 import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
 import type { Cursor } from "./log_link.ts";
-import type { CarriedEpoch, Carry } from "../mls/carry.ts";
+import type { CarriedEpoch } from "../mls/carry.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
 
 /** The state before a commit is kept so long, unless everybody is beyond it sooner. */
@@ -26,7 +26,12 @@ export interface EndingCommit extends Contender {
   readonly inPlace: boolean;
 }
 
-export interface PastEpoch extends CarriedEpoch {
+/** With the secret that follows of its confirmation key. */
+export interface ToldEpoch extends CarriedEpoch {
+  readonly secret: Bytes;
+}
+
+export interface PastEpoch extends ToldEpoch {
   readonly number: bigint;
   /**
    * 8 bytes; where a newcomer was told of the epoch, zeros unless the log has shown the commit that
@@ -108,7 +113,7 @@ export class PastEpochs {
   }
 
   /** A newcomer was told of these; `next`: the number of the epoch behind the last of them. */
-  carryFrom(carry: Carry, ring: Bytes, next: bigint): void {
+  carryFrom(carry: readonly ToldEpoch[], ring: Bytes, next: bigint): void {
     const first = this.#since = this.#kept = next - BigInt(carry.length);
     this.#epochs = carry.map((one, i) => ({
       ...one,

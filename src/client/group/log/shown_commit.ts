@@ -9,7 +9,7 @@ import type { EpochLog } from "./epoch_log.ts";
 import type { Group } from "./group_state.ts";
 import { commitIn } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
-import { judgeStep } from "../mls/epoch_chain.ts";
+import { seeCommit } from "../mls/epoch_chain.ts";
 
 /** An entry was read in the log of an epoch that is over: it is kept if it is the commit that ended it. */
 export async function keepShown(group: Group, log: EpochLog, frame: Bytes): Promise<void> {
@@ -23,8 +23,7 @@ export async function keepShown(group: Group, log: EpochLog, frame: Bytes): Prom
     : group.past.all.find((one) => one.number === next);
   if (!to) return;
   const step = { suite: view.suite, from, to };
-  if (await judgeStep(commit.message, log.cursor, step) === "step") {
-    // Elsewhere than where it was first, it was appended again.
-    group.shown(from, frame, log.ended ? log.cursor.ring : NO_RING);
-  }
+  const seen = await seeCommit(commit.message, log.cursor, step);
+  // Elsewhere than where it was first, it was appended again.
+  if (seen?.isStep) group.shown(from, frame, log.ended ? log.cursor.ring : NO_RING);
 }

@@ -1,20 +1,25 @@
 /**
- * What a device waits with at a door, and the welcomes that it found there. They are good, but for what
- * the logs have to show. (docs/protocol/group.md, rules 14 to 16)
+ * What a device waits with at a door, and what became of the welcomes that it found there.
+ * (docs/protocol/group.md, rules 14 to 16)
  *
  * @module
  */
-import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, hex } from "../../../wire/bytes.ts";
 import { digest } from "../e2e/derive.ts";
 import { GroupNewcomer } from "../mls/newcomer.ts";
 
-/** Welcomes that wait to be shown; beyond, the oldest is let go. */
-const MOST_WELCOMES = 8;
+/** Names of welcomes that are kept; beyond, the oldest is let go, and looked at once more. */
+const MOST_NAMES = 1_000;
 
 export class StandingKnock {
-  /** Those that the logs speak against, by hash in hex. */
+  /** Those that are none, by hash in hex. */
   readonly #refuted = new Set<string>();
-  #welcomes: readonly Bytes[] = [];
+  /** Those that the logs say nothing of yet, and that were looked at in this round. */
+  readonly #tried = new Set<string>();
+  /** Those that may still turn out to be good. */
+  readonly #hopes = new Set<string>();
+  /** The door has a welcome of another device. */
+  passedBy = false;
 
   constructor(
     readonly newcomer: GroupNewcomer,
@@ -22,37 +27,54 @@ export class StandingKnock {
     readonly permanent: boolean,
   ) {}
 
-  /** MLSMessages, the oldest first. */
-  get welcomes(): readonly Bytes[] {
-    return this.#welcomes;
+  /** Whether a welcome (MLSMessage) has to be looked at. */
+  async isDue(message: Bytes): Promise<boolean> {
+    const name = await nameOf(message);
+    if (this.#refuted.has(name)) return false;
+    keep(this.#hopes, name);
+    return !this.#tried.has(name);
   }
 
-  /** Answers whether it is one more. */
-  async welcomed(message: Bytes): Promise<boolean> {
-    const known = this.#welcomes.some((one) => sameBytes(one, message));
-    if (known || this.#refuted.has(await nameOf(message))) return false;
-    this.#welcomes = [...this.#welcomes, message].slice(-MOST_WELCOMES);
-    return true;
+  /** Whether there are any that may still turn out to be good. */
+  get hopes(): boolean {
+    return this.#hopes.size > 0;
   }
 
-  async refuse(message: Bytes): Promise<void> {
-    this.#welcomes = this.#welcomes.filter((one) => !sameBytes(one, message));
-    this.#refuted.add(await nameOf(message));
+  /** It is none, whatever comes. */
+  async refute(message: Bytes): Promise<void> {
+    const name = await nameOf(message);
+    keep(this.#refuted, name);
+    this.#hopes.delete(name);
+  }
+
+  /** Nothing speaks for it, nor against it, so far. */
+  async leave(message: Bytes): Promise<void> {
+    keep(this.#tried, await nameOf(message));
+  }
+
+  /** All that is not refuted is looked at once more. */
+  again(): void {
+    this.#tried.clear();
   }
 
   /** Private keys included. */
   save() {
     const { newcomer, permanent } = this;
-    return { newcomer: newcomer.save(), permanent, welcomes: [...this.#welcomes] };
+    return { newcomer: newcomer.save(), permanent, refuted: [...this.#refuted] };
   }
 
-  static async restore({ newcomer, permanent, welcomes }: SavedKnock): Promise<StandingKnock> {
+  static async restore({ newcomer, permanent, refuted }: SavedKnock): Promise<StandingKnock> {
     const knock = new StandingKnock(await GroupNewcomer.restore(newcomer), permanent);
-    knock.#welcomes = welcomes.map((one) => one.slice());
+    for (const name of refuted) knock.#refuted.add(name);
     return knock;
   }
 }
 
 export type SavedKnock = ReturnType<StandingKnock["save"]>;
+
+function keep(names: Set<string>, name: string): void {
+  names.add(name);
+  if (names.size > MOST_NAMES) names.delete(names.values().next().value!);
+}
 
 const nameOf = async (message: Bytes): Promise<string> => hex(await digest("BX2 welcome", message));

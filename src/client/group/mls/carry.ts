@@ -3,16 +3,16 @@
  * epoch followed from the other: a GroupInfo extension of the Welcome, type 0xF0B3.
  *
  * u16 count ‖ u8 length of the suite's hash, h (32 or 64), then for each epoch up to the one that its
- * commit ends, oldest first: epoch secret 32 ‖ bound: sequence u64 ‖ chain hash 32 ‖ interim transcript
- * hash h ‖ confirmation key h.
+ * commit ends, oldest first: bound: sequence u64 ‖ chain hash 32 ‖ interim transcript hash h ‖
+ * confirmation key h. The epoch secret follows of the confirmation key.
  *
  * A **log head** is an entry of a log: its sequence, and the chain hash up to it.
  *
  * @module
  */
+import { derive } from "../e2e/derive.ts";
 import { type Bytes, Reader, WireError, Writer } from "../../../wire/bytes.ts";
 
-const SECRET = 32;
 const HASH = 32;
 /** Of SHA-256, and with `postQuantum` of SHA-512. */
 const MLS_HASHES: readonly number[] = [32, 64];
@@ -32,26 +32,35 @@ export interface LogHead {
 export interface EpochWitness {
   /** Interim transcript hash after that commit (RFC 9420, 8.2). */
   readonly interim: Bytes;
-  /** The key of that commit's confirmation tag (8.1). Secret, and good for nothing else. */
+  /** The key of that commit's confirmation tag (8.1): what the epoch secret is made of. */
   readonly confirmationKey: Bytes;
 }
 
-/** The secret of an epoch, and the last entry of its log that counts. */
 export interface CarriedEpoch extends EpochWitness {
-  readonly secret: Bytes;
+  /** The last entry of its log that counts. */
   readonly bound: LogHead;
 }
 
 export type Carry = readonly CarriedEpoch[];
 
+/**
+ * The epoch secret: 32 bytes, of which all keys of the epoch's payloads and its log come.
+ *
+ * Of the confirmation key, and not of the exporter: the tag of the commit that began the epoch fits no
+ * other confirmation key. So who has seen the commit, and is told the key, reads the log that followed,
+ * and nobody can name another one for it.
+ */
+export const epochSecretOf = (confirmationKey: Uint8Array, group: Uint8Array): Promise<Bytes> =>
+  derive(confirmationKey, 32, "BX2 epoch", group);
+
 /** Throws `TOO_MANY`: more than {@linkcode MAX_CARRY} epochs. */
 export function encodeCarry(carry: Carry): Bytes {
   if (carry.length > MAX_CARRY) throw new WireError("TOO_MANY", 0, "epochs before");
   const length = carry[0]?.interim.length ?? HASH;
-  const w = new Writer(3 + (SECRET + 8 + HASH + 2 * length) * carry.length);
+  const w = new Writer(3 + (8 + HASH + 2 * length) * carry.length);
   w.u16(carry.length).u8(length);
-  for (const { secret, bound, interim, confirmationKey } of carry) {
-    w.bytes(secret).u64(bound.sequence).bytes(bound.hash).bytes(interim).bytes(confirmationKey);
+  for (const { bound, interim, confirmationKey } of carry) {
+    w.u64(bound.sequence).bytes(bound.hash).bytes(interim).bytes(confirmationKey);
   }
   return w.finish().slice();
 }
@@ -66,7 +75,6 @@ export function decodeCarry(bytes: Uint8Array): Carry {
   const carry: CarriedEpoch[] = [];
   for (let i = 0; i < count; i++) {
     carry.push({
-      secret: r.bytes(SECRET).slice(),
       bound: { sequence: r.u64(), hash: r.bytes(HASH).slice() },
       interim: r.bytes(length).slice(),
       confirmationKey: r.bytes(length).slice(),

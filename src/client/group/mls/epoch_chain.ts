@@ -10,8 +10,7 @@ import { createConfirmedHash, createInterimHash } from "ts-mls/transcriptHash.js
 import { timingSafeEqual } from "deno-std/crypto/timing_safe_equal.js";
 import type { Bytes } from "../../../wire/bytes.ts";
 import type { EpochWitness } from "./carry.ts";
-import { isInPlace, type LogPlace } from "./commit_place.ts";
-import { placeOfCommit } from "./commit_rules.ts";
+import { type CommitPlace, decodeCommitPlace, isInPlace, type LogPlace } from "./commit_place.ts";
 import type { EpochView } from "./epoch_view.ts";
 import { readPublicMessage } from "./mls_message.ts";
 import type { GroupSuite } from "./webcrypto_provider.ts";
@@ -32,36 +31,72 @@ export interface EpochStep {
   readonly to: EpochWitness;
 }
 
+/** A commit in the log of the epoch that it would end, as far as somebody sees who is not in it. */
+export interface SeenCommit {
+  /** It began the next epoch. */
+  readonly isStep: boolean;
+  /** It stands where its author has made it. */
+  readonly inPlace: boolean;
+  /** The entry before it. */
+  readonly behind: bigint;
+  /** For its author the epoch was in doubt (rule 12). */
+  readonly doubt: boolean;
+  /** Leaves of the tree. */
+  readonly author: number;
+  readonly removes: readonly number[];
+}
+
 /**
- * What a message (MLSMessage) in the log of the epoch that ends is, read at `place`:
- *
- * - `step`: the commit that began the next epoch, wherever it stands.
- * - `other`: another commit that was made here, and so may have been what ended the epoch.
- * - `nothing`: anything else; also another commit that was appended again.
+ * What a message (MLSMessage) is that was read at `place` in the log of the epoch that ends; nothing
+ * where it is no commit. Nothing of it is checked but whether it is the step.
  */
-export async function judgeStep(
+export async function seeCommit(
   message: Bytes,
   place: LogPlace,
-  step: EpochStep,
-): Promise<"step" | "other" | "nothing"> {
+  { suite: { hash }, from, to }: EpochStep,
+): Promise<SeenCommit | undefined> {
   const read = readPublicMessage(message);
   if (read?.content.contentType !== "commit" || read.auth.contentType !== "commit") {
-    return "nothing";
+    return undefined;
   }
   const { content, auth } = read;
-  const { suite: { hash }, from, to } = step;
+  if (content.sender.senderType !== "member") return undefined;
   const input = { wireformat: "mls_public_message", content, signature: auth.signature } as const;
   const confirmed = await createConfirmedHash(from.interim, input, hash);
   const tag = auth.confirmationTag;
   const interim = await createInterimHash(confirmed, tag, hash);
   const goesOn = interim.length === to.interim.length && timingSafeEqual(interim, to.interim);
-  if (goesOn && await verifyConfirmationTag(to.confirmationKey, tag, confirmed, hash)) {
-    return "step";
-  }
+  const isStep = goesOn && await verifyConfirmationTag(to.confirmationKey, tag, confirmed, hash);
+  const made = tryPlaceOf(content.authenticatedData);
+  if (!made) return undefined;
+  const removes = content.commit.proposals.flatMap((entry) =>
+    entry.proposalOrRefType === "proposal" && entry.proposal.proposalType === "remove"
+      ? [entry.proposal.remove.removed]
+      : []
+  );
+  const inPlace = isInPlace(made, place);
+  const author = content.sender.leafIndex;
+  return { isStep, inPlace, behind: place.sequence, doubt: made.doubt, author, removes };
+}
+
+/**
+ * Whether everybody follows the step who sees these in the log: none of them stands where it was made
+ * before the step does; and of those that were appended again, or compete with one that was, none was
+ * made without doubt, and none removes the step's author. Where members would weigh more (rule 12), who
+ * is outside cannot, and does not go with it.
+ */
+export const prevails = (step: SeenCommit, others: readonly SeenCommit[]): boolean =>
+  others.every((other) =>
+    step.inPlace && other.inPlace
+      ? step.behind < other.behind
+      : !step.doubt && other.doubt && !other.removes.includes(step.author)
+  );
+
+function tryPlaceOf(authenticatedData: Uint8Array): CommitPlace | undefined {
   try {
-    return isInPlace(placeOfCommit(message), place) ? "other" : "nothing";
+    return decodeCommitPlace(authenticatedData);
   } catch {
-    return "nothing";
+    return undefined;
   }
 }
 

@@ -6,9 +6,8 @@
  * @module
  */
 import { createGroup, decodeGroupState, encodeGroupState } from "ts-mls/clientState.js";
-import { mlsExporter } from "ts-mls/keySchedule.js";
 import { type Bytes, concat, hex, Reader, utf8Bytes, WireError } from "../../../wire/bytes.ts";
-import type { Carry, EpochWitness } from "./carry.ts";
+import { type Carry, epochSecretOf, type EpochWitness } from "./carry.ts";
 import type { CommitPlace, LogPlace } from "./commit_place.ts";
 import { judgeCommit, type Judgement } from "./commit_judge.ts";
 import { type CommitDraft, type GroupChange, prepareCommit } from "./commit_maker.ts";
@@ -133,11 +132,8 @@ export class GroupMembership {
 
   /** 32 bytes: all keys of the epoch's payloads come from them. */
   epochSecret(): Promise<Bytes> {
-    const { suite, state } = this.#view;
-    const { exporterSecret } = state.keySchedule;
-    this.#secret ??= mlsExporter(exporterSecret, "BX2 epoch", this.group, 32, suite)
-      .then((secret) => secret.slice());
-    return this.#secret;
+    const { confirmationKey } = this.#view.state.keySchedule;
+    return this.#secret ??= epochSecretOf(confirmationKey, this.group);
   }
 
   /** What shows newcomers which commit began this epoch. */

@@ -8,7 +8,7 @@ import { makeKeyPackageRef, type PrivateKeyPackage } from "ts-mls/keyPackage.js"
 import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import { derive } from "../e2e/derive.ts";
-import { type Carry, decodeCarry } from "./carry.ts";
+import { type Carry, decodeCarry, epochSecretOf } from "./carry.ts";
 import { doorPsks } from "./commit_judge.ts";
 import { isDoorPsk } from "./commit_rules.ts";
 import { GroupDoor } from "./door.ts";
@@ -240,7 +240,8 @@ export class GroupNewcomer {
   async #from(carry: Carry): Promise<number> {
     const { group, anchor } = this.#fields;
     if (!anchor) return carry.length - 1;
-    for (const [i, { secret }] of carry.entries()) {
+    for (const [i, { confirmationKey }] of carry.entries()) {
+      const secret = await epochSecretOf(confirmationKey, group);
       const log = await derive(secret, ANCHOR, "BX2 log id", group);
       if (sameBytes(log, anchor)) return i;
     }
