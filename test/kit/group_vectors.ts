@@ -14,6 +14,7 @@ import { checkpointDigest } from "../../src/client/group/data/checkpoint.ts";
 import { derive } from "../../src/client/group/e2e/derive.ts";
 import { deviceFrame, encodeCommitEntry } from "../../src/client/group/log/log_entries.ts";
 import { nodeOfKey } from "../../src/client/group/mls/credential.ts";
+import { epochSecretOf } from "../../src/client/group/mls/carry.ts";
 import { GroupDoor } from "../../src/client/group/mls/door.ts";
 import {
   channelName,
@@ -120,10 +121,12 @@ async function derivedValues(group: Bytes): Promise<GroupVectors> {
   const epoch = await Epoch.of(secret, group);
   const { cursor } = await EpochLog.begin(epoch, database);
   return {
-    about: "The table of derived values. key and seed: of an invitation, and in a credential.",
+    about: "The table of derived values. key and seed: of an invitation, and in a credential. " +
+      "epochSecret: of confirmationKey; secret: that of all others.",
     given: {
       database,
       constant: hex(constant),
+      confirmationKey: hex(secrets[1]),
       secret: hex(secret),
       instance: hex(instance),
       signatureKey: hex(publicKey(laptop)),
@@ -133,6 +136,7 @@ async function derivedValues(group: Bytes): Promise<GroupVectors> {
     gives: {
       channel: await channelName(constant, database),
       group: hex(group),
+      epochSecret: hex(await epochSecretOf(secrets[1], group)),
       epochId: hex(epoch.id),
       logId: hex(epoch.log.id),
       logKey: hex(epoch.log.key),

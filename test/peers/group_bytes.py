@@ -86,6 +86,10 @@ def of_database(constant, database):
     }
 
 
+def epoch_secret(confirmation_key, group):
+    return derive(confirmation_key, "BX2 epoch", group, 32)
+
+
 def of_epoch(secret, group):
     rows = [("epochId", "epoch id", 8), ("logId", "log id", 16), ("logKey", "log key", 32)]
     rows += [("commitKey", "commit", 32), ("membershipKey", "membership", 32)]

@@ -13,6 +13,7 @@ from group_bytes import (
     Refused,
     additional,
     chain_start,
+    epoch_secret,
     invitation_door,
     link_of,
     member_door,
@@ -40,6 +41,7 @@ def derived(given):
     take = {name: bytes.fromhex(given[name]) for name in given if name != "database"}
     base = of_database(take["constant"], given["database"])
     group, node = base["group"], node_of(take["signatureKey"])
+    secret = epoch_secret(take["confirmationKey"], group)
     epoch = of_epoch(take["secret"], group)
     senders = {
         name: b"".join(sender(take["secret"], group, node, take["instance"], label))
@@ -50,7 +52,7 @@ def derived(given):
         "member": member_door(take["seed"], group, node),
     }
     return {
-        **hexed({**base, **epoch, "node": node, **senders}),
+        **hexed({**base, "epochSecret": secret, **epoch, "node": node, **senders}),
         **{name: hexed({"door": door, **of_door(door)}) for name, door in doors.items()},
         "chainStart": chain_start(epoch["logId"]).hex(),
     }
