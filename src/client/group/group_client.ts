@@ -439,6 +439,8 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
   }
 
   #fault(error: unknown): void {
+    // That something cannot be done any more since it ends is none.
+    if (this.#ended) return;
     this.#tell({ kind: "fault", fault: faultOf(error) });
   }
 
