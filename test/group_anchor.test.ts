@@ -23,7 +23,6 @@ import { decodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { decodeFrame } from "../src/wire/blaze/blaze_frame.ts";
 import { type Bytes, hex } from "../src/wire/bytes.ts";
 import { appended } from "./kit/attack.ts";
-import { forgetful } from "./kit/forgetful.ts";
 import {
   backedUp,
   converged,
