@@ -11,10 +11,8 @@ import { hex } from "../src/wire/bytes.ts";
 import { forgetful } from "./kit/forgetful.ts";
 import { change } from "./kit/alone.ts";
 import { backedUp, eventually, stillWork, type Told, withDevices } from "./kit/group.ts";
-import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 
-const host = quickHost(20);
 const epochOf = ({ statuses }: Told) =>
   statuses.findLast((status) => status.kind === "epoch")?.number;
 const voids = ({ statuses }: Told) =>
@@ -28,11 +26,11 @@ test("invitations of a branch that is left are void, and that is told once where
   await withRelay(({ url }) =>
     withDevices(async (kit) => {
       const [ofA, ofB] = [backedUp(), backedUp()];
-      const first = kit.create({ url, database: "bugs", name: "a", storage: ofA.storage, host });
+      const first = kit.create({ url, database: "bugs", name: "a", storage: ofA.storage });
       await first.client.invite({ permanent: true });
       const [stays] = ids(first);
       const invitation = await first.client.invite();
-      const second = kit.open({ url, invitation, name: "b", storage: ofB.storage, host });
+      const second = kit.open({ url, invitation, name: "b", storage: ofB.storage });
       await eventually(() => epochOf(second) === epochOf(first), "both are in");
       await eventually(() => second.client.state === "synced", "it has read all");
       await second.client.close();
@@ -40,20 +38,20 @@ test("invitations of a branch that is left are void, and that is told once where
       await first.client.close();
       forget();
       // It knows of no rotation; what it makes here loses against it.
-      const b = kit.open({ url, storage: ofB.storage, host });
+      const b = kit.open({ url, storage: ofB.storage });
       await eventually(() => b.client.state === "synced", "it is alone");
       await b.client.invite({ minutes: 1_000 });
       await b.client.invite({ permanent: true });
       const lost = ids(b).filter((id) => id !== stays);
       assertEquals(lost.length, 2);
-      const a = kit.open({ url, storage: ofA.storage, host });
+      const a = kit.open({ url, storage: ofA.storage });
       await eventually(() => voids(b).length > 0, () => `${b.faults()}, ${a.faults()}`);
       await stillWork([a, b], 0);
       assertEquals([ids(a), ids(b)], [[stays], [stays]]);
       assertEquals(voids(b).length, 2);
       for (const [i, id] of lost.entries()) assert(voids(b)[i]!.includes(id), voids(b)[i]);
       await b.client.close();
-      const again = kit.open({ url, storage: ofB.storage, host });
+      const again = kit.open({ url, storage: ofB.storage });
       await eventually(() => again.client.state === "synced", "it is back");
       assertEquals([...voids(again), ...voids(a)], []);
     }), { store });
