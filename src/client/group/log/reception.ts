@@ -85,17 +85,23 @@ export class Reception {
     return [...this.#watches.values()].some(({ crowded }) => crowded);
   }
 
-  /** Brings the welcomes that may not be in their doors yet. */
+  /**
+   * Brings the welcomes that may not be in their doors yet. What comes to be owed meanwhile is for the next
+   * time, as is what this link cannot bring.
+   */
   async bring(log: LogLink): Promise<void> {
     const recalls = this.#recalls;
+    this.#recalls = undefined;
     for (const welcome of recalls ? await this.group.owedWelcomes() : []) {
       if (welcome.own || recalls === "all") this.owe(welcome);
     }
-    this.#recalls = undefined;
-    for (const [name, welcomes] of this.#owed) {
-      const door = await GroupDoor.ofValue(fromHex(name));
-      await ifOpen(putInto(door, log, welcomes));
+    for (const [name, welcomes] of [...this.#owed]) {
       this.#owed.delete(name);
+      const door = await GroupDoor.ofValue(fromHex(name));
+      await ifOpen(putInto(door, log, welcomes)).catch((error) => {
+        for (const frame of welcomes) this.owe({ door: door.value, frame });
+        throw error;
+      });
     }
   }
 
