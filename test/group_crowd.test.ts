@@ -54,15 +54,15 @@ test("whoever stood at a door while nobody was there comes in, and knows the gro
       const before = kit.create({ url, database: "bugs", storage: kept.storage });
       const invitation = await before.client.invite({ permanent: true });
       await before.client.close();
-      const storages = Array.from({ length: 6 }, () => backedUp().storage);
+      const storages = Array.from({ length: 10 }, () => backedUp().storage);
       for (const storage of storages) {
         const newcomer = kit.open({ url, invitation, storage });
         await eventually(() => newcomer.client.state === "waiting", "it has knocked");
         await newcomer.client.close();
       }
       const alone = kit.open({ url, storage: kept.storage });
-      await eventually(() => count(alone) === 7, () => `${count(alone)} of 7 are in`);
-      const [first, last] = [storages[0]!, storages[5]!].map((storage) =>
+      await eventually(() => count(alone) === 11, () => `${count(alone)} of 11 are in`);
+      const [first, last] = [storages[0]!, storages[9]!].map((storage) =>
         kit.open({ url, invitation, storage })
       );
       await stillWork([alone, first!, last!], 0);

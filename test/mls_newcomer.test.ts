@@ -2,7 +2,7 @@
  * Doors from both sides: who is let in, and which welcomes a newcomer takes.
  */
 import { test } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { generateKeyPackageWithKey } from "ts-mls/keyPackage.js";
 import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
@@ -15,7 +15,7 @@ import { capabilitiesOf, lifetimeFrom } from "../src/client/group/mls/leaf_rules
 import { writeKeyPackage } from "../src/client/group/mls/mls_message.ts";
 import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { mlsSuite, P256_SUITE, XWING_SUITE } from "../src/client/group/mls/webcrypto_provider.ts";
-import { type Bytes, sameBytes, WireError } from "../src/wire/bytes.ts";
+import { type Bytes, hex, sameBytes, WireError } from "../src/wire/bytes.ts";
 import { anyHead, MlsWorld } from "./kit/mls.ts";
 import { addOf, CARRY, dataOf, forge, type Forgery, NO_CARRY, pskOf } from "./kit/mls_forge.ts";
 import { dice } from "./kit/random.ts";
@@ -252,6 +252,57 @@ test("entries of a door open with its own seal, as what they are", async () => {
   assertEquals(new Set([door, other, member].map(({ value }) => `${value}`)).size, 3);
   const long = await door.sealWelcome({ reference: random(64), message });
   assertEquals((await door.openWelcome(long)).message, message);
+});
+
+test("a key package that is not good now is drawn anew for the same device, and answers to both are taken", async () => {
+  for (const postQuantum of [false, true]) {
+    const world = await MlsWorld.of(1, postQuantum);
+    const day = 86_400_000;
+    const drawn = await world.draw("late", await world.invite());
+    const now = Date.now();
+    const good = [-2, -0.5, 0, 88, 90, 91].map((days) => drawn.isGood(now + days * day));
+    assertEquals(good, [false, true, true, true, false, false]);
+    const renewed = await GroupNewcomer.restore((await drawn.renewed(now + 91 * day)).save());
+    assertEquals([renewed.isGood(now), renewed.isGood(now + 91 * day)], [false, true]);
+    assertEquals([renewed.node, renewed.group], [drawn.node, drawn.group]);
+    assertNotEquals(renewed.keyPackage, drawn.keyPackage);
+    const twice = await renewed.renewed(now);
+    for (const { reference } of [drawn, renewed, twice]) {
+      assert(twice.offered(hex(reference.subarray(0, 32))));
+    }
+    assert(!drawn.offered(hex(renewed.reference.subarray(0, 32))));
+    // Somebody has answered the first one.
+    const answer = await answerKnock(world.members[0]!, drawn.door, drawn.keyPackage, now);
+    const step = await world.commit(0, answer!);
+    const { message } = await step.welcome!.door.openWelcome(step.welcome!.body);
+    const restored = await GroupNewcomer.restore(twice.save());
+    world.members.push((await restored.enter(message)).membership);
+    await world.agree();
+    // The last one is of a member by now.
+    const other = await world.invite();
+    const door = await GroupNewcomer.draw({
+      group: world.group,
+      name: "x",
+      door: other,
+      postQuantum,
+    });
+    assertEquals(await code(() => door.enter(message)), "BAD_WELCOME");
+    await world.admit(await (await world.draw("later", other)).renewed(now));
+    const truncated = twice.save();
+    assertEquals(await code(() => GroupNewcomer.restore(truncated.subarray(0, -1))), "TRUNCATED");
+  }
+});
+
+test("of key packages of before a few are kept", async () => {
+  const world = await MlsWorld.of(1);
+  let newcomer = await world.draw("late", await world.invite());
+  const references: string[] = [];
+  for (let i = 0; i < 10; i++) {
+    references.push(hex(newcomer.reference));
+    newcomer = await newcomer.renewed();
+  }
+  const offered = references.map((one) => newcomer.offered(one));
+  assertEquals(offered, [false, false, ...Array<boolean>(8).fill(true)]);
 });
 
 test("a name above 63 bytes is refused", async () => {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Bytes, hex } from "../../wire/bytes.ts";
+import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
 import { Subtype } from "../../wire/blaze/extension.ts";
 import { ClientError, faultOf } from "../client_error.ts";
 import { leftBehind } from "./invitations.ts";
@@ -91,17 +91,18 @@ export class Entrance {
   /** Welcomes that are to be looked at; waits until there are any. */
   async #found(): Promise<Bytes[]> {
     const { knock, parts: { device: { group, saver }, log, post } } = this;
-    const { door, keyPackage, reference } = knock.newcomer;
+    const { door } = knock.newcomer;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = resolve;
-    const name = hex(reference.subarray(0, 32));
     const found: Bytes[] = [];
     let knocked = false;
     const reader = new DoorReader(door, {
-      knock: (_, reference) => void (knocked ||= reference === name),
+      knock: (keyPackage) => {
+        knocked ||= sameBytes(keyPackage, knock.newcomer.keyPackage);
+      },
       welcome: async ({ message }, reference) => {
         if (!this.#waits || found.length >= MOST_AT_ONCE) return;
-        if (reference !== name) return this.#passBy();
+        if (!knock.newcomer.offered(reference)) return this.#passBy();
         if (!await knock.isDue(message)) return;
         found.push(message);
         resolve();
@@ -109,8 +110,13 @@ export class Entrance {
     });
     await saver.flush();
     await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
+    if (this.#waits && found.length === 0 && !knock.newcomer.isGood(Date.now())) {
+      await group.renewKnock();
+      await saver.flush();
+      knocked = false;
+    }
     if (this.#waits && !knocked) {
-      const answer = log.append(await knockFrame(door, keyPackage));
+      const answer = log.append(await knockFrame(door, knock.newcomer.keyPackage));
       if (!await answer.catch((error) => this.#mute(error))) {
         await promise;
         return [];

@@ -372,7 +372,7 @@ export class Group {
    */
   async standAtOwnDoor(): Promise<void> {
     const known = this.#knock;
-    const isGood = known !== undefined && known.newcomer.until > Date.now();
+    const isGood = known !== undefined && known.newcomer.isGood(Date.now());
     this.#stand(isGood ? known : new StandingKnock(await this.#knockAgain(), true));
   }
 
@@ -395,6 +395,12 @@ export class Group {
   /** Nobody opened: goes on as before. The keys are kept, since somebody may open still. */
   leaveOwnDoor(): void {
     this.#waits = false;
+    this.#save();
+  }
+
+  /** The key package that it waits with is not good now: draws another one. */
+  async renewKnock(): Promise<void> {
+    await this.#knock!.renew();
     this.#save();
   }
 

@@ -20,12 +20,24 @@ export class StandingKnock {
   readonly #hopes = new Set<string>();
   /** The door has a welcome of another device. */
   passedBy = false;
+  #newcomer: GroupNewcomer;
 
   constructor(
-    readonly newcomer: GroupNewcomer,
+    newcomer: GroupNewcomer,
     /** Others may be let in by the same door. */
     readonly permanent: boolean,
-  ) {}
+  ) {
+    this.#newcomer = newcomer;
+  }
+
+  get newcomer(): GroupNewcomer {
+    return this.#newcomer;
+  }
+
+  /** Its key package is not good any more, or not yet: draws another one. */
+  async renew(): Promise<void> {
+    this.#newcomer = await this.#newcomer.renewed();
+  }
 
   /** Whether a welcome (MLSMessage) has to be looked at. */
   async isDue(message: Bytes): Promise<boolean> {

@@ -30,11 +30,11 @@ export interface DrawnKeyPackage {
   readonly privatePackage: PrivateKeyPackage;
 }
 
-/** What a member draws a key package with that comes in again. */
+/** What a device draws another key package with. */
 export interface ComingBack {
   readonly keys: DeviceKeys;
-  /** Of the leaf that it replaces. */
-  readonly door: GroupDoor;
+  /** Of the leaf that it replaces, where it is a member that comes in again. */
+  readonly door?: GroupDoor | undefined;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function drawKeyPackage(
 ): Promise<DrawnKeyPackage> {
   const pair = again?.keys ?? await suite.signature.keygen();
   const node = await nodeOfKey(pair.publicKey);
-  const seed = await again?.door.nextSeed() ?? random(16);
+  const seed = await again?.door?.nextSeed() ?? random(16);
   const identity = encodeIdentity({ node, seed, name });
   return await generateKeyPackageWithKey(
     { credentialType: "basic", identity },

@@ -5,7 +5,15 @@
  * @module
  */
 import { makeKeyPackageRef, type PrivateKeyPackage } from "ts-mls/keyPackage.js";
-import { type Bytes, concat, Reader, sameBytes, WireError, Writer } from "../../../wire/bytes.ts";
+import {
+  type Bytes,
+  concat,
+  hex,
+  Reader,
+  sameBytes,
+  WireError,
+  Writer,
+} from "../../../wire/bytes.ts";
 import { ClientError } from "../../client_error.ts";
 import { derive } from "../e2e/derive.ts";
 import { type Carry, decodeCarry, epochSecretOf } from "./carry.ts";
@@ -22,6 +30,10 @@ import { joinByWelcome, refuseWelcome } from "./welcome_join.ts";
 
 const SAVED = 1;
 const ANCHOR = 16;
+/** Key packages of before that are kept: some member may have answered one. */
+const MOST_OLDER = 8;
+/** A key package is drawn anew when it has only so long to go, for clocks that differ: seconds. */
+const MARGIN = 24n * 3600n;
 
 export interface Arrival {
   /** 16 bytes, of the text. */
@@ -61,6 +73,13 @@ interface Fields {
   readonly anchor: Bytes | undefined;
   readonly group: Bytes;
   readonly door: GroupDoor;
+  /** The present one first; then those of before, the newest first, of the same signature key. */
+  readonly offers: readonly Offer[];
+}
+
+/** A key package that a welcome may be for. */
+interface Offer {
+  /** MLSMessage. */
   readonly keyPackage: Bytes;
   readonly privatePackage: PrivateKeyPackage;
 }
@@ -70,8 +89,8 @@ export class GroupNewcomer {
 
   private constructor(
     fields: Fields,
-    /** The key package's: 32 bytes, or 64 with `postQuantum`. */
-    readonly reference: Bytes,
+    /** Those of the key packages, in their order: 32 bytes each, or 64 with `postQuantum`. */
+    private readonly references: readonly Bytes[],
   ) {
     this.#fields = fields;
   }
@@ -91,21 +110,51 @@ export class GroupNewcomer {
       anchor,
       group: group.slice(),
       door,
-      keyPackage,
-      privatePackage,
+      offers: [{ keyPackage, privatePackage }],
     });
   }
 
+  /**
+   * The same device with another key package, good from `now` on (milliseconds since 1970): same signature
+   * key, so same node id. What answers the one of before is taken as well.
+   */
+  async renewed(now = Date.now()): Promise<GroupNewcomer> {
+    const { suite, knows, door, offers } = this.#fields;
+    const { leafNode } = readKeyPackage(this.keyPackage)!;
+    const { signaturePrivateKey: signKey } = offers[0]!.privatePackage;
+    const publicKey = leafNode.signaturePublicKey.slice();
+    const keys = { publicKey, signKey: signKey.slice() };
+    const { name } = identityOf(leafNode);
+    const again = { keys, door: knows && door };
+    const { publicPackage, privatePackage } = await drawKeyPackage(suite, name, now, again);
+    const offer = { keyPackage: writeKeyPackage(publicPackage), privatePackage };
+    const kept = [offer, ...offers].slice(0, 1 + MOST_OLDER);
+    return await GroupNewcomer.#of({ ...this.#fields, offers: kept });
+  }
+
   static async #of(fields: Fields): Promise<GroupNewcomer> {
-    const pack = readKeyPackage(fields.keyPackage);
-    if (!pack) throw new WireError("BAD_STATE", 0, "no key package");
-    const reference = await makeKeyPackageRef(pack, fields.suite.hash);
-    return new GroupNewcomer(fields, reference.slice());
+    const references: Bytes[] = [];
+    for (const { keyPackage } of fields.offers) {
+      const pack = readKeyPackage(keyPackage);
+      if (!pack) throw new WireError("BAD_STATE", 0, "no key package");
+      references.push((await makeKeyPackageRef(pack, fields.suite.hash)).slice());
+    }
+    return new GroupNewcomer(fields, references);
   }
 
   /** MLSMessage (KeyPackage): what goes into the door, sealed. */
   get keyPackage(): Bytes {
-    return this.#fields.keyPackage;
+    return this.#fields.offers[0]!.keyPackage;
+  }
+
+  /** The key package's: 32 bytes, or 64 with `postQuantum`. */
+  get reference(): Bytes {
+    return this.references[0]!;
+  }
+
+  /** Whether it offered this key package: its reference, the first 32 bytes in hex. */
+  offered(reference: string): boolean {
+    return this.references.some((one) => hex(one.subarray(0, 32)) === reference);
   }
 
   get door(): GroupDoor {
@@ -121,32 +170,41 @@ export class GroupNewcomer {
     return identityOf(readKeyPackage(this.keyPackage)!.leafNode).node;
   }
 
-  /** The key package is good until then: milliseconds since 1970. */
-  get until(): number {
+  /** Whether members take the key package at `now` (milliseconds since 1970), and for a day more. */
+  isGood(now: number): boolean {
     const { leafNode } = readKeyPackage(this.keyPackage)!;
-    return leafNode.leafNodeSource === "key_package"
-      ? 1000 * Number(leafNode.lifetime.notAfter)
-      : 0;
+    if (leafNode.leafNodeSource !== "key_package") return false;
+    const { notBefore, notAfter } = leafNode.lifetime;
+    const seconds = BigInt(Math.floor(now / 1000));
+    return notBefore <= seconds && seconds + MARGIN <= notAfter;
   }
 
   /**
    * Everything, private keys included: for this device's own storage and nobody else.
    *
-   * u8 version ‖ u8 (1 post-quantum, 2 rejoin, 4 anchored) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes)
+   * u8 version ‖ u8 (1 post-quantum, 2 rejoin, 4 anchored, 8 drawn anew) ‖ group 16 ‖ door 32 ‖ (u16 length ‖ bytes)
    * of key package and private keys: init, HPKE, signature; of a rejoin u16 count ‖ (u16 length ‖
-   * signature key) of those whose welcome it takes; anchor 16, where there is one.
+   * signature key) of those whose welcome it takes; anchor 16, where there is one; where it was drawn anew u8 count ‖ (u16
+   * length ‖ bytes) of key package, init and HPKE key each, of those before.
    */
   save(): Bytes {
-    const { suite, knows, anchor, group, door, keyPackage, privatePackage } = this.#fields;
-    const { initPrivateKey, hpkePrivateKey, signaturePrivateKey } = privatePackage;
-    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (knows ? 2 : 0) | (anchor ? 4 : 0);
+    const { suite, knows, anchor, group, door, offers: [present, ...older] } = this.#fields;
+    const flags = (suite.name === XWING_SUITE ? 1 : 0) | (knows ? 2 : 0) | (anchor ? 4 : 0) |
+      (older.length > 0 ? 8 : 0);
     const w = new Writer(2048).u8(SAVED).u8(flags).bytes(group).bytes(door.value);
-    for (const part of [keyPackage, initPrivateKey, hpkePrivateKey, signaturePrivateKey]) {
-      w.u16(part.length).bytes(part);
-    }
+    const offer = ({ keyPackage, privatePackage: { initPrivateKey, hpkePrivateKey } }: Offer) => {
+      for (const part of [keyPackage, initPrivateKey, hpkePrivateKey]) {
+        w.u16(part.length).bytes(part);
+      }
+    };
+    const { signaturePrivateKey } = present!.privatePackage;
+    offer(present!);
+    w.u16(signaturePrivateKey.length).bytes(signaturePrivateKey);
     if (knows) w.u16(knows.length);
     for (const key of knows ?? []) w.u16(key.length).bytes(key);
     if (anchor) w.bytes(anchor);
+    if (older.length > 0) w.u8(older.length);
+    for (const one of older) offer(one);
     return concat(w.finish());
   }
 
@@ -158,23 +216,26 @@ export class GroupNewcomer {
     const group = r.bytes(16).slice();
     const value = r.bytes(32).slice();
     const part = (): Bytes => r.bytes(r.u16()).slice();
-    const keyPackage = part();
-    const privatePackage = {
-      initPrivateKey: part(),
-      hpkePrivateKey: part(),
-      signaturePrivateKey: part(),
-    };
+    const [keyPackage, initPrivateKey, hpkePrivateKey] = [part(), part(), part()];
+    const signaturePrivateKey = part();
+    const offer = (keyPackage: Bytes, initPrivateKey: Bytes, hpkePrivateKey: Bytes) => ({
+      keyPackage,
+      privatePackage: { initPrivateKey, hpkePrivateKey, signaturePrivateKey },
+    });
+    const offers = [offer(keyPackage, initPrivateKey, hpkePrivateKey)];
     const knows = flags & 2 ? Array.from({ length: r.u16() }, part) : undefined;
     const anchor = flags & 4 ? r.bytes(ANCHOR).slice() : undefined;
+    for (let left = flags & 8 ? r.u8() : 0; left > 0; left--) {
+      offers.push(offer(part(), part(), part()));
+    }
     r.end();
     const suite = await mlsSuite(flags & 1 ? XWING_SUITE : P256_SUITE);
     const door = await GroupDoor.ofValue(value);
-    const given = { suite, knows, anchor, group, door, keyPackage, privatePackage };
-    return await GroupNewcomer.#of(given);
+    return await GroupNewcomer.#of({ suite, knows, anchor, group, door, offers });
   }
 
   /**
-   * Takes a welcome (MLSMessage). It is for this device's key package alone, its one PSK is the
+   * Takes a welcome (MLSMessage). It is for a key package of this device alone, its one PSK is the
    * door's, its group the one of the text, and this device the last in seniority. Unless it was a
    * member before: then a member that it knew has signed the GroupInfo. Of the epochs before, one is
    * the anchor's, where there is one. Whether it leads here is for the logs to show.
@@ -191,17 +252,18 @@ export class GroupNewcomer {
   }
 
   async #enter(message: Uint8Array): Promise<Entered> {
-    const { suite, knows, group, door, keyPackage, privatePackage } = this.#fields;
+    const { suite, knows, group, door, offers } = this.#fields;
     const welcome = readWelcome(message) ?? refuseWelcome("it is no welcome of MLS");
     const [secrets, ...others] = welcome.secrets;
-    const ours = secrets && sameBytes(secrets.newMember, this.reference);
-    if (!ours || others.length > 0 || welcome.cipherSuite !== suite.name) {
-      refuseWelcome("it is for another key package");
+    const at = this.references.findIndex((one) => secrets && sameBytes(secrets.newMember, one));
+    const offer = offers[at];
+    if (!offer || others.length > 0 || welcome.cipherSuite !== suite.name) {
+      return refuseWelcome("it is for another key package");
     }
     const { state, extensions } = await joinByWelcome(
       welcome,
-      readKeyPackage(keyPackage)!,
-      privatePackage,
+      readKeyPackage(offer.keyPackage)!,
+      offer.privatePackage,
       suite,
       doorPsks(door),
       {
