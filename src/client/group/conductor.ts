@@ -117,9 +117,11 @@ export class Conductor {
   }
 
   /** One member lets in others: several would take each other's place in the log. */
-  #leaveDoors(): void {
+  #leaveDoors(waited = 1): void {
     this.#stopLeaving?.();
-    this.#stopLeaving = this.parts.post.later(SPARE_MS * Math.max(1, this.#longer), () => {
+    this.#stopLeaving = this.parts.post.later(SPARE_MS, () => {
+      // One after the other, by who is here by now.
+      if (waited < this.#longer) return this.#leaveDoors(waited + 1);
       this.#stopLeaving = undefined;
       this.#visitSoon();
     });
@@ -132,15 +134,16 @@ export class Conductor {
     return nodes.slice(0, nodes.indexOf(group.node)).filter((node) => members.has(node)).length;
   }
 
-  /**
-   * Whether doors are due now: hints that come during a visit wait, a welcome that is owed does not.
-   */
+  /** Whether somebody is to be visited now: what is owed waits for nothing. */
   get #mayVisit(): boolean {
     const { group, reception } = this.parts.device;
     // Who waits at a door lets in nobody.
-    if (group.knock) return false;
-    if (reception.owes) return true;
-    if (this.#doorsQuiet || !(this.#doorsDue || reception.crowded)) return false;
+    return !group.knock && (reception.owes || this.#mayLook);
+  }
+
+  /** Whether it is time to look who stands at doors: hints that come during a visit wait. */
+  get #mayLook(): boolean {
+    if (this.#doorsQuiet || !(this.#doorsDue || this.parts.device.reception.crowded)) return false;
     return !this.#stopLeaving || this.#longer === 0;
   }
 
@@ -345,7 +348,7 @@ export class Conductor {
     // What is on its way belongs to the log that is open.
     while (log.inFlight > 0) await log.answered();
     await reception.bring(log);
-    if (!this.#mayVisit) return;
+    if (!this.#mayLook) return;
     this.#doorsDue = false;
     this.#doorsQuiet = true;
     const anybody = await reception.visit(log, (error) => {
