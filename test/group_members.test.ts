@@ -13,6 +13,7 @@ import { GroupDoor } from "../src/client/group/mls/door.ts";
 import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
 import { isKnockOf } from "../src/client/group/mls/knock_answer.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
+import { decodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 import { Ledger } from "../src/client/group/data/ledger.ts";
@@ -187,5 +188,51 @@ test("a welcome of nobody's in its door does not keep a newcomer out", () =>
       const late = kit.open({ url: relay.url, invitation });
       await late.client.ready;
       assertEquals(late.faults(), ["NOT_ADMITTED"]);
+    })
+  ));
+
+test("a checkpoint that comes right after another one is endorsed, too, a little later", () =>
+  withRelay((relay) =>
+    withDevices(async (kit) => {
+      const host = quickHost(20);
+      const { devices: [a, c], invitation } = await group(kit, relay.url, 2, { host });
+      const { storage, copy } = backedUp();
+      const b = kit.open({ url: relay.url, invitation, storage, host });
+      await b.client.ready;
+      await insert(a!, "before");
+      const all = [a!, b, c!];
+      await converged(all, 1);
+      await eventually(() => all.every(({ client }) => client.pending === 0), "all is said");
+      await b.client.close();
+      await withRogue(relay, await copy(), async (rogue) => {
+        await rogue.read();
+        assertEquals(await rogue.append(await rogue.announce()), "kept");
+        const voice = await rogue.voice;
+        const { membership } = rogue.group;
+        let answer = "";
+        while (answer !== "kept") {
+          await rogue.read();
+          const { ring, sequence, hash } = rogue.log.cursor;
+          const [empty] = await checkpointParts(
+            { ring, sequence, hash, instances: [] },
+            snapshotOf(new Map(), []),
+            (covered) => membership!.sign("BX2 checkpoint", covered),
+          );
+          answer = await rogue.append(await voice.checkpoint(empty!, false), sequence + 1n);
+        }
+        // Both take that for a lie, and one brings what is true before the other may make a digest again.
+        const { log } = rogue.log.epoch;
+        const endorsed = () =>
+          rogue.entries.some(({ frame }) => {
+            const { type, payload } = decodeFrame(frame);
+            return type === FrameType.extension && payload[0] === Subtype.endorsement;
+          });
+        for (let looks = 0; !endorsed(); looks++) {
+          assert(looks < 200, "nobody endorses it");
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          await rogue.open(log);
+        }
+        assert([a!, c!].some((one) => one.faults().includes("CHECKPOINT_DIFFERS")));
+      });
     })
   ));

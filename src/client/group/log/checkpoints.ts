@@ -74,6 +74,7 @@ export class Checkpoints {
   #planned = false;
   #busyUntil = 0;
   #uploading = false;
+  #comparing = false;
 
   constructor(
     private readonly device: Device,
@@ -135,8 +136,7 @@ export class Checkpoints {
         if (!group.everHad(node)) continue;
         log.admit(await log.candidate(fromHex(node), fromHex(instance), counter));
       }
-      const sure = ledger.settled && !ledger.missing && !group.lost && ledger.whole &&
-        !this.#mine(node);
+      const sure = this.#sure && !this.#mine(node);
       const own = sure ? await this.#ownDigest() : undefined;
       log.incoming = { assembly: new CheckpointAssembly(MOST_BYTES), base: before, own, sure };
     }
@@ -168,6 +168,7 @@ export class Checkpoints {
       return undefined;
     }
     const absorbed = ledger.absorb(vector, states);
+    if (!own) this.#compareLater();
     // Where we made no digest, what it says of records that we have all of tells.
     const says = absorbed.changes.length > 0 || absorbed.differs.length > 0;
     if (own || (sure && says)) {
@@ -182,6 +183,27 @@ export class Checkpoints {
     }
     if (ledger.stale) this.events.renumber();
     return absorbed;
+  }
+
+  /** One that we could not judge when it began is endorsed later, if what it says is what we have then. */
+  #compareLater(): void {
+    if (this.#comparing) return;
+    this.#comparing = true;
+    this.post.later(Math.max(0, this.#digestAgain - this.post.host.now()), async () => {
+      this.#comparing = false;
+      const standing = this.#standing;
+      if (!standing || standing.author === this.device.group.node || !this.#sure) return;
+      const own = await this.#ownDigest();
+      if (standing !== this.#standing || !own || !sameBytes(own, standing.digest)) return;
+      this.#unendorsed = own;
+      await this.#endorse();
+    });
+  }
+
+  /** Nothing that we have, or should have, is on its way. */
+  get #sure(): boolean {
+    const { ledger, group } = this.device;
+    return ledger.settled && !ledger.missing && !group.lost && ledger.whole;
   }
 
   /** Seldom, as it costs as much as there are records: first parts cost nothing. */
