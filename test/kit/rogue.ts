@@ -93,7 +93,6 @@ export class Outsider {
 
   /** Opens a log from its start, and reads what is there: `ok`, or what the relay refuses it with. */
   async open({ id, key }: LogTarget): Promise<string> {
-    this.entries.length = 0;
     this.extend({ subtype: "open", log: id, key, ...NOWHERE });
     const answer = await this.until((word) => word.subtype === "live");
     return typeof answer === "string" ? answer : "ok";
@@ -124,7 +123,11 @@ export class Outsider {
         if (type === FrameType.error) return `error ${decodeFault(payload).code}`;
         if (type !== FrameType.extension) continue;
         const word = decodeExtension(payload);
-        if (word.subtype === "recovered") this.ring = word.ring.slice();
+        if (word.subtype === "recovered") {
+          this.ring = word.ring.slice();
+          // What came before is of the log that was open.
+          this.entries.length = 0;
+        }
         if (last(word)) return word;
       }
     }
