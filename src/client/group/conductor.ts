@@ -380,7 +380,11 @@ export class Conductor {
       } else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
       else throw error;
     });
-    if (verdict === "lost") return await device.group.standAtOwnDoor();
+    if (verdict === "lost") {
+      // Who was removed can write into logs of before, once the relay has lost its memory.
+      if (!device.reception.mayLeave(post.host.now())) return;
+      return await device.group.standAtOwnDoor();
+    }
     if (verdict === "again") {
       post.toEverybody(Subtype.commit, new Uint8Array());
       // What doors had is gone as well.

@@ -72,16 +72,18 @@ export class Entrance {
    */
   async pass(): Promise<void> {
     const { group } = this.parts.device;
+    const refuted: Bytes[] = [];
     for (const message of await this.#found()) {
-      if (!this.#waits) return;
+      if (!this.#waits) break;
       const refused = await this.#prove(message).catch((error) => {
         if (!(error instanceof ClientError) || error.code !== "BAD_WELCOME") throw error;
         return error;
       });
       if (!refused) continue;
-      await group.refute(message);
-      this.#tell(refused);
+      // Once for each look: whoever has seen the text can put many there.
+      if (refuted.push(message) === 1) this.#tell(refused);
     }
+    if (refuted.length > 0 && this.#waits) await group.refute(refuted);
   }
 
   get #waits(): boolean {
@@ -96,20 +98,32 @@ export class Entrance {
     this.#turn = resolve;
     const found: Bytes[] = [];
     let knocked = false;
+    let last = 0n;
     const reader = new DoorReader(door, {
       knock: (keyPackage) => {
         knocked ||= sameBytes(keyPackage, knock.newcomer.keyPackage);
       },
-      welcome: async ({ message }, reference) => {
-        if (!this.#waits || found.length >= MOST_AT_ONCE) return;
+      welcome: async ({ message }, reference, _frame, sequence) => {
+        if (!this.#waits || found.length >= MOST_AT_ONCE || sequence <= knock.seen) return;
         if (!knock.newcomer.offered(reference)) return this.#passBy();
         if (!await knock.isDue(message)) return;
         found.push(message);
+        last = sequence;
         resolve();
       },
     });
     await saver.flush();
-    await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
+    try {
+      await log.open({ id: door.logId, key: door.logKey }, await doorStart(door), reader);
+    } catch (error) {
+      // Somebody else has made it, after the relay lost its memory.
+      if (!group.membership || !isShut(error)) throw error;
+      group.leaveOwnDoor();
+      return [];
+    }
+    // Round and round: whatever stands there, all of it is looked at.
+    const goesRound = knock.seen > 0n;
+    knock.seen = last;
     if (this.#waits && found.length === 0 && !knock.newcomer.isGood(Date.now())) {
       await group.renewKnock();
       await saver.flush();
@@ -125,7 +139,7 @@ export class Entrance {
     // It was let in while this was on its way, perhaps by a word that came before the door was open.
     if (found.length > 0 || !this.#waits) return found;
     // What could not be shown yet is looked at once more.
-    if (knock.hopes) post.later(PROOF_MS, resolve);
+    if (knock.hopes || goesRound) post.later(PROOF_MS, resolve);
     post.toEverybody(Subtype.knock, new Uint8Array());
     this.events.progress("waiting");
     if (group.membership) {

@@ -27,7 +27,12 @@ const MOST_KNOCKS = 64;
 export interface DoorEvents {
   /** MLSMessage of a key package, and its reference in hex. */
   knock(keyPackage: Bytes, reference: string): void | Promise<void>;
-  welcome(welcome: DoorWelcome, reference: string, frame: Bytes): void | Promise<void>;
+  welcome(
+    welcome: DoorWelcome,
+    reference: string,
+    frame: Bytes,
+    sequence: bigint,
+  ): void | Promise<void>;
 }
 
 /** Where a door's log begins. */
@@ -49,8 +54,8 @@ export class DoorReader implements LogListener {
 
   opened(): void {}
 
-  async entry(_sequence: bigint, frame: Bytes): Promise<void> {
-    const tell = await this.#read(frame).catch(() => undefined);
+  async entry(sequence: bigint, frame: Bytes): Promise<void> {
+    const tell = await this.#read(sequence, frame).catch(() => undefined);
     try {
       await tell?.();
     } catch (error) {
@@ -61,7 +66,7 @@ export class DoorReader implements LogListener {
   live(): void {}
 
   /** What is to be told of an entry, if it is sealed for this door. */
-  async #read(frame: Bytes): Promise<(() => void | Promise<void>) | undefined> {
+  async #read(sequence: bigint, frame: Bytes): Promise<(() => void | Promise<void>) | undefined> {
     const { type, payload } = decodeFrame(frame);
     const extension = type === FrameType.extension ? decodeExtension(payload) : undefined;
     if (extension?.subtype !== "device") return undefined;
@@ -73,7 +78,7 @@ export class DoorReader implements LogListener {
     }
     if (code !== Subtype.welcome) return undefined;
     const welcome = await this.door.openWelcome(body);
-    return () => this.events.welcome(welcome, hex(welcome.reference), frame);
+    return () => this.events.welcome(welcome, hex(welcome.reference), frame, sequence);
   }
 }
 

@@ -50,7 +50,7 @@ export async function endOf(
     seniority: state.peers().findIndex(({ node }) => hex(node) === author),
     doubt,
     removes,
-    hash: await hashOfCommit(frame),
+    hash: await hashOfCommit(message),
     inPlace,
     frame,
     ring,

@@ -29,7 +29,7 @@ import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
 import { type Carry, epochSecretOf } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
-import { invitationOf } from "../mls/group_data.ts";
+import { invitationOf, MAX_INVITATIONS } from "../mls/group_data.ts";
 import { channelName, groupIdOf, type InvitationText } from "../mls/invitation_text.ts";
 import { Subtype } from "../../../wire/blaze/extension.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
@@ -73,6 +73,8 @@ export class Group {
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #awaited = new AwaitedNewcomers();
+  /** Invitations for one device that a removal has made void, and that have not expired. */
+  #voided: readonly Voided[] = [];
   #back: EpochLog[] = [];
   #prepared: PendingCommit | undefined;
   /** Commits of ours that were given up: the relay may have had them all the same. */
@@ -137,6 +139,9 @@ export class Group {
     group.#waits = kept.waits;
     group.#past = await PastEpochs.restore(kept.past, saved);
     group.#awaited = AwaitedNewcomers.restore(kept.awaited);
+    group.#voided = kept.voided.map(([anchor, until]) => {
+      return { anchor: BigInt(anchor), until: BigInt(until) };
+    });
     group.#doubt = kept.doubt;
     group.#forgot = kept.forgot;
     if (kept.membership) {
@@ -404,9 +409,9 @@ export class Group {
     this.#save();
   }
 
-  /** A welcome was none: it is not looked at again. */
-  async refute(message: Bytes): Promise<void> {
-    await this.#knock!.refute(message);
+  /** These welcomes were none: they are not looked at again. */
+  async refute(messages: readonly Bytes[]): Promise<void> {
+    for (const message of messages) await this.#knock?.refute(message);
     this.#save();
   }
 
@@ -530,6 +535,7 @@ export class Group {
     };
     this.#past.end(past, others);
     this.#awaited.follow(state, end);
+    if (removes.length > 0) this.#void(state);
     this.#prepared = undefined;
     this.#dropped = [];
     this.#doubt = !inPlace;
@@ -543,6 +549,28 @@ export class Group {
     this.#known.add(log.epoch.name);
     await this.#live(next!);
     this.#save();
+  }
+
+  /**
+   * Who still has such a text can be shown the removal as long as it works: brought again, it keeps that
+   * newcomer out of a branch of who was removed.
+   */
+  #void({ data }: GroupMembership): void {
+    const now = BigInt(Date.now());
+    const standing = data.invitations.filter(({ expires }) => expires > now);
+    const voided = standing.map(({ epoch, expires }) => ({ anchor: epoch, until: expires }));
+    this.#voided = [...this.#voided.filter(({ until }) => until > now), ...voided]
+      .slice(-MAX_INVITATIONS);
+  }
+
+  /** The oldest epoch that is kept for newcomers, and for those who must not come in. */
+  get #oldestKept(): bigint {
+    const now = BigInt(Date.now());
+    const { number } = this.#membership!;
+    return this.#voided.filter(({ until }) => until > now)
+      .map(({ anchor }) => anchor)
+      .filter((anchor) => number - anchor <= MOST_ANCHORED)
+      .reduce((oldest, anchor) => anchor < oldest ? anchor : oldest, this.#oldestAnchor);
   }
 
   /** Goes back to a past epoch whose state is kept, to follow another end of it. */
@@ -567,7 +595,7 @@ export class Group {
   /** A checkpoint stands in this log: what came before is needed for invitations alone. */
   forgetPast({ epoch }: EpochLog): void {
     const { number } = this.#past.of(epoch.secret) ?? this.#membership!;
-    this.#past.forget(number, this.#oldestAnchor);
+    this.#past.forget(number, this.#oldestKept);
     this.#save();
   }
 
@@ -610,6 +638,7 @@ export class Group {
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
       awaited: this.#awaited.save(),
+      voided: this.#voided.map(({ anchor, until }) => [String(anchor), String(until)]),
       back: this.#back.map(({ epoch: { secret }, bound }) => ({
         secret,
         sequence: String(bound!.sequence),
@@ -620,6 +649,13 @@ export class Group {
     };
     this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
   }
+}
+
+interface Voided {
+  /** Number of the first epoch that it stood in. */
+  readonly anchor: bigint;
+  /** Milliseconds since 1970. */
+  readonly until: bigint;
 }
 
 interface Saved {
@@ -634,6 +670,7 @@ interface Saved {
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;
   readonly awaited: SavedAwaited;
+  readonly voided: [anchor: string, until: string][];
   readonly back: { secret: Uint8Array; sequence: string; hash: Uint8Array }[];
   readonly prepared: {
     frame: Uint8Array;

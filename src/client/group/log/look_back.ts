@@ -12,7 +12,7 @@ import type { Device } from "./device.ts";
 import { Epoch } from "../e2e/epoch.ts";
 import { endOf, type EpochEnd, mutualRemoval } from "./ends.ts";
 import { EpochLog } from "./epoch_log.ts";
-import { type CommitEntry, openEntry } from "./log_entries.ts";
+import { type CommitEntry, commitIn, openEntry } from "./log_entries.ts";
 import {
   type Cursor,
   isShut,
@@ -21,12 +21,11 @@ import {
   NO_RING,
   type Opened,
 } from "./log_link.ts";
-import { isInPlace } from "../mls/commit_place.ts";
-import { placeOfCommit } from "../mls/commit_rules.ts";
+import { outlineOf } from "../mls/epoch_chain.ts";
 import { behind, commitOf, type PastEpoch } from "./past_epochs.ts";
 
 /** Other ends of one epoch that are weighed. */
-const MOST_ENDS = 16;
+const MOST_ENDS = 64;
 
 /**
  * - `ours`: what we follow stands, and is in the logs.
@@ -77,7 +76,8 @@ async function lookInto(
   const log = placed
     ? EpochLog.at(epoch, group.database, await behind(past, ours))
     : await EpochLog.begin(epoch, group.database);
-  const seen = new EndsSeen(log, past.ring, compression);
+  const own = (await commitIn(ours, epoch))!.message;
+  const seen = new EndsSeen(log, past.ring, own, compression);
   await link.open(epoch.log, log.cursor, seen);
   if (seen.lost && placed) group.doubted();
   // With its memory, the relay has put the commits in order, and the first one counts.
@@ -85,25 +85,20 @@ async function lookInto(
   const { ending } = past;
   if (!ending) {
     // Which one is followed is not for who came later: it brings its own where nothing speaks against it.
-    const isThere = seen.commits.some(({ commit, frame, place }) =>
-      sameBytes(frame, ours) || standsThere(commit, place)
-    );
-    if (isThere) return "ours";
+    if (seen.ours || seen.commits.some((one) => mayCount(one, own))) return "ours";
     await saver.flush();
-    await link.append(ours);
-    return "again";
+    return await bring(ours, log, link);
   }
   const ends: EpochEnd[] = [];
-  let there = !seen.lost;
-  for (const { commit, frame, place } of seen.commits) {
-    if (sameBytes(frame, ending.frame)) {
-      there = true;
-    } else if (past.state) {
+  const there = !seen.lost || seen.ours;
+  for (const one of seen.commits) {
+    const { commit, frame, place } = one;
+    if (past.state) {
       await endOf(commit, frame, place, past.state, group.own).then(
         (end) => ends.push(end),
         () => {},
       );
-    } else if (standsThere(commit, place)) {
+    } else if (!there && mayCount(one, own)) {
       return "lost";
     }
   }
@@ -120,9 +115,7 @@ async function lookInto(
   const other = ends.find((end) => end === verdict?.follow);
   if (!other) {
     await saver.flush();
-    if (there) return "ours";
-    await link.append(ending.frame);
-    return "again";
+    return there ? "ours" : await bring(ending.frame, log, link);
   }
   if (!other.next) throw new ClientError("REMOVED", "another device has removed this one");
   await group.followInstead(past, other);
@@ -130,16 +123,30 @@ async function lookInto(
   return "other";
 }
 
-/** Whether a commit says of itself that it was made where it stands. */
-function standsThere({ message }: CommitEntry, place: Cursor): boolean {
+/** Behind all that the log has: a commit that closes a log has room in a full one, too. */
+async function bring(frame: Bytes, { cursor }: EpochLog, link: LogLink): Promise<Past> {
   try {
-    return isInPlace(placeOfCommit(message), place);
-  } catch {
-    return false;
+    const answer = await link.append(frame, cursor.sequence + 1n);
+    if (answer === "moved") await link.append(frame);
+    return "again";
+  } catch (error) {
+    // Who was removed can fill a log of before. It is tried again when the next link looks back.
+    if (!(error instanceof ClientError) || error.code !== "MAILBOX_FULL") throw error;
+    return "ours";
   }
 }
 
-interface SeenCommit {
+/**
+ * Whether a commit that cannot be checked may have ended the epoch: it says of itself that it was made
+ * where it stands, and ours has not removed its author.
+ */
+function mayCount({ commit: { message }, place }: SeenEntry, ours: Bytes): boolean {
+  const seen = outlineOf(message, place);
+  return seen !== undefined && seen.inPlace &&
+    !outlineOf(ours, place)?.removes.includes(seen.author);
+}
+
+interface SeenEntry {
   readonly commit: CommitEntry;
   readonly frame: Bytes;
   readonly place: Cursor;
@@ -148,11 +155,15 @@ interface SeenCommit {
 /** The commits of a log, if it is another one than it was. */
 class EndsSeen implements LogListener {
   lost = false;
-  readonly commits: SeenCommit[] = [];
+  /** The commit that we follow is there, whoever has sealed it. */
+  ours = false;
+  /** Others. */
+  readonly commits: SeenEntry[] = [];
 
   constructor(
     private readonly log: EpochLog,
     private readonly ring: Bytes,
+    private readonly message: Bytes,
     private readonly compression: Compression,
   ) {}
 
@@ -163,11 +174,15 @@ class EndsSeen implements LogListener {
   }
 
   async entry(sequence: bigint, frame: Bytes): Promise<void> {
-    if (this.commits.length >= MOST_ENDS) return;
     const place = this.log.cursor;
     await this.log.step(sequence, frame);
     const entry = await openEntry(frame, this.log, this.compression).catch(() => undefined);
-    if (entry?.kind === "commit") this.commits.push({ commit: entry.commit, frame, place });
+    if (entry?.kind !== "commit") return;
+    const { commit } = entry;
+    if (sameBytes(commit.message, this.message)) this.ours = true;
+    else if (this.commits.length < MOST_ENDS && outlineOf(commit.message, place)) {
+      this.commits.push({ commit, frame, place });
+    }
   }
 
   live(): void {}

@@ -267,6 +267,6 @@ export async function behind({ ring, bound }: PastEpoch, commit: Bytes): Promise
   return { ring, sequence: bound.sequence + 1n, hash };
 }
 
-/** Names a commit: SHA-256 of its entry, in hex. */
-export const hashOfCommit = async (frame: Uint8Array): Promise<string> =>
-  hex(new Uint8Array(await crypto.subtle.digest("SHA-256", frame.slice())));
+/** Names a commit: SHA-256 of its MLSMessage, in hex. Who has its key can seal one anew. */
+export const hashOfCommit = async (message: Uint8Array): Promise<string> =>
+  hex(new Uint8Array(await crypto.subtle.digest("SHA-256", message.slice())));

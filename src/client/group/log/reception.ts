@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
 import { faultOf } from "../../client_error.ts";
 import type { Group, OwedWelcome } from "./group_state.ts";
 import { DoorWatch, lacking } from "./doors.ts";
@@ -27,6 +27,8 @@ const STAY_MS = 600_000;
 export class Reception {
   /** Welcomes that may not be in their doors, by door in hex. */
   readonly #owed = new Map<string, Bytes[]>();
+  /** Those that had no room there: for the next link. */
+  #later: OwedWelcome[] = [];
   /** Of newcomers that were not heard yet: whose welcomes are looked after next. */
   #recalls: "own" | "all" | undefined;
   /** Doors that were looked into, by value in hex. */
@@ -43,6 +45,7 @@ export class Reception {
   /** A link begins: any member may have come to its own door, and gone, while this device was away. */
   begin(): void {
     this.#recalls = "own";
+    for (const welcome of this.#later.splice(0)) this.owe(welcome);
     const { peers } = this.group;
     if (peers.length > MOST_MEMBER_DOORS) return;
     for (const { node } of peers) this.suspect(hex(node));
@@ -99,8 +102,14 @@ export class Reception {
       this.#owed.delete(name);
       const door = await GroupDoor.ofValue(fromHex(name));
       await ifOpen(putInto(door, log, welcomes)).catch((error) => {
-        for (const frame of welcomes) this.owe({ door: door.value, frame });
-        throw error;
+        const offline = faultOf(error).code === "OFFLINE";
+        for (const frame of welcomes) {
+          const welcome = { door: door.value, frame, own: true };
+          if (offline) this.owe(welcome);
+          // Whoever has seen the text can fill its door: nobody else is to suffer for it.
+          else if (this.#awaits(door)) this.#later.push(welcome);
+        }
+        if (offline) throw error;
       });
     }
   }
@@ -134,6 +143,10 @@ export class Reception {
     }
     for (const error of this.#refusals.values()) refused(error);
     return anybody;
+  }
+
+  #awaits({ value }: GroupDoor): boolean {
+    return this.group.awaited.some(({ door }) => sameBytes(door, value));
   }
 
   /** A rejoiner takes a welcome only of a member that it knew: one that was here before it. */

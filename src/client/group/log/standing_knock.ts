@@ -18,6 +18,8 @@ export class StandingKnock {
   readonly #tried = new Set<string>();
   /** Those that may still turn out to be good. */
   readonly #hopes = new Set<string>();
+  /** Number of the door's last entry that was looked at in this round. */
+  seen = 0n;
   /** The door has a welcome of another device. */
   passedBy = false;
   #newcomer: GroupNewcomer;

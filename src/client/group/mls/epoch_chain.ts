@@ -32,9 +32,9 @@ export interface EpochStep {
 }
 
 /** A commit in the log of the epoch that it would end, as far as somebody sees who is not in it. */
-export interface SeenCommit {
-  /** It began the next epoch. */
-  readonly isStep: boolean;
+export interface CommitOutline {
+  /** Number of the epoch that it says it is of. */
+  readonly epoch: bigint;
   /** It stands where its author has made it. */
   readonly inPlace: boolean;
   /** The entry before it. */
@@ -46,27 +46,15 @@ export interface SeenCommit {
   readonly removes: readonly number[];
 }
 
-/**
- * What a message (MLSMessage) is that was read at `place` in the log of the epoch that ends; nothing
- * where it is no commit. Nothing of it is checked but whether it is the step.
- */
-export async function seeCommit(
-  message: Bytes,
-  place: LogPlace,
-  { suite: { hash }, from, to }: EpochStep,
-): Promise<SeenCommit | undefined> {
-  const read = readPublicMessage(message);
-  if (read?.content.contentType !== "commit" || read.auth.contentType !== "commit") {
-    return undefined;
-  }
-  const { content, auth } = read;
-  if (content.sender.senderType !== "member") return undefined;
-  const input = { wireformat: "mls_public_message", content, signature: auth.signature } as const;
-  const confirmed = await createConfirmedHash(from.interim, input, hash);
-  const tag = auth.confirmationTag;
-  const interim = await createInterimHash(confirmed, tag, hash);
-  const goesOn = interim.length === to.interim.length && timingSafeEqual(interim, to.interim);
-  const isStep = goesOn && await verifyConfirmationTag(to.confirmationKey, tag, confirmed, hash);
+export interface SeenCommit extends CommitOutline {
+  /** It began the next epoch. */
+  readonly isStep: boolean;
+}
+
+/** What a message (MLSMessage) says that was read at `place`; nothing where it is no commit of a member. */
+export function outlineOf(message: Bytes, place: LogPlace): CommitOutline | undefined {
+  const content = readPublicMessage(message)?.content;
+  if (content?.contentType !== "commit" || content.sender.senderType !== "member") return undefined;
   const made = tryPlaceOf(content.authenticatedData);
   if (!made) return undefined;
   const removes = content.commit.proposals.flatMap((entry) =>
@@ -74,9 +62,29 @@ export async function seeCommit(
       ? [entry.proposal.remove.removed]
       : []
   );
+  const { epoch, sender: { leafIndex: author } } = content;
   const inPlace = isInPlace(made, place);
-  const author = content.sender.leafIndex;
-  return { isStep, inPlace, behind: place.sequence, doubt: made.doubt, author, removes };
+  return { epoch, inPlace, behind: place.sequence, doubt: made.doubt, author, removes };
+}
+
+/** The same, and whether it is the step. Nothing else of it is checked. */
+export async function seeCommit(
+  message: Bytes,
+  place: LogPlace,
+  { suite: { hash }, from, to }: EpochStep,
+): Promise<SeenCommit | undefined> {
+  const outline = outlineOf(message, place);
+  const read = readPublicMessage(message);
+  if (!outline || read?.content.contentType !== "commit") return undefined;
+  const { content, auth } = read;
+  if (auth.contentType !== "commit") return undefined;
+  const input = { wireformat: "mls_public_message", content, signature: auth.signature } as const;
+  const confirmed = await createConfirmedHash(from.interim, input, hash);
+  const tag = auth.confirmationTag;
+  const interim = await createInterimHash(confirmed, tag, hash);
+  const goesOn = interim.length === to.interim.length && timingSafeEqual(interim, to.interim);
+  const isStep = goesOn && await verifyConfirmationTag(to.confirmationKey, tag, confirmed, hash);
+  return { ...outline, isStep };
 }
 
 /**
@@ -85,8 +93,8 @@ export async function seeCommit(
  * made without doubt, and none removes the step's author. Where members would weigh more (rule 12), who
  * is outside cannot, and does not go with it.
  */
-export const prevails = (step: SeenCommit, others: readonly SeenCommit[]): boolean =>
-  others.every((other) =>
+export const prevails = (step: CommitOutline, others: readonly CommitOutline[]): boolean =>
+  others.filter(({ epoch }) => epoch === step.epoch).every((other) =>
     step.inPlace && other.inPlace
       ? step.behind < other.behind
       : !step.doubt && other.doubt && !other.removes.includes(step.author)
