@@ -45,6 +45,7 @@ const DOORS_MS = 100;
 const MOST_DOORS_MS = 6_400;
 /** The same of logs of before. */
 const LOOK_MS = 1_000;
+const MOST_LOOK_MS = 64_000;
 
 export class Conductor {
   #writing: Writing | undefined;
@@ -58,6 +59,7 @@ export class Conductor {
   /** All logs of before are looked into, not the last one only. */
   #thoroughly = false;
   #lookedBack = false;
+  #lookMs = LOOK_MS;
   #doorsQuiet = false;
   /** Doors are left to a member that is here, and longer in the group, until this runs. */
   #stopLeaving: (() => void) | undefined;
@@ -171,13 +173,13 @@ export class Conductor {
     });
   }
 
-  /** Somebody says that a commit stands in a log of before again. Looked after once a second. */
+  /** Somebody says that a commit stands in a log of before again. */
   lookAgain(): void {
     this.#lookBackDue = this.#thoroughly = true;
     if (this.parts.device.group.knock) return this.#entrance?.hint();
     if (this.#lookedBack) return;
     this.#lookedBack = true;
-    this.parts.post.later(LOOK_MS, () => {
+    this.parts.post.later(this.#lookMs, () => {
       this.#lookedBack = false;
       if (this.#lookBackDue) this.#turn();
     });
@@ -380,6 +382,8 @@ export class Conductor {
       } else if (code === "MUTUAL_REMOVAL") this.events.stopped(error);
       else throw error;
     });
+    // Anybody in the room may say that there is something.
+    this.#lookMs = verdict === "ours" ? Math.min(2 * this.#lookMs, MOST_LOOK_MS) : LOOK_MS;
     if (verdict === "lost") {
       // Who was removed can write into logs of before, once the relay has lost its memory.
       if (!device.reception.mayLeave(post.host.now())) return;
