@@ -22,6 +22,7 @@ import { type AwaitedNewcomer, AwaitedNewcomers, type SavedAwaited } from "./awa
 import { type SavedKnock, StandingKnock } from "./standing_knock.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
+import { OwnCommits, type PendingCommit, type SavedCommits } from "./own_commits.ts";
 import { toRemoveAgain } from "./branches.ts";
 import { type CommitEntry, commitIn, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
 import { NO_RING } from "./log_link.ts";
@@ -29,7 +30,7 @@ import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
 import { type Carry, epochSecretOf } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
 import { GroupDoor } from "../mls/door.ts";
-import { invitationOf, MAX_INVITATIONS } from "../mls/group_data.ts";
+import { invitationOf } from "../mls/group_data.ts";
 import { channelName, groupIdOf, type InvitationText } from "../mls/invitation_text.ts";
 import { Subtype } from "../../../wire/blaze/extension.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
@@ -42,18 +43,6 @@ export interface OwedWelcome extends NonNullable<CommitEntry["welcome"]> {
   readonly own: boolean;
 }
 
-/** A commit of ours that is on its way, and what follows if it ends the epoch. */
-export interface PendingCommit extends OwnCommit {
-  /** The number that it must get. */
-  readonly at: bigint;
-  /** 8 bytes: the ring that it was made for. */
-  readonly ring: Bytes;
-}
-
-/** Commits of one epoch that this device gave up, and that it could still follow. */
-const MOST_DROPPED = 4;
-/** Epochs back to which one is kept for a newcomer that was shown none of them yet. */
-const MOST_ANCHORED = 256n;
 /** Live messages of the epoch before count so long. */
 const LATE_MS = 10_000;
 
@@ -73,12 +62,8 @@ export class Group {
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #awaited = new AwaitedNewcomers();
-  /** Invitations for one device that a removal has made void, and that have not expired. */
-  #voided: readonly Voided[] = [];
   #back: EpochLog[] = [];
-  #prepared: PendingCommit | undefined;
-  /** Commits of ours that were given up: the relay may have had them all the same. */
-  #dropped: OwnCommit[] = [];
+  #commits = new OwnCommits();
   /** The relay lost its memory since the present epoch began, or this device came in by what it lost. */
   #doubt = false;
   /** Its logs of before were not all looked into since the relay lost its memory. */
@@ -139,9 +124,6 @@ export class Group {
     group.#waits = kept.waits;
     group.#past = await PastEpochs.restore(kept.past, saved);
     group.#awaited = AwaitedNewcomers.restore(kept.awaited);
-    group.#voided = kept.voided.map(([anchor, until]) => {
-      return { anchor: BigInt(anchor), until: BigInt(until) };
-    });
     group.#doubt = kept.doubt;
     group.#forgot = kept.forgot;
     if (kept.membership) {
@@ -162,18 +144,7 @@ export class Group {
           : await EpochLog.begin(epoch, group.database, bound),
       );
     }
-    if (kept.prepared) {
-      const { frame, ring, at, next } = kept.prepared;
-      group.#prepared = {
-        frame: frame.slice(),
-        ring: ring.slice(),
-        at: BigInt(at),
-        next: await GroupMembership.restore(next),
-      };
-    }
-    for (const { frame, next } of kept.dropped) {
-      group.#dropped.push({ frame: frame.slice(), next: await GroupMembership.restore(next) });
-    }
+    group.#commits = await OwnCommits.restore(kept.commits);
     return group;
   }
 
@@ -228,12 +199,12 @@ export class Group {
   }
 
   get prepared(): PendingCommit | undefined {
-    return this.#prepared;
+    return this.#commits.prepared;
   }
 
   /** Commits of ours that may stand in the present log. */
   get own(): readonly OwnCommit[] {
-    return this.#prepared ? [this.#prepared, ...this.#dropped] : this.#dropped;
+    return this.#commits.all;
   }
 
   get past(): PastEpochs {
@@ -320,21 +291,8 @@ export class Group {
 
   /** Number of the oldest epoch that a device which is let in now can be shown. */
   get oldestCarried(): bigint {
-    return this.#past.carry(this.#oldestAnchor)[0]?.number ?? this.#membership!.number;
-  }
-
-  /**
-   * The first epoch in which the oldest invitation stood that lets in one device, and did not expire, or
-   * has let in one that is awaited. Beyond {@linkcode MOST_ANCHORED} nobody is waited for.
-   */
-  get #oldestAnchor(): bigint {
-    const { number, data } = this.#membership!;
-    const anchors = this.#awaited.all.map(({ anchor }) => anchor);
-    for (const { expires, epoch } of data.invitations) {
-      if (expires > BigInt(Date.now())) anchors.push(epoch);
-    }
-    const kept = anchors.filter((anchor) => number - anchor <= MOST_ANCHORED);
-    return kept.reduce((oldest, anchor) => anchor < oldest ? anchor : oldest, number);
+    return this.#past.carry(this.#awaited.oldestAnchor(this.#membership!))[0]?.number ??
+      this.#membership!.number;
   }
 
   /** Who was let in and not heard since. */
@@ -359,7 +317,7 @@ export class Group {
   async #carry(): Promise<Carry> {
     const { sequence, hash } = this.#log!.cursor;
     const present = { bound: { sequence, hash }, ...await this.#membership!.witness() };
-    return [...this.#past.carry(this.#oldestAnchor), present];
+    return [...this.#past.carry(this.#awaited.oldestAnchor(this.#membership!)), present];
   }
 
   /** The log id of the first epoch in which an invitation stood, of its value; nothing if it is gone. */
@@ -424,8 +382,7 @@ export class Group {
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
     this.#knock = undefined;
     this.#waits = false;
-    this.#prepared = undefined;
-    this.#dropped = [];
+    this.#commits = new OwnCommits();
     const told = await Promise.all(carry.map(async (one) => {
       return { ...one, secret: await epochSecretOf(one.confirmationKey, this.id) };
     }));
@@ -498,17 +455,15 @@ export class Group {
       { message, welcome: welcome && { door: welcome.door.value, frame: body! } },
       log.epoch,
     );
-    this.#prepared = { frame, ring, at: sequence + 1n, next };
+    const prepared = this.#commits.prepared = { frame, ring, at: sequence + 1n, next };
     this.#save();
-    return this.#prepared;
+    return prepared;
   }
 
-  /** It came too late, or its ring is gone. If the relay lied, or somebody brings it back, it counts. */
+  /** It came too late, or its ring is gone. */
   dropPrepared(): void {
-    if (!this.#prepared) return;
-    const { frame, next } = this.#prepared;
-    this.#dropped = [{ frame, next }, ...this.#dropped].slice(0, MOST_DROPPED);
-    this.#prepared = undefined;
+    if (!this.prepared) return;
+    this.#commits.drop();
     this.#save();
   }
 
@@ -535,9 +490,7 @@ export class Group {
     };
     this.#past.end(past, others);
     this.#awaited.follow(state, end);
-    if (removes.length > 0) this.#void(state);
-    this.#prepared = undefined;
-    this.#dropped = [];
+    this.#commits = new OwnCommits();
     this.#doubt = !inPlace;
     // What the author of a commit that was appended again had read may be in no log any more.
     if (!inPlace) this.#lost = true;
@@ -549,28 +502,6 @@ export class Group {
     this.#known.add(log.epoch.name);
     await this.#live(next!);
     this.#save();
-  }
-
-  /**
-   * Who still has such a text can be shown the removal as long as it works: brought again, it keeps that
-   * newcomer out of a branch of who was removed.
-   */
-  #void({ data }: GroupMembership): void {
-    const now = BigInt(Date.now());
-    const standing = data.invitations.filter(({ expires }) => expires > now);
-    const voided = standing.map(({ epoch, expires }) => ({ anchor: epoch, until: expires }));
-    this.#voided = [...this.#voided.filter(({ until }) => until > now), ...voided]
-      .slice(-MAX_INVITATIONS);
-  }
-
-  /** The oldest epoch that is kept for newcomers, and for those who must not come in. */
-  get #oldestKept(): bigint {
-    const now = BigInt(Date.now());
-    const { number } = this.#membership!;
-    return this.#voided.filter(({ until }) => until > now)
-      .map(({ anchor }) => anchor)
-      .filter((anchor) => number - anchor <= MOST_ANCHORED)
-      .reduce((oldest, anchor) => anchor < oldest ? anchor : oldest, this.#oldestAnchor);
   }
 
   /** Goes back to a past epoch whose state is kept, to follow another end of it. */
@@ -595,7 +526,7 @@ export class Group {
   /** A checkpoint stands in this log: what came before is needed for invitations alone. */
   forgetPast({ epoch }: EpochLog): void {
     const { number } = this.#past.of(epoch.secret) ?? this.#membership!;
-    this.#past.forget(number, this.#oldestKept);
+    this.#past.forget(number, this.#awaited.oldestKept(this.#membership!));
     this.#save();
   }
 
@@ -625,7 +556,6 @@ export class Group {
 
   #save(): void {
     const { database, constant } = this.names;
-    const { frame, ring, at, next } = this.#prepared ?? {};
     const saved = {
       database,
       constant,
@@ -638,24 +568,15 @@ export class Group {
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
       awaited: this.#awaited.save(),
-      voided: this.#voided.map(({ anchor, until }) => [String(anchor), String(until)]),
       back: this.#back.map(({ epoch: { secret }, bound }) => ({
         secret,
         sequence: String(bound!.sequence),
         hash: bound!.hash,
       })),
-      prepared: next ? { frame, ring, at: String(at), next: next.save() } : null,
-      dropped: this.#dropped.map(({ frame, next }) => ({ frame, next: next.save() })),
+      commits: this.#commits.save(),
     };
     this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
   }
-}
-
-interface Voided {
-  /** Number of the first epoch that it stood in. */
-  readonly anchor: bigint;
-  /** Milliseconds since 1970. */
-  readonly until: bigint;
 }
 
 interface Saved {
@@ -670,13 +591,6 @@ interface Saved {
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;
   readonly awaited: SavedAwaited;
-  readonly voided: [anchor: string, until: string][];
   readonly back: { secret: Uint8Array; sequence: string; hash: Uint8Array }[];
-  readonly prepared: {
-    frame: Uint8Array;
-    ring: Uint8Array;
-    at: string;
-    next: Uint8Array;
-  } | null;
-  readonly dropped: { frame: Uint8Array; next: Uint8Array }[];
+  readonly commits: SavedCommits;
 }
