@@ -4,13 +4,16 @@
  * @module
  */
 import { host } from "../../src/host.ts";
-import { limits } from "../../src/limits.ts";
+import { type Limits, limits } from "../../src/limits.ts";
 import { MemoryStore } from "../../src/store/memory_store.ts";
 import type { LogStore } from "../../src/store/store.ts";
 
 /** `forget` while links are there: they are to be closed then, as those of a relay that restarts. */
-export function forgetful(): { readonly store: LogStore; forget(): void } {
-  let kept = new MemoryStore(host, limits({}));
+export function forgetful(
+  chosen: Partial<Limits> = {},
+): { readonly store: LogStore; forget(): void } {
+  const empty = () => new MemoryStore(host, limits(chosen));
+  let kept = empty();
   const store: LogStore = {
     durability: 0,
     open: (...args) => kept.open(...args),
@@ -22,5 +25,5 @@ export function forgetful(): { readonly store: LogStore; forget(): void } {
     sweep: () => kept.sweep(),
     close: () => kept.close(),
   };
-  return { store, forget: () => kept = new MemoryStore(host, limits({})) };
+  return { store, forget: () => kept = empty() };
 }
