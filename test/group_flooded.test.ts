@@ -78,7 +78,9 @@ test("a log of before without room for a commit costs members no links", async (
   const { store, forget } = forgetful({ logBytes: 131_072 });
   await withRelay((relay) =>
     withDevices(async (kit) => {
-      const { stolen, log, back } = await squatted(kit, { url: relay.url, host });
+      const { stolen, log, back } = await squatted(kit, { url: relay.url, host }, {
+        awaits: true,
+      });
       forget();
       await withRogue(relay, stolen, async (rogue) => {
         assertEquals(await rogue.open(log), "ok");

@@ -177,7 +177,7 @@ test("where a log of before holds more commits than are weighed, members bring t
     // Both may have found that it was not there.
     assert(brought >= 1 && brought <= 2, `${brought} times`);
     assertEquals(rogue.entries.length, 16 + brought);
-  }));
+  }, { awaits: true }));
 
 /** The same commit in another frame, whose hash is lower. */
 async function lower({ group }: Rogue, frame: Bytes): Promise<Bytes> {
