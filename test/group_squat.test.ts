@@ -124,11 +124,13 @@ test("a commit that cannot be checked any more sends members to their own doors 
     const { frame } = await rogue.commit({ kind: "rotate" });
     assertEquals(await rogue.append(frame, 1n), "kept");
     const members = world.back(hostile.url);
-    await quiet(members);
     const nodes = await Promise.all(members.map(({ client }) => client.node()));
     const doors = await Promise.all(["A", "B"].map((name) => doorOfMember(rogue, name)));
     const visits = () => doors.map(({ logId }, i) => opens(hostile, nodes[i]!, logId));
+    await eventually(() => visits().every((count) => count > 0), () => `${visits()}`, 10_000);
+    await quiet(members);
     const before = visits();
+    assertEquals(before, [1, 1]);
     // Less than ten minutes.
     for (let i = 0; i < 20; i++) {
       rogue.extend(HINT);
@@ -143,12 +145,19 @@ test("a member whose own door does not open goes on in its log, also after a res
     assert(!world.state, "it cannot be checked");
     const { frame } = await rogue.commit({ kind: "rotate" });
     assertEquals(await rogue.append(frame, 1n), "kept");
-    for (const name of ["A", "B"]) {
-      const { id } = targetOf(await doorOfMember(rogue, name));
+    const doors = await Promise.all(["A", "B"].map((name) => doorOfMember(rogue, name)));
+    for (const { logId: id } of doors) {
       assertEquals(await rogue.open({ id, key: random(32) }), "ok");
     }
     for (let times = 0; times < 2; times++) {
       const members = world.back(hostile.url);
+      const nodes = await Promise.all(members.map(({ client }) => client.node()));
+      const visits = () => doors.map(({ logId }, i) => opens(hostile, nodes[i]!, logId));
+      await eventually(
+        () => visits().every((count) => count > times),
+        () => `visits: ${visits()}`,
+        10_000,
+      );
       await quiet(members);
       assertEquals(members.map(({ client }) => online(client)), [2, 2]);
       for (const { client } of members) await client.close();
@@ -213,8 +222,11 @@ test("the commit that members follow, sealed once more, is no other one", () =>
     await first.client.rotate();
     await rogue.open(world.log);
     assertEquals(await rogue.append(await lower(rogue, copy)), "kept");
+    const looks = () => nodes.map((node) => opens(hostile, node, world.log.id));
+    const before = looks();
     rogue.extend(HINT);
-    await passed(host, 5_000);
+    const looked = () => looks().every((count, i) => count > before[i]!);
+    await eventually(looked, () => `they look: ${looks()}`, 10_000);
     await quiet(members);
     assertEquals(members.map(epochOf), members.map(() => world.number + 3));
   }, {
