@@ -236,19 +236,19 @@ test("a device awaits the last 32 that were let in and not heard, as long as the
   const welcome = { door: random(32), frame: random(8) };
   const awaited = new AwaitedNewcomers();
   for (let i = 0; i < NEWCOMERS; i++) {
-    awaited.follow(state(i), { next: state(i + 1), welcome } as unknown as EpochEnd);
+    awaited.follow(state(i), { next: state(i + 1), welcome, removes: [] } as unknown as EpochEnd);
   }
   assertEquals(names(awaited), nodes.slice(-32));
   assertEquals([awaited.heard(nodes.at(-1)!), awaited.heard(nodes[0]!)], [true, false]);
   const again = AwaitedNewcomers.restore(awaited.save());
   assertEquals(again.all, awaited.all);
   const left = members.slice(0, -2);
-  const removal = { next: state(0, left), welcome: undefined } as unknown as EpochEnd;
+  const removal = { next: state(0, left), welcome: undefined, removes: [] } as unknown as EpochEnd;
   again.follow(state(NEWCOMERS), removal);
   assertEquals(names(again), nodes.slice(-32, -2));
   // One that came in again has another door.
   const back = left.map((one, i) => i === 20 ? { ...one, seed: random(16) } : one);
-  const rejoin = { next: state(0, back), welcome } as unknown as EpochEnd;
+  const rejoin = { next: state(0, back), welcome, removes: [] } as unknown as EpochEnd;
   again.follow(state(NEWCOMERS + 1, left), rejoin);
   assertEquals(names(again).at(-1), hex(left[20]!.node));
   assertEquals(names(again).length, 30);
