@@ -24,7 +24,7 @@ const epochOf = ({ statuses }: Told) =>
   statuses.findLast((status) => status.kind === "epoch")?.number;
 const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
 
-const host = quickHost(10);
+const host = quickHost(5);
 
 type Changes = (b: Told, c: Told) => Promise<void>;
 const changes: Record<string, Changes> = {
