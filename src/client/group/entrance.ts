@@ -73,17 +73,20 @@ export class Entrance {
   async pass(): Promise<void> {
     const { group } = this.parts.device;
     const refuted: Bytes[] = [];
+    let why: unknown;
     for (const message of await this.#found()) {
       if (!this.#waits) break;
       const refused = await this.#prove(message).catch((error) => {
         if (!(error instanceof ClientError) || error.code !== "BAD_WELCOME") throw error;
         return error;
       });
-      if (!refused) continue;
-      // Once for each look: whoever has seen the text can put many there.
-      if (refuted.push(message) === 1) this.#tell(refused);
+      if (refused) refuted.push(message);
+      why ??= refused;
     }
-    if (refuted.length > 0 && this.#waits) await group.refute(refuted);
+    if (refuted.length === 0) return;
+    await group.refute(refuted);
+    // Once for each look: whoever has seen the text can put many there.
+    this.#tell(why);
   }
 
   get #waits(): boolean {
