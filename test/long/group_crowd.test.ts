@@ -1,20 +1,20 @@
 /** Many at the doors at once: all of them come in, and one member is enough. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { DoorWatch, knockFrame } from "../src/client/group/log/doors.ts";
-import { GroupDoor } from "../src/client/group/mls/door.ts";
-import { groupIdOf, parseInvitation } from "../src/client/group/mls/invitation_text.ts";
-import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
-import { random } from "../src/client/group/e2e/derive.ts";
-import { type Bytes, sameBytes } from "../src/wire/bytes.ts";
-import { Subtype } from "../src/wire/blaze/extension.ts";
-import { appended } from "./kit/attack.ts";
-import { doorWith } from "./kit/door_with.ts";
-import { backedUp, eventually, group, stillWork, type Told, withDevices } from "./kit/group.ts";
-import { withHostile } from "./kit/hostile.ts";
-import { quickHost } from "./kit/quick_host.ts";
-import { withRelay } from "./kit/relay.ts";
-import { Outsider } from "./kit/rogue.ts";
+import { DoorWatch, knockFrame } from "../../src/client/group/log/doors.ts";
+import { GroupDoor } from "../../src/client/group/mls/door.ts";
+import { groupIdOf, parseInvitation } from "../../src/client/group/mls/invitation_text.ts";
+import { GroupNewcomer } from "../../src/client/group/mls/newcomer.ts";
+import { random } from "../../src/client/group/e2e/derive.ts";
+import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
+import { Subtype } from "../../src/wire/blaze/extension.ts";
+import { appended } from "../kit/attack.ts";
+import { doorWith } from "../kit/door_with.ts";
+import { backedUp, eventually, group, stillWork, type Told, withDevices } from "../kit/group.ts";
+import { withHostile } from "../kit/hostile.ts";
+import { quickHost } from "../kit/quick_host.ts";
+import { withRelay } from "../kit/relay.ts";
+import { Outsider } from "../kit/rogue.ts";
 
 const count = ({ client }: Told) => client.devices().length;
 /** Days in the past, as a clock has it that shows them. */

@@ -1,11 +1,11 @@
 /** Doors and logs of before that somebody has filled, up to the last byte or with what is none. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { random } from "../src/client/group/e2e/derive.ts";
-import { deviceFrame } from "../src/client/group/log/log_entries.ts";
-import { referenceOf } from "../src/client/group/mls/key_package.ts";
-import { Subtype } from "../src/wire/blaze/extension.ts";
-import { forgetful } from "./kit/forgetful.ts";
+import { random } from "../../src/client/group/e2e/derive.ts";
+import { deviceFrame } from "../../src/client/group/log/log_entries.ts";
+import { referenceOf } from "../../src/client/group/mls/key_package.ts";
+import { Subtype } from "../../src/wire/blaze/extension.ts";
+import { forgetful } from "../kit/forgetful.ts";
 import {
   backedUp,
   eventually,
@@ -14,10 +14,10 @@ import {
   titles,
   type Told,
   withDevices,
-} from "./kit/group.ts";
-import { quickHost } from "./kit/quick_host.ts";
-import { withRelay } from "./kit/relay.ts";
-import { Outsider, withRogue } from "./kit/rogue.ts";
+} from "../kit/group.ts";
+import { quickHost } from "../kit/quick_host.ts";
+import { withRelay } from "../kit/relay.ts";
+import { Outsider, withRogue } from "../kit/rogue.ts";
 import {
   doorOf,
   fill,
@@ -29,7 +29,7 @@ import {
   restored,
   squatted,
   targetOf,
-} from "./kit/squat.ts";
+} from "../kit/squat.ts";
 
 const host = quickHost(20);
 

@@ -4,18 +4,22 @@
  */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { random } from "../src/client/group/e2e/derive.ts";
-import { commitIn, deviceFrame, encodeCommitEntry } from "../src/client/group/log/log_entries.ts";
-import { hashOfCommit } from "../src/client/group/log/past_epochs.ts";
-import { GroupDoor } from "../src/client/group/mls/door.ts";
-import { type Bytes, sameBytes } from "../src/wire/bytes.ts";
-import { Subtype } from "../src/wire/blaze/extension.ts";
-import { forgetful } from "./kit/forgetful.ts";
-import { type DeviceKit, eventually, online, withDevices } from "./kit/group.ts";
-import { type Hostile, withHostile } from "./kit/hostile.ts";
-import { quickHost } from "./kit/quick_host.ts";
-import { withRelay } from "./kit/relay.ts";
-import { type Rogue, withRogue } from "./kit/rogue.ts";
+import { random } from "../../src/client/group/e2e/derive.ts";
+import {
+  commitIn,
+  deviceFrame,
+  encodeCommitEntry,
+} from "../../src/client/group/log/log_entries.ts";
+import { hashOfCommit } from "../../src/client/group/log/past_epochs.ts";
+import { GroupDoor } from "../../src/client/group/mls/door.ts";
+import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
+import { Subtype } from "../../src/wire/blaze/extension.ts";
+import { forgetful } from "../kit/forgetful.ts";
+import { type DeviceKit, eventually, online, withDevices } from "../kit/group.ts";
+import { type Hostile, withHostile } from "../kit/hostile.ts";
+import { quickHost } from "../kit/quick_host.ts";
+import { withRelay } from "../kit/relay.ts";
+import { type Rogue, withRogue } from "../kit/rogue.ts";
 import {
   doorOf,
   epochOf,
@@ -29,7 +33,7 @@ import {
   type Squatted,
   squatted,
   targetOf,
-} from "./kit/squat.ts";
+} from "../kit/squat.ts";
 
 const host = quickHost(50);
 const HINT = { subtype: "device", code: Subtype.commit, body: new Uint8Array() } as const;
