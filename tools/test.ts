@@ -6,12 +6,12 @@
  * Arguments are test files, in place of a tier.
  *
  * Every file runs in a process of its own: one that dies or hangs takes no other with it, and its name is
- * known. Twice as many run at once as the machine has cores, since many wait; of the long tier one at all.
+ * known. Three times as many run at once as the machine has cores, since many wait; of the long tier one at all.
  *
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { isAbsolute, normalize } from "node:path";
 import process from "node:process";
@@ -81,11 +81,17 @@ add("Bun", bunCommand(), (file, report) => [
   isAbsolute(file) ? file : `./${normalize(file)}`,
 ]);
 
-const waiting = files.flatMap((file) => runners.map((runner) => ({ file, runner })));
+// The largest first, so that no long one is left alone at the end.
+const bySize = files.map((file) => ({
+  file,
+  size: statSync(isAbsolute(file) ? file : root + file).size,
+}))
+  .sort((one, other) => other.size - one.size);
+const waiting = bySize.flatMap(({ file }) => runners.map((runner) => ({ file, runner })));
 const began = performance.now();
 try {
   // While one file waits for something, another one works.
-  const lanes = slow && !fuzzing ? 1 : 2 * availableParallelism();
+  const lanes = slow && !fuzzing ? 1 : 3 * availableParallelism();
   await Promise.all(Array.from({ length: lanes }, async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       await runFile(next.file, next.runner);
