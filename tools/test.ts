@@ -6,7 +6,7 @@
  * Arguments are test files, in place of a tier.
  *
  * Every file runs in a process of its own: one that dies or hangs takes no other with it, and its name is
- * known. Three times as many run at once as the machine has cores, since many wait; of the long tier one at all.
+ * known. Twice as many run at once as the machine has cores, since many wait; of the long tier one at all.
  *
  * @module
  */
@@ -91,7 +91,7 @@ const waiting = bySize.flatMap(({ file }) => runners.map((runner) => ({ file, ru
 const began = performance.now();
 try {
   // While one file waits for something, another one works.
-  const lanes = slow && !fuzzing ? 1 : 3 * availableParallelism();
+  const lanes = slow && !fuzzing ? 1 : 2 * availableParallelism();
   await Promise.all(Array.from({ length: lanes }, async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       await runFile(next.file, next.runner);
