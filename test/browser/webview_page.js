@@ -3,7 +3,7 @@ const { BlazeGroup, BlazePair, EcgClient, webview } = await import(`/blaze.js`);
 
 const say = (value) => webkit.messageHandlers.say.postMessage(value);
 const there = { url: "ws://localhost", transport: webview() };
-const { count, secret, samples } = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+const { count, invitation, samples } = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 
 /** Sends so many operations, and hears as many. */
 async function exchange(device) {
@@ -39,8 +39,7 @@ try {
   say({ code });
   say({ pair: await exchange(pair) });
 
-  const group = BlazeGroup.open({ ...there, secret });
-  await group.ready;
+  const group = BlazeGroup.open({ ...there, invitation });
   say({ group: await exchange(group) });
 
   say({ heart: await follow() });

@@ -52,7 +52,14 @@ export async function withWebKit(
   const child = spawn(python, [`${root}test/peers/webview_host.py`, SAUCER], {
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const gone = new Promise((resolve) => child.once("exit", resolve));
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  failed.catch(() => {});
+  const gone = new Promise<void>((resolve) =>
+    child.once("exit", (code, signal) => {
+      fail(new Error(`the webview has ended with ${signal ?? code}`));
+      resolve();
+    })
+  );
   const tell = (line: Record<string, unknown>): void => {
     if (child.stdin.writable) child.stdin.write(`${JSON.stringify(line)}\n`);
   };
@@ -76,15 +83,14 @@ export async function withWebKit(
     else if ("cancel" in line) void bodies.get(line.cancel)?.cancel();
     else if ("message" in line) program.message(line.message);
     else {
+      // The test may wait for something that the page does not do any more.
+      if (line.say?.error) fail(new Error(`the page says: ${line.say.error}`));
       lines.push(line.say);
       wake();
     }
   });
-  let impatience: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const stuck = () => reject(new Error(`the page is not done after ${PATIENCE} s`));
-    impatience = setTimeout(stuck, 1_000 * PATIENCE);
-  });
+  const stuck = () => fail(new Error(`the page is not done after ${PATIENCE} s`));
+  const impatience = setTimeout(stuck, 1_000 * PATIENCE);
   try {
     const done = run({
       load: (url) => tell({ load: url }),
@@ -93,7 +99,7 @@ export async function withWebKit(
         return lines.shift();
       },
     });
-    await Promise.race([done, late]);
+    await Promise.race([done, failed]);
   } finally {
     clearTimeout(impatience);
     child.stdin.end();
