@@ -118,3 +118,35 @@ test("a copy of the only device, from before its own commit, says that it cannot
       assertEquals(back.client.collection("bugs").list().length, 1, "what it has stays");
     })
   ));
+
+test("a copy stands at its door, and who comes alone reads first what it announced before", () =>
+  withRelay(({ url }) =>
+    withDevices(async (kit) => {
+      const [keptA, keptB] = [backedUp(), backedUp()];
+      const { devices: [first], invitation } = await group(kit, url, 1, {
+        host,
+        storage: keptA.storage,
+      });
+      const b = kit.open({ url, invitation, storage: keptB.storage, host });
+      await insert(b, "of b");
+      await converged([first!, b], 1);
+      await b.client.sent();
+      const older = await keptB.copy();
+      await first!.client.close();
+      // Nobody but this one is in the next epoch before its copy knocks.
+      await b.client.rotate();
+      await insert(b, "after it");
+      await b.client.sent();
+      await b.client.close();
+      const kept = backedUp(older);
+      let back = kit.open({ url, storage: kept.storage, host });
+      await eventually(() => back.client.state === "waiting", "it waits at its door");
+      await back.client.close();
+      const a = kit.open({ url, storage: keptA.storage, host });
+      await eventually(() => epochOf(a) === 1 + epochOf(b)!, "it is let in again");
+      back = kit.open({ url, storage: kept.storage, host });
+      await converged([a, back], 2);
+      assertEquals(epochOf(back), epochOf(a));
+      await stillWork([a, back], 2);
+    })
+  ));

@@ -239,7 +239,8 @@ export class Conductor {
       operation: (...told) => this.events.operation(...told),
       announced: (node, vector) => {
         this.parts.presence.here(node);
-        if (present) device.reception.found(node);
+        // What was there already does not say where it is now.
+        if (present && reading.caughtUp) device.reception.found(node);
         writing?.covered(node, vector);
       },
       news: (author, counter) => writing?.news(author, counter),
