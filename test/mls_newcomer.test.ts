@@ -12,12 +12,21 @@ import { afterAdd } from "../src/client/group/mls/group_data.ts";
 import { GroupMembership } from "../src/client/group/mls/group_membership.ts";
 import { answerKnock } from "../src/client/group/mls/knock_answer.ts";
 import { capabilitiesOf, lifetimeFrom } from "../src/client/group/mls/leaf_rules.ts";
-import { writeKeyPackage } from "../src/client/group/mls/mls_message.ts";
+import { readWelcome, writeKeyPackage, writeWelcome } from "../src/client/group/mls/mls_message.ts";
 import { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import { mlsSuite, P256_SUITE, XWING_SUITE } from "../src/client/group/mls/webcrypto_provider.ts";
 import { type Bytes, hex, sameBytes, WireError } from "../src/wire/bytes.ts";
-import { anyHead, MlsWorld } from "./kit/mls.ts";
-import { addOf, CARRY, dataOf, forge, type Forgery, NO_CARRY, pskOf } from "./kit/mls_forge.ts";
+import { anyCarry, anyHead, MlsWorld } from "./kit/mls.ts";
+import {
+  addOf,
+  CARRY,
+  carryOf,
+  dataOf,
+  forge,
+  type Forgery,
+  NO_CARRY,
+  pskOf,
+} from "./kit/mls_forge.ts";
 import { dice } from "./kit/random.ts";
 
 const code = async (work: () => Promise<unknown>): Promise<string> => {
@@ -52,9 +61,17 @@ test("a newcomer takes the welcome of its door alone", async () => {
   await refused(await welcomeOf(member, newcomer, []));
   await refused(await welcomeOf(member, newcomer, [another]));
   await refused(await welcomeOf(member, newcomer, [door, another]));
+  await refused(await welcomeOf(member, newcomer, [door, door]));
   await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [] }));
   await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [CARRY, CARRY] }));
   await refused(await welcomeOf(member, newcomer, [door], { infoExtensions: [NO_CARRY] }));
+  // As many epochs before as there were, at most, and with hashes of this suite's.
+  const carried = (count: number, hash?: number) =>
+    welcomeOf(member, newcomer, [door], { infoExtensions: [carryOf(anyCarry(count, hash))] });
+  const before = Number(member.number) + 1;
+  await refused(await carried(before + 1));
+  await refused(await carried(1, 64));
+  assertEquals((await newcomer.enter(await carried(before))).carry.length, before);
 
   // A group that somebody else made: the relay knows no PSK, who was invited knows it.
   const invite = { kind: "invite", value: door.value, expires: 0n } as const;
@@ -83,6 +100,19 @@ test("a welcome is for one key package: for another of the same device it says n
   const again = await world.draw("newcomer", door);
   assertEquals(await code(() => again.enter(message)), "BAD_WELCOME");
   assertEquals(await code(() => again.enter(newcomer.keyPackage)), "BAD_WELCOME");
+});
+
+test("a welcome for two is none, whoever the other one is", async () => {
+  const { door, newcomer, member } = await waiting();
+  const message = await welcomeOf(member, newcomer, [door]);
+  const welcome = readWelcome(message)!;
+  const [own] = welcome.secrets;
+  const other = { ...own!, newMember: random(32) };
+  for (const secrets of [[own!, other], [other, own!], [other], []]) {
+    const changed = writeWelcome({ ...welcome, secrets });
+    assertEquals(await code(() => newcomer.enter(changed)), "BAD_WELCOME");
+  }
+  await newcomer.enter(writeWelcome(welcome));
 });
 
 test("a welcome that was cut, or changed in one bit, is refused", async () => {

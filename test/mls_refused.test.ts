@@ -9,11 +9,14 @@ import {
   joinGroupExternal,
 } from "ts-mls/createCommit.js";
 import { createProposal } from "ts-mls/createMessage.js";
+import type { Commit } from "ts-mls/commit.js";
 import { generateKeyPackageWithKey, type KeyPackage } from "ts-mls/keyPackage.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { createSecretTree } from "ts-mls/secretTree.js";
+import type { UpdatePath } from "ts-mls/updatePath.js";
 import { ClientError } from "../src/client/client_error.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
+import { CommitOfOurs } from "../src/client/group/mls/commit_judge.ts";
 import { type CommitPlace, encodeCommitPlace } from "../src/client/group/mls/commit_place.ts";
 import { encodeIdentity, nodeOfKey } from "../src/client/group/mls/credential.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
@@ -30,7 +33,11 @@ import {
   groupConfig,
   lifetimeFrom,
 } from "../src/client/group/mls/leaf_rules.ts";
-import { writeKeyPackage, writeMessage } from "../src/client/group/mls/mls_message.ts";
+import {
+  readPublicMessage,
+  writeKeyPackage,
+  writeMessage,
+} from "../src/client/group/mls/mls_message.ts";
 import type { GroupNewcomer } from "../src/client/group/mls/newcomer.ts";
 import type { GroupSuite } from "../src/client/group/mls/webcrypto_provider.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
@@ -43,6 +50,7 @@ import {
   type Forgery,
   pskOf,
   removeOf,
+  resigned,
 } from "./kit/mls_forge.ts";
 import { dice } from "./kit/random.ts";
 
@@ -80,6 +88,7 @@ async function refused(judge: GroupMembership, message: Bytes, head: CommitPlace
   const error = await assertRejects(() => judge.judge(message, head), ClientError);
   assertEquals(error.code, "BAD_COMMIT");
   if (why) assert(error.message.includes(why), error.message);
+  return error;
 }
 
 /** A key package of the forger's making, signed as it should be. */
@@ -360,6 +369,71 @@ test("what breaks no rule is taken, so the others are refused for what they brea
   assertEquals((await made.third.judge(rejoin.message, made.head)).next, undefined);
 });
 
+test("of a commit that removes the reader all but the confirmation tag is checked", async () => {
+  const made = await (scene ??= makeScene());
+  const { forger, judge, third, head } = made;
+  const change = { kind: "remove", nodes: [judge.self.node] } as const;
+  const { message } = await forger.prepare(change, head, []);
+  const take = (change: (commit: Commit) => Commit) => resigned(forger, message, change);
+  const path = (change: (path: UpdatePath) => Partial<UpdatePath>) =>
+    take((commit) => ({ ...commit, path: { ...commit.path!, ...change(commit.path!) } }));
+  const keyed = (hpkePublicKey: Uint8Array) =>
+    path(({ nodes: [first, ...rest] }) => ({ nodes: [{ ...first!, hpkePublicKey }, ...rest] }));
+  const proposals = (...some: Proposal[]) =>
+    take((commit) => ({
+      ...commit,
+      proposals: some.map((proposal) => ({ proposalOrRefType: "proposal", proposal })),
+    }));
+  const removal = (...some: GroupMembership[]) =>
+    proposals(
+      ...some.map(({ self }) => removeOf(self.leaf)),
+      dataOf(afterRemove(forger.data, some.map(({ self }) => self.node))),
+    );
+
+  // As it was, and signed once more: it is taken, so the others are refused for what they break.
+  assertEquals((await judge.judge(message, head)).next, undefined);
+  const same = await take((commit) => commit);
+  assertEquals((await judge.judge(same, head)).next, undefined);
+
+  const { content } = readPublicMessage(message)!;
+  if (content.contentType !== "commit") throw new TypeError("no commit");
+  const { leafNode } = content.commit.path!;
+  const inTree = readKey(third, third.self.leaf);
+  await refused(judge, await keyed(leafNode.hpkePublicKey), head, "a key twice, or again");
+  await refused(judge, await keyed(inTree), head, "a key twice, or again");
+  await refused(judge, await keyed(Uint8Array.of(4, ...random(64))), head, "a key that is none");
+  const long = await path(({ nodes }) => ({ nodes: Array(17).fill(nodes[0]!) }));
+  await refused(judge, long, head, "too long");
+  const stale = { ...leafNode, hpkePublicKey: readKey(forger, forger.self.leaf) };
+  await refused(judge, await path(() => ({ leafNode: stale })), head, "a key twice, or again");
+  const forged = { ...leafNode, signature: leafNode.signature.toReversed() };
+  await refused(judge, await path(() => ({ leafNode: forged })), head, "MLS refuses");
+  await refused(
+    judge,
+    await take(({ proposals }) => ({ proposals, path: undefined })),
+    head,
+    "path",
+  );
+
+  await refused(judge, await removal(judge, judge), head, "twice");
+  await refused(judge, await removal(judge, forger), head, "MLS refuses");
+  const many = Array.from({ length: 1_004 }, () => removeOf(judge.self.leaf));
+  await refused(judge, await proposals(...many), head, "too many proposals");
+
+  // An add has none, so nobody has to look for a key in it.
+  const add = await forge(forger, head, addition(made));
+  const { path: one } = content.commit;
+  const withPath = await resigned(forger, add.message, (commit) => ({ ...commit, path: one }));
+  await refused(judge, withPath, head, "its path is there");
+});
+
+/** The key that secrets are sealed with for this leaf. */
+function readKey({ view }: GroupMembership, leaf: number): Uint8Array {
+  const node = view.state.ratchetTree[2 * leaf];
+  if (node?.nodeType !== "leaf") throw new TypeError("no leaf");
+  return node.leaf.hpkePublicKey;
+}
+
 test("an invitation that was used once is used up", async () => {
   const world = await MlsWorld.of(2);
   const door = await world.invite();
@@ -469,12 +543,22 @@ test("a commit that was cut, or changed in one bit, is refused; so is one that i
   const removal = await author.prepare({ kind: "remove", nodes }, head, []);
   const roll = dice();
   for (let i = 0; i < 120; i++) {
-    for (const [victim, bytes] of [[judge, message], [third, removal.message]] as const) {
+    for (
+      const [victim, bytes] of [
+        [judge, message],
+        [third, removal.message],
+        // It goes, and checks what is left to check.
+        [judge, removal.message],
+        // Only who has its keys makes a commit that this one takes for its own.
+        [author, message],
+      ] as const
+    ) {
       const changed = bytes.slice();
       changed[roll(changed.length)]! ^= 1 << roll(8);
-      await refused(victim, changed, head);
+      assert(!(await refused(victim, changed, head) instanceof CommitOfOurs));
     }
   }
+  assert(await refused(author, message, head) instanceof CommitOfOurs);
   assert((await third.judge(removal.message, head)).next);
 });
 

@@ -4,7 +4,12 @@
  * @module
  */
 import type { ClientState } from "ts-mls/clientState.js";
+import type { Commit } from "ts-mls/commit.js";
 import type { Extension } from "ts-mls/extension.js";
+import { createContentCommitSignature } from "ts-mls/framedContent.js";
+import { type KeyPackage, signKeyPackage } from "ts-mls/keyPackage.js";
+import { type LeafNode, signLeafNodeKeyPackage } from "ts-mls/leafNode.js";
+import { protectPublicMessage } from "ts-mls/messageProtectionPublic.js";
 import type { Proposal } from "ts-mls/proposal.js";
 import { random } from "../../src/client/group/e2e/derive.ts";
 import { type Carry, encodeCarry } from "../../src/client/group/mls/carry.ts";
@@ -16,9 +21,12 @@ import type { GroupMembership } from "../../src/client/group/mls/group_membershi
 import { CARRY_EXTENSION, DATA_EXTENSION } from "../../src/client/group/mls/leaf_rules.ts";
 import {
   readKeyPackage,
+  readPublicMessage,
+  writeKeyPackage,
   writeMessage,
   writeWelcome,
 } from "../../src/client/group/mls/mls_message.ts";
+import type { GroupSuite } from "../../src/client/group/mls/webcrypto_provider.ts";
 import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
 import { anyCarry } from "./mls.ts";
 
@@ -82,4 +90,52 @@ export async function forge(
     infoExtensions,
   });
   return { message: writeMessage(commit), welcome: welcome && writeWelcome(welcome) };
+}
+
+/**
+ * A commit with something changed, signed anew by its author as if it were so. The confirmation tag
+ * stays: whom the commit removes cannot check that.
+ */
+export async function resigned(
+  { view: { state, suite } }: GroupMembership,
+  message: Bytes,
+  change: (commit: Commit) => Commit,
+): Promise<Bytes> {
+  const { content, auth } = readPublicMessage(message)!;
+  if (content.contentType !== "commit" || auth.contentType !== "commit") {
+    throw new TypeError("no commit");
+  }
+  const wireformat = "mls_public_message";
+  const { framedContent, signature } = await createContentCommitSignature(
+    state.groupContext,
+    wireformat,
+    change(content.commit),
+    content.sender,
+    content.authenticatedData,
+    state.signaturePrivateKey,
+    suite.signature,
+  );
+  const publicMessage = await protectPublicMessage(
+    state.keySchedule.membershipKey,
+    state.groupContext,
+    { wireformat, content: framedContent, auth: { ...auth, signature } },
+    suite,
+  );
+  return writeMessage({ version: "mls10", wireformat, publicMessage });
+}
+
+/** A key package with something changed in it or in its leaf, signed anew by this key. */
+export async function repacked(
+  keyPackage: Bytes,
+  suite: GroupSuite,
+  signKey: Uint8Array,
+  change: { readonly pack?: Partial<KeyPackage>; readonly leaf?: Partial<LeafNode> },
+): Promise<Bytes> {
+  const before = readKeyPackage(keyPackage)!;
+  const leaf = { ...before.leafNode, ...change.leaf } as Parameters<
+    typeof signLeafNodeKeyPackage
+  >[0];
+  const leafNode = await signLeafNodeKeyPackage(leaf, signKey, suite.signature);
+  const pack = { ...before, leafNode, ...change.pack };
+  return writeKeyPackage(await signKeyPackage(pack, signKey, suite.signature));
 }
