@@ -429,6 +429,21 @@ test("a file of an older version becomes one of this version, whole or not at al
     assertMatch(error.message, /written by a newer version of the relay/);
   }));
 
+test("a file of this version is opened without a write, so on a full disk, too", () =>
+  withStorePath((path) => {
+    openFile(path).close();
+    const before = readFileSync(path);
+    const file = openFile(path);
+    try {
+      assertEquals(statSync(`${path}-wal`).size, 0);
+      // Nobody else has it all the same.
+      assertEquals(assertThrows(() => openFile(path), StoreError).kind, "taken");
+    } finally {
+      file.close();
+    }
+    assertEquals(readFileSync(path), before);
+  }));
+
 test("what was asked for before the store closes is done, and nothing after", () =>
   withStorePath(async (path) => {
     const store = await open(path);

@@ -30,6 +30,9 @@ export class StoreError extends Error {
 /** `BX2L`: tells our files from other programs'. */
 const APPLICATION = 0x4258324c;
 
+/** Of `auto_vacuum`: pages that are free go back to the disk when they are told to. */
+const INCREMENTAL = 2;
+
 /** How long another process may take to let go of the file. */
 const PATIENCE_MS = 1_000;
 
@@ -147,9 +150,10 @@ function prepare(db: DatabaseSync, path: string, create: boolean): void {
   pragmaOf(db, "locking_mode = EXCLUSIVE");
   claim(db, path, create);
   // The order matters: the first write fixes `auto_vacuum`, and WAL without shared memory wants the lock.
+  // Saying `auto_vacuum` once more would be a write, for which a full disk has no room.
+  if (pragmaOf(db, "auto_vacuum") !== INCREMENTAL) pragmaOf(db, `auto_vacuum = ${INCREMENTAL}`);
   for (
     const pragma of [
-      "auto_vacuum = INCREMENTAL",
       "journal_mode = WAL",
       "synchronous = FULL",
       "trusted_schema = OFF",
@@ -178,12 +182,14 @@ export function migrate(db: DatabaseSync, steps: readonly string[], path: string
       `${path} was written by a newer version of the relay: start that one, or name another file with --store`,
     );
   }
-  // Taken even where there is nothing to do: it takes the lock, too.
+  // Also where there is nothing to do: it takes the lock. It writes nothing then, as on a full disk.
   db.exec("BEGIN IMMEDIATE");
   try {
     for (const step of steps.slice(version)) db.exec(step);
-    db.exec(`PRAGMA application_id = ${APPLICATION}`);
-    db.exec(`PRAGMA user_version = ${steps.length}`);
+    if (version < steps.length) {
+      db.exec(`PRAGMA application_id = ${APPLICATION}`);
+      db.exec(`PRAGMA user_version = ${steps.length}`);
+    }
     db.exec("COMMIT");
   } catch (error) {
     db.exec("ROLLBACK");
