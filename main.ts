@@ -17,7 +17,7 @@ import { ListenError, listening } from "./src/runtime/listening.ts";
 import { deno } from "./src/runtime/deno.ts";
 import { host } from "./src/host.ts";
 import { openSqlite } from "./src/store/sqlite.ts";
-import { StoreError } from "./src/store/sqlite_file.ts";
+import { StoreError } from "./src/store/sqlite_errors.ts";
 import { sweeping } from "./src/store/sweeping.ts";
 import type { LogStore } from "./src/store/store.ts";
 import { assemble } from "./routes/assemble.ts";
@@ -176,8 +176,8 @@ async function storeOf(config: StoreConfig): Promise<LogStore | null | undefined
   } catch (error) {
     if (!(error instanceof StoreError && config.usual && error.kind === "unwritable")) throw error;
     log.warn(
-      "{reason}. Logs of groups are kept in memory and end with this process: let the relay write " +
-        "there, name a file with --store, or say --store memory",
+      "{reason}. Until then logs of groups are kept in memory and end with this process, as with " +
+        "--store memory",
       { reason: error.message },
     );
   }

@@ -15,7 +15,8 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { chainNext, chainStart } from "../src/store/chain.ts";
 import { openSqlite } from "../src/store/sqlite.ts";
-import { migrate, MIGRATIONS, openFile, pragmaOf, StoreError } from "../src/store/sqlite_file.ts";
+import { inWords, StoreError } from "../src/store/sqlite_errors.ts";
+import { migrate, MIGRATIONS, openFile, pragmaOf } from "../src/store/sqlite_file.ts";
 import type { Appended, LogStore } from "../src/store/store.ts";
 import { sameBytes } from "../src/wire/bytes.ts";
 import {
@@ -210,6 +211,7 @@ test("a place that cannot be written is told from a file that somebody else made
     assertEquals(below.kind, "unwritable");
     const folder = await assertRejects(() => open(dirname(path)), StoreError);
     assertEquals(folder.kind, "unwritable");
+    assertMatch(folder.message, /is a folder\. Name a file in it/);
 
     const foreign = new DatabaseSync(path);
     foreign.exec("CREATE TABLE notes (text TEXT)");
@@ -218,6 +220,30 @@ test("a place that cannot be written is told from a file that somebody else made
     assertEquals(error.kind, "foreign");
     assertMatch(error.message, /is another program's file/);
   }));
+
+test("what a system says of a file is told with what to do", () => {
+  for (
+    const [errcode, code, kind, words] of [
+      [13, "ERR_SQLITE_ERROR", "unwritable", /disk is full\. Make room there, or name another/],
+      [0, "ENOSPC", "unwritable", /disk is full\. Make room there, or name another/],
+      [8, "ERR_SQLITE_ERROR", "unwritable", /: so it said\. Let this program write there, or name/],
+      [0, "EROFS", "unwritable", /: so it said\. Let this program write there, or name another/],
+      // What a file of logs is answered with that may be read and not written.
+      [3_850, "ERR_SQLITE_ERROR", "unwritable", /it can only be read\. Let this program write/],
+      [
+        266,
+        "ERR_SQLITE_ERROR",
+        "failed",
+        /cannot be opened: so it said\. Look at its disk, or name/,
+      ],
+    ] as const
+  ) {
+    const error = inWords(Object.assign(new Error("so it said"), { errcode, code }), "x/relay.db");
+    assertEquals(error.kind, kind);
+    assertMatch(error.message, /^x\/relay\.db cannot be /);
+    assertMatch(error.message, words);
+  }
+});
 
 test("another program's file is not changed by a byte, and neither is one that is none", () =>
   withStorePath(async (path) => {
@@ -234,7 +260,7 @@ test("another program's file is not changed by a byte, and neither is one that i
       if (file !== path) {
         const error = await assertRejects(() => open(file), StoreError);
         assertEquals(error.kind, "foreign");
-        assertMatch(error.message, /name another with --store$/);
+        assertMatch(error.message, /name another (file )?with --store$/);
       }
       assertThrows(() => openFile(file, false).close());
       assertEquals(readFileSync(file), before);

@@ -8,14 +8,8 @@ import { existsSync } from "node:fs";
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { readConfig } from "../src/config.ts";
-import {
-  isCorrupt,
-  openFile,
-  pragmaOf,
-  showsOurs,
-  StoreError,
-  unknown,
-} from "../src/store/sqlite_file.ts";
+import { isCorrupt, StoreError, unknown } from "../src/store/sqlite_errors.ts";
+import { openFile, pragmaOf, showsOurs } from "../src/store/sqlite_file.ts";
 import type { LogRow } from "../src/store/sqlite_rows.ts";
 import { utf8Bytes } from "../src/wire/bytes.ts";
 import { fail, readArgs } from "./args.ts";

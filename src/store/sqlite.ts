@@ -11,7 +11,7 @@ import { host } from "../host.ts";
 import { log as relayLog } from "../log.ts";
 import { type Bytes, concatAll } from "../wire/bytes.ts";
 import { SqliteAppends } from "./sqlite_appends.ts";
-import { StoreError } from "./sqlite_file.ts";
+import { StoreError } from "./sqlite_errors.ts";
 import type { SqliteMessage, SqliteReply, SqliteRequest, SqliteSetup } from "./sqlite_talk.ts";
 import {
   type Append,

@@ -16,16 +16,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-
-/** A file of logs that cannot be used, in words for whoever starts the relay. */
-export class StoreError extends Error {
-  override readonly name = "StoreError";
-
-  /** `unwritable`: the place may not be written, or is none. */
-  constructor(readonly kind: "unwritable" | "taken" | "foreign" | "failed", message: string) {
-    super(message);
-  }
-}
+import { inWords, isBusy, isCorrupt, StoreError } from "./sqlite_errors.ts";
 
 /** `BX2L`: tells our files from other programs'. */
 const APPLICATION = 0x4258324c;
@@ -80,23 +71,6 @@ export const MIGRATIONS: readonly string[] = [
    CREATE INDEX due ON truncation (at);`,
 ];
 
-/** SQLite's primary result code of an error, or 0 where it is none of SQLite's. */
-export function resultCode(error: unknown): number {
-  const { errcode } = (error ?? {}) as { errcode?: unknown };
-  return typeof errcode === "number" ? errcode & 0xff : 0;
-}
-
-export const BUSY = 5;
-export const CORRUPT = 11;
-export const FULL = 13;
-const NOT_A_DATABASE = 26;
-const READONLY = 8;
-const CANNOT_OPEN = 14;
-
-/** Whether the file itself is broken, and not just something that was asked of it. */
-export const isCorrupt = (error: unknown): boolean =>
-  [CORRUPT, NOT_A_DATABASE].includes(resultCode(error));
-
 /**
  * Opens a file of logs for this process alone, makes it where there is none, and brings it to the newest
  * version. The lock ends with the process, however that ends. Throws {@linkcode StoreError}, and what
@@ -126,7 +100,7 @@ function look(path: string, create: boolean): void {
     pragmaOf(db, `busy_timeout = ${PATIENCE_MS}`);
     claim(db, path, create);
   } catch (error) {
-    const told = error instanceof StoreError || resultCode(error) === BUSY || isCorrupt(error);
+    const told = error instanceof StoreError || isBusy(error) || isCorrupt(error);
     // Else it cannot be read so: a process that was killed left something for the next writer to take back.
     if (told) throw error;
   } finally {
@@ -234,13 +208,6 @@ export function showsOurs(path: string): boolean {
   return new DataView(head.buffer).getUint32(APPLICATION_AT) === APPLICATION;
 }
 
-/** Of a file that somebody named, and that nothing shows to be a file of logs. */
-export const unknown = (path: string): StoreError =>
-  new StoreError(
-    "foreign",
-    `${path} is no file of logs, or is too broken to tell: move it away, or name another with --store`,
-  );
-
 /** Puts a broken file out of the way, with what belongs to it. Answers its new name. */
 export function moveAside(path: string, time: Date): string {
   const to = `${path}.corrupt-${time.toISOString().replaceAll(/[-:]|\.\d+/g, "")}`;
@@ -254,32 +221,4 @@ export function moveAside(path: string, time: Date): string {
     }
   }
   return to;
-}
-
-/** CANTOPEN, PERM, READONLY: the place is the matter. */
-const UNWRITABLE = [3, READONLY, CANNOT_OPEN];
-
-function inWords(error: unknown, path: string): StoreError {
-  if (error instanceof StoreError) return error;
-  if (resultCode(error) === BUSY) {
-    return new StoreError(
-      "taken",
-      `${path} belongs to another process that runs: stop that one, or name another file with --store`,
-    );
-  }
-  const { code = "", name = "", message } = error as Error & { code?: string };
-  if (name === "NotCapable") {
-    return new StoreError(
-      "unwritable",
-      `${path} cannot be written: Deno's tasks may write to ./state only. For another place, start ` +
-        "main.ts by deno run with --allow-write=FOLDER beside their other flags, or start it with Bun",
-    );
-  }
-  if (
-    UNWRITABLE.includes(resultCode(error)) || /^(E[A-Z]+|ERR_INVALID_STATE)$/.test(code) ||
-    /NotCapable|PermissionDenied/.test(name) || /^unable to open/.test(message)
-  ) {
-    return new StoreError("unwritable", `${path} cannot be written: ${message}`);
-  }
-  return new StoreError("failed", `${path} cannot be opened: ${message}`);
 }

@@ -7,15 +7,8 @@
 import { statSync } from "node:fs";
 import { concatAll } from "../wire/bytes.ts";
 import { SqliteEngine } from "./sqlite_engine.ts";
-import {
-  isCorrupt,
-  moveAside,
-  openFile,
-  pragmaOf,
-  showsOurs,
-  StoreError,
-  unknown,
-} from "./sqlite_file.ts";
+import { isCorrupt, StoreError, unknown } from "./sqlite_errors.ts";
+import { moveAside, openFile, pragmaOf, showsOurs } from "./sqlite_file.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteMessage, SqliteSetup } from "./sqlite_talk.ts";
 
 /** The other half, as a worker sees it. */
