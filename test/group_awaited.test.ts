@@ -27,7 +27,7 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
-import { type Hostile, withHostile } from "./kit/hostile.ts";
+import { type Hostile, isSubtype, withHostile } from "./kit/hostile.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 
@@ -130,8 +130,55 @@ test("a welcome that the relay has lost with its memory is brought again", () =>
     await newcomer.client.close();
     const back = comeBack();
     await stillWork([again, back], 2);
+    // The epoch that it came into is in doubt, and the next one is not.
+    await stored(ofN, ({ doubt }) => doubt);
+    await again.client.rotate();
+    await stillWork([again, back], 4);
     await back.client.close();
     await stored(ofN, ({ doubt, past }) => !doubt && past.all.some(({ shown }) => shown));
+  }));
+
+test("a newcomer follows what came behind its welcome, also where the relay has lost both", () =>
+  world(async ({ kit, hostile: { url }, forget }) => {
+    const kept = backedUp();
+    const a = kit.create({ url, database: "bugs", name: "a", storage: kept.storage, host });
+    const comeBack = await knocked(kit, url, await a.client.invite());
+    await stored(kept, awaits(1));
+    await a.client.rotate();
+    await a.client.close();
+    forget();
+    const again = kit.open({ url, storage: kept.storage, host });
+    await synced(again);
+    const newcomer = comeBack();
+    await eventually(() => count(newcomer) === 2, () => `${newcomer.faults()}`);
+    await stillWork([again, newcomer], 0);
+  }));
+
+test("and where the relay loses them as soon as it is in", () =>
+  world(async ({ kit, hostile, forget }) => {
+    const { url } = hostile;
+    const [kept, ofN] = [backedUp(), backedUp()];
+    const a = kit.create({ url, database: "bugs", name: "a", storage: kept.storage, host });
+    const text = await a.client.invite();
+    const newcomer = kit.open({ url, invitation: text, storage: ofN.storage, host });
+    const node = await newcomer.client.node();
+    let opened = 0;
+    hostile.up = (message, victim) => {
+      // The door, the log that shows the way, and that once more: to read it.
+      if (victim.node !== node || !isSubtype(message, Subtype.open) || ++opened < 3) return;
+      victim.close(1012);
+      return [];
+    };
+    await eventually(() => opened === 3, "it is in");
+    await newcomer.client.close();
+    await a.client.rotate();
+    await a.client.close();
+    hostile.up = () => {};
+    forget();
+    const again = kit.open({ url, storage: kept.storage, host });
+    await synced(again);
+    const back = kit.open({ url, storage: ofN.storage, host });
+    await stillWork([again, back], 0);
   }));
 
 /** As a device that has not kept what the logs have shown it of epochs before its own. */

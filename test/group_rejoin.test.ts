@@ -29,3 +29,13 @@ test("a member keeps what it has knocked with: it may be answered when it waits 
   await again.standAtOwnDoor();
   assertEquals(again.knock!.newcomer.reference, reference);
 });
+
+test("who comes in again doubts nothing of the epoch that it comes into", async () => {
+  const names = { database: "bugs", constant: new Uint8Array(16) };
+  const device = { name: "x", signed: false, postQuantum: false };
+  const member = await Group.create(names, new Saver(memoryStorage()), device);
+  member.doubted();
+  await member.standAtOwnDoor();
+  await member.enter(member.membership!, []);
+  assertEquals([member.doubt, member.looksBack], [false, false]);
+});

@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { type Bytes, fromHex, hex } from "../../../wire/bytes.ts";
+import { type Bytes, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../../blaze/storage.ts";
 import { ClientError } from "../../client_error.ts";
@@ -375,8 +375,7 @@ export class Group {
 
   /** A door let us in, and the logs have shown it. */
   async enter(membership: GroupMembership, carry: Carry): Promise<void> {
-    // The logs have shown it.
-    this.#forgot = false;
+    this.#doubt = this.#forgot = false;
     // What was written since may be in no log that the others follow; and who begins to read in the
     // middle compares nothing before a checkpoint.
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
@@ -436,8 +435,11 @@ export class Group {
 
   /** A past log was read to its end. */
   readBack(): void {
-    this.#back.shift();
+    const { epoch } = this.#back.shift()!;
     this.saver.set("back", this.#back[0]?.save());
+    const { ring = undefined } = this.#past.of(epoch.secret) ?? {};
+    // The commit by which this device came in is not where it was: the relay has lost its memory.
+    if (!this.back && ring && sameBytes(ring, NO_RING)) this.doubted();
     this.#save();
   }
 
