@@ -49,9 +49,8 @@ export class MlsWorld {
   }
 
   /** A group of this many, let in by an invitation of one's own each. */
-  static async of(count: number, postQuantum = false): Promise<MlsWorld> {
-    const world = new MlsWorld(random(16), postQuantum);
-    const { group } = world;
+  static async of(count: number, postQuantum = false, group = random(16)): Promise<MlsWorld> {
+    const world = new MlsWorld(group, postQuantum);
     const first = { group, name: "device 0", signed: true, postQuantum };
     world.members.push(await GroupMembership.create(first));
     while (world.members.length < count) await world.add(`device ${world.members.length}`);
