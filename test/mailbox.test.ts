@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
@@ -17,16 +18,18 @@ import {
   withStorePath,
 } from "./kit/store_file.ts";
 
-/** Runs the tool on a file. */
-function mailbox(path: string, ...args: string[]) {
+function tool(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const [program, ...first] = script(here)!;
   const { status, stdout, stderr } = spawnSync(
     program!,
-    [...first, "tools/mailbox.ts", ...args, "--store", path],
-    { cwd: root, encoding: "utf8", timeout: 30_000 },
+    [...first, "tools/mailbox.ts", ...args],
+    { cwd: root, encoding: "utf8", timeout: 30_000, env: { ...process.env, ...env } },
   );
   return { status, stdout, stderr, lines: stdout.trimEnd().split("\n") };
 }
+
+/** Runs the tool on a file. */
+const mailbox = (path: string, ...args: string[]) => tool([...args, "--store", path]);
 
 const DAY_MS = 86_400_000;
 
@@ -147,6 +150,11 @@ test("what is wrong with the command, or with the file, is said in one line", ()
       assertStringIncludes(refused("list"), `${path} is in use: stop the relay first.`);
       return Promise.resolve();
     });
+    for (const store of ["off", "memory"]) {
+      const { status, stderr } = tool(["list"], { STORE: store });
+      assertEquals(status, 2);
+      assertMatch(stderr, new RegExp(`^STORE is ${store}, .*: name a file with --store`));
+    }
     const nowhere = join(dirname(path), "none.db");
     assertMatch(mailbox(nowhere, "list").stderr, /no such file. --store names another/);
     assert(!existsSync(nowhere));

@@ -55,7 +55,8 @@ function usualPath(): string {
     STORE: process.env.STORE,
     STATE_DIRECTORY: process.env.STATE_DIRECTORY,
   });
-  return store.kind === "file" ? store.path : fail(`The relay keeps logs: ${store.kind}. No file.`);
+  if (store.kind === "file") return store.path;
+  return fail(`STORE is ${store.kind}, so the relay has no file: name a file with --store.`);
 }
 
 function open(): DatabaseSync {
@@ -151,8 +152,8 @@ function remove(log: LogRow): void {
     );
   }
   db.exec("BEGIN");
-  for (const  of of["entry WHERE log", "truncation WHERE log", "log WHERE number"]) {
-    db.prepare(`DELETE FROM ${of} = ?`).run(log.number);
+  for (const rows of ["entry WHERE log", "truncation WHERE log", "log WHERE number"]) {
+    db.prepare(`DELETE FROM ${rows} = ?`).run(log.number);
   }
   db.exec("COMMIT");
   pragmaOf(db, "incremental_vacuum");
@@ -160,9 +161,9 @@ function remove(log: LogRow): void {
 }
 
 function verify(): boolean {
-  const found = troubles(db, logs());
-  for (const trouble of found) say(trouble);
   const all = logs();
+  const found = troubles(db, all);
+  for (const trouble of found) say(trouble);
   const entries = all.reduce((sum, log) => sum + entriesOf(log), 0);
   say(`${all.length} logs, ${entries} entries: ${found.length || "no"} faults`);
   return found.length === 0;

@@ -30,8 +30,8 @@ export interface Topics {
   join(name: string): void;
   leave(name: string): void;
   /**
-   * To every link in the topic but this one, or with `self` to this one too. Answers false when some link there could not take all
-   * of it at once, so that the caller looks for the slow one.
+   * To every link in the topic but this one, or with `self` to this one too. Answers false when some
+   * link there could not take all of it at once, so that the caller looks for the slow one.
    */
   publish(name: string, message: Message, self?: boolean): boolean;
 }

@@ -15,9 +15,9 @@ const joined: Bytes = new Uint8Array(LENGTH + SHORT);
 
 /** SHA-256 of parts, one behind the other: 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Bytes {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
+  const all = createHash("sha256");
+  for (const part of parts) all.update(part);
+  return new Uint8Array(all.digest());
 }
 
 /** Chain hash before the first entry: SHA-256(`BX2 log` ‖ log id 16). `id` in hexadecimal. */

@@ -112,7 +112,7 @@ export class Logs {
     readonly limits: Limits,
     readonly host: Host,
   ) {
-    const text = "the store of logs failed, {count} times so far: {reason}";
+    const text = "the store of logs failed: {reason} ({count} failures so far)";
     this.#failures = new RareWarning(text, () => host.now());
   }
 
