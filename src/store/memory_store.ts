@@ -19,15 +19,13 @@ import {
   type LogStore,
   type StoreLimits,
 } from "./store.ts";
-
-type Heard = (entries: readonly Entry[]) => void;
+import { Watchers } from "./watchers.ts";
 
 /** What is here of one tenant. */
 class Tenant {
   /** What its logs cost. */
   cost = 0;
   readonly logs = new Map<string, MemoryLog>();
-  readonly watchers = new Map<string, Set<Heard>>();
 }
 
 /** Entries whose chain hashes are made in one turn. */
@@ -37,8 +35,9 @@ const constantTimeEqual: (a: Uint8Array, b: Uint8Array) => boolean = timingSafeE
 
 export class MemoryStore implements LogStore {
   readonly durability = Durability.memory;
-  /** Those with a log, or with somebody who watches one. */
+  /** Those with a log. */
   readonly #tenants = new Map<string, Tenant>();
+  readonly #watchers = new Watchers();
   #closed = false;
   /** The time in this turn: asking for it at each append costs more than the append. */
   #time: number | undefined;
@@ -50,12 +49,7 @@ export class MemoryStore implements LogStore {
 
   /** Logs that are kept. */
   get size(): number {
-    return this.#count(({ logs }) => logs.size);
-  }
-
-  /** Logs that somebody watches. */
-  get watched(): number {
-    return this.#count(({ watchers }) => watchers.size);
+    return [...this.#tenants.values()].reduce((sum, { logs }) => sum + logs.size, 0);
   }
 
   open(name: LogName, key: Bytes, create: boolean): Promise<LogState | undefined> {
@@ -83,15 +77,7 @@ export class MemoryStore implements LogStore {
     tenant.cost += cost;
     log.usedAt = this.#turn();
     const entry = log.append(append, log.usedAt);
-    const watchers = tenant.watchers.get(name.id);
-    if (watchers) {
-      const entries = [entry];
-      try {
-        for (const heard of watchers) heard(entries);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
+    this.#watchers.tell(name, [entry]);
     return { kind: "appended", sequence: entry.sequence };
   }
 
@@ -110,18 +96,8 @@ export class MemoryStore implements LogStore {
   }
 
   /** Nothing is lost while the process lives. */
-  watch({ tenant: called, id }: LogName, heard: Heard, _lost?: () => void): () => void {
-    const tenant = this.#tenant(called);
-    const watchers = tenant.watchers.get(id) ?? new Set();
-    tenant.watchers.set(id, watchers);
-    // Wrapped, so that whoever watches twice is two watchers.
-    const own: Heard = (entries) => heard(entries);
-    watchers.add(own);
-    return () => {
-      if (!watchers.delete(own) || watchers.size > 0) return;
-      tenant.watchers.delete(id);
-      this.#forget(called, tenant);
-    };
+  watch(log: LogName, heard: (entries: readonly Entry[]) => void, _lost?: () => void): () => void {
+    return this.#watchers.add(log, heard);
   }
 
   async sweep(): Promise<void> {
@@ -133,11 +109,13 @@ export class MemoryStore implements LogStore {
         await this.#prepared(log, log.due(...due) - 1n);
         const before = log.cost(ENTRY_BYTES);
         log.drop(...due);
-        const idle = !log.closed && !tenant.watchers.has(id) && now - log.usedAt >= logIdleMs;
+        const used = log.closed || this.#watchers.has({ tenant: called, id });
+        const idle = !used && now - log.usedAt >= logIdleMs;
         if (idle) tenant.logs.delete(id);
         tenant.cost -= before - (idle ? -LOG_BYTES : log.cost(ENTRY_BYTES));
       }
-      this.#forget(called, tenant);
+      const same = this.#tenants.get(called) === tenant;
+      if (same && tenant.logs.size === 0) this.#tenants.delete(called);
     }
   }
 
@@ -155,27 +133,15 @@ export class MemoryStore implements LogStore {
     throw new Error("this log is not open");
   }
 
-  #tenant(called: string): Tenant {
-    let tenant = this.#tenants.get(called);
-    if (!tenant) this.#tenants.set(called, tenant = new Tenant());
-    return tenant;
-  }
-
   /** Nothing where the tenant has no room for one more. */
   #create(name: LogName, key: Bytes): MemoryLog | undefined {
-    if (LOG_BYTES > this.limits.tenantLogBytes) return undefined;
-    const tenant = this.#tenant(name.tenant);
+    const tenant = this.#tenants.get(name.tenant) ?? new Tenant();
     if (tenant.cost + LOG_BYTES > this.limits.tenantLogBytes) return undefined;
+    this.#tenants.set(name.tenant, tenant);
     tenant.cost += LOG_BYTES;
     const log = new MemoryLog(name, key.slice(), this.host.random(8));
     tenant.logs.set(name.id, log);
     return log;
-  }
-
-  /** Forgets a tenant of whom nothing is here. */
-  #forget(called: string, tenant: Tenant): void {
-    if (tenant.logs.size + tenant.watchers.size > 0) return;
-    if (this.#tenants.get(called) === tenant) this.#tenants.delete(called);
   }
 
   /** Others have their turn, however many chain hashes are missing. */
@@ -191,12 +157,6 @@ export class MemoryStore implements LogStore {
       this.host.afterTurn(() => this.#time = undefined);
     }
     return this.#time;
-  }
-
-  #count(of: (tenant: Tenant) => number): number {
-    let count = 0;
-    for (const tenant of this.#tenants.values()) count += of(tenant);
-    return count;
   }
 
   /** Everything happens at once; what goes wrong is a rejection all the same. */

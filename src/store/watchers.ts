@@ -9,50 +9,55 @@ import type { Entry, LogName } from "./store.ts";
 type Heard = (entries: readonly Entry[]) => void;
 
 interface Watcher {
+  readonly log: LogName;
   readonly heard: Heard;
   readonly lost: () => void;
 }
 
-const keyOf = ({ tenant, id }: LogName): string => `${tenant}/${id}`;
-
 export class Watchers {
-  readonly #byKey = new Map<string, { readonly log: LogName; readonly all: Set<Watcher> }>();
+  /** By the log's id alone: making a key of both names would cost as much as the rest of an append. */
+  readonly #byId = new Map<string, readonly Watcher[]>();
 
-  /** Logs that somebody watches. */
+  /** Logs that somebody watches; one that several do as often. */
   get logs(): LogName[] {
-    return [...this.#byKey.values()].map(({ log }) => log);
+    return this.#all.map(({ log }) => log);
+  }
+
+  has({ tenant, id }: LogName): boolean {
+    return this.#byId.get(id)?.some(({ log }) => log.tenant === tenant) ?? false;
   }
 
   /** Answers how to stop. */
   add({ tenant, id }: LogName, heard: Heard, lost = () => {}): () => void {
-    const log = { tenant, id };
-    const key = keyOf(log);
-    const one: Watcher = { heard, lost };
-    const watched = this.#byKey.get(key) ?? { log, all: new Set() };
-    this.#byKey.set(key, watched);
-    watched.all.add(one);
+    const one: Watcher = { log: { tenant, id }, heard, lost };
+    this.#byId.set(id, [...this.#byId.get(id) ?? [], one]);
     return () => {
-      if (watched.all.delete(one) && watched.all.size === 0) this.#byKey.delete(key);
+      const left = this.#byId.get(id)?.filter((other) => other !== one) ?? [];
+      if (left.length > 0) this.#byId.set(id, left);
+      else this.#byId.delete(id);
     };
   }
 
   /** Tells those who watch a log. What one of them throws keeps nothing from the others. */
-  tell(log: LogName, entries: readonly Entry[]): void {
-    for (const { heard } of [...this.#byKey.get(keyOf(log))?.all ?? []]) {
-      attempt(() => heard(entries));
+  tell({ tenant, id }: LogName, entries: readonly Entry[]): void {
+    for (const { log, heard } of this.#byId.get(id) ?? []) {
+      if (log.tenant === tenant) attempt(heard, entries);
     }
   }
 
   /** Tells all who watch anything that it holds no more. */
   lose(): void {
-    const all = [...this.#byKey.values()].flatMap(({ all }) => [...all]);
-    for (const { lost } of all) attempt(lost);
+    for (const { lost } of this.#all) attempt(lost, []);
+  }
+
+  get #all(): Watcher[] {
+    return [...this.#byId.values()].flat();
   }
 }
 
-function attempt(run: () => void): void {
+function attempt(run: Heard, entries: readonly Entry[]): void {
   try {
-    run();
+    run(entries);
   } catch (error) {
     relayLog.error("a watcher of a log failed: {error}", { error });
   }

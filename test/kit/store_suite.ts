@@ -255,6 +255,21 @@ export function storeSuite(name: string, open: OpenStore): void {
     assertEquals(also, heard);
   });
 
+  check(
+    "what one who watches throws keeps nothing from the others, nor from the author",
+    async (store) => {
+      await store.open(log, K, true);
+      const heard: Entry[] = [];
+      store.watch(log, () => {
+        throw new Error("not mine");
+      });
+      store.watch(log, (entries) => heard.push(...entries));
+      const answer = await store.append(log, plain(1));
+      assertEquals(answer, { kind: "appended", sequence: 1n });
+      assertEquals(heard, [{ sequence: 1n, frame: frame(1) }]);
+    },
+  );
+
   check("who watches, then opens and reads, misses nothing between", async (store) => {
     await store.open(log, K, true);
     const writing = fill(store, 40);
