@@ -3,12 +3,12 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type EcgSeal, Flag, MessageType, type SealedHeader } from "../src/client/mod.ts";
 import { Compression } from "../src/client/blaze/compression.ts";
-import { memoryStorage, Saver } from "../src/client/blaze/storage.ts";
 import { Group } from "../src/client/group/log/group_state.ts";
 import { StreamSeal } from "../src/client/group/stream_seal.ts";
 import { host } from "../src/host.ts";
 import { type Bytes, fromHex, utf8Bytes } from "../src/wire/bytes.ts";
 import { backedUp, eventually, group, type Told, withDevices } from "./kit/group.ts";
+import { restored } from "./kit/kept_group.ts";
 import { withRelay } from "./kit/relay.ts";
 
 const sample: SealedHeader = {
@@ -27,7 +27,7 @@ const compression = new Compression({ mode: "never", fault: () => {} });
 
 /** Seals as any device, with the keys of an epoch and the signature key of whoever stored this. */
 async function forger(stored: Map<string, Bytes>, as: string): Promise<StreamSeal> {
-  const { epoch, database, membership } = await Group.restore(stored, new Saver(memoryStorage()));
+  const { epoch, database, membership } = await restored(stored);
   const made = { epoch, database, membership, nodeId: fromHex(as) } as unknown as Group;
   const device = {
     host,

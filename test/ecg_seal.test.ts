@@ -7,15 +7,12 @@ import {
   type EcgOptions,
   type EcgSeal,
   Flag,
-  memoryStorage,
   MessageType,
   NdArray,
   type SealedHeader,
   Version,
 } from "../src/client/mod.ts";
 import { type Bytes, concat, utf8Bytes, Writer } from "../src/wire/bytes.ts";
-import { Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/log/group_state.ts";
 import { Sealer, Sender } from "../src/client/group/e2e/sender.ts";
 import { WINDOW } from "../src/client/group/e2e/replay.ts";
 import {
@@ -26,6 +23,7 @@ import {
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { restored } from "./kit/kept_group.ts";
 import { proxy } from "./kit/proxy.ts";
 import { chunkOf, recording } from "./kit/recordings.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -334,7 +332,7 @@ test("ecgSeal: a removed device cannot seal another one's old alarm anew", () =>
       const [sealed] = await texts(b.client.ecgSeal(), 1, alarm);
       const watcher = a.client.ecgSeal();
       assertEquals(await watcher.open(sealed!, alarm), utf8Bytes("0"));
-      const { epoch } = await Group.restore(await copy(), new Saver(memoryStorage()));
+      const { epoch } = await restored(await copy());
       await a.client.remove(await c.client.node());
 
       const head = sealed!.subarray(0, 33);

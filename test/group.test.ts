@@ -12,20 +12,18 @@ import {
   backedUp,
   contents,
   converged,
+  epochOf,
   eventually,
   group,
   online,
   type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { TestSocket } from "./kit/socket.ts";
 import { refusal } from "./kit/refusal.ts";
-
-/** The latest epoch that a device told of. */
-const epoch = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
 
 const title = ({ client }: Told, id: Uuid) => client.collection("bugs").get(id)?.title;
 
@@ -169,7 +167,7 @@ test("a removed device reads nothing newer, learns of it, and cannot write", () 
       await a.client.collection("bugs").insert({ n: 1 });
       await converged(devices);
       await a.client.remove(lost);
-      await eventually(() => c.statuses.some(({ kind }) => kind === "removed"), "c knows");
+      await eventually(() => wasRemoved(c), "c knows");
       await a.client.collection("bugs").insert({ secret: "not for c" });
       await converged([a, b], 2);
       assertEquals(c.client.collection("bugs").list().length, 1);
@@ -241,12 +239,12 @@ test("a device that was away for ten rotations catches up", () =>
       await offline.client.close();
       for (let i = 0; i < 10; i++) {
         await devices[i % 2]!.client.rotate();
-        await eventually(() => devices.every((one) => epoch(one) === 4 + i), "both are in it");
+        await eventually(() => devices.every((one) => epochOf(one) === 4 + i), "both are in it");
       }
       await devices[0]!.client.collection("bugs").insert({ title: "news" });
       const back = kit.open({ url: relay.url, storage: kept.storage });
       await converged([...devices, back], 2);
-      assertEquals(epoch(back), 13);
+      assertEquals(epochOf(back), 13);
     })
   ));
 
@@ -264,7 +262,7 @@ test("two devices that change the group at the same time end in one epoch", () =
         () => [a, b, c].every(({ client }) => client.devices().length === 3),
         "d is removed everywhere",
       );
-      await eventually(() => d.statuses.some(({ kind }) => kind === "removed"), "d knows");
+      await eventually(() => wasRemoved(d), "d knows");
       for (const { client } of [a, b, c]) await client.collection("bugs").insert({});
       await converged([a, b, c], 3);
     })

@@ -5,8 +5,6 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { createConfirmedHash, createInterimHash } from "ts-mls/transcriptHash.js";
-import { memoryStorage } from "../src/client/mod.ts";
-import { Saver } from "../src/client/blaze/storage.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { Epoch } from "../src/client/group/e2e/epoch.ts";
 import { EpochLog } from "../src/client/group/log/epoch_log.ts";
@@ -26,13 +24,18 @@ import { appended } from "./kit/attack.ts";
 import {
   backedUp,
   converged,
+  count,
+  epochOf,
   eventually,
+  faultsOf,
   group,
   insert,
+  joined,
   stillWork,
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { restored, storedAs } from "./kit/kept_group.ts";
 import { withHostile } from "./kit/hostile.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
@@ -41,26 +44,10 @@ import { type Rogue, withRogue } from "./kit/rogue.ts";
 /** The epoch of a text that a group of two makes next. */
 const TEXT = 3n;
 
-const count = ({ client }: Told) => client.devices().length;
-const joined = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "joined");
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
-const refusals = ({ statuses }: Told) =>
-  statuses.flatMap((status) =>
-    status.kind === "fault" && status.fault.code === "BAD_WELCOME" ? [status.fault.message] : []
-  );
+/** Whether a device stands in this epoch. */
+const isIn = (epoch: bigint) => ({ membership }: Group) => membership?.number === epoch;
 
-const groupOf = (stored: Map<string, Bytes>) => Group.restore(stored, new Saver(memoryStorage()));
-
-/** What a device has stored, as soon as it stands in this epoch there. */
-async function storedAt(kept: ReturnType<typeof backedUp>, epoch: bigint) {
-  for (;;) {
-    const stored = await kept.copy();
-    const { membership } = await groupOf(stored);
-    if (membership?.number === epoch) return stored;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+const refusals = (one: Told) => faultsOf(one, "BAD_WELCOME");
 
 /** Where somebody who was removed answers a knock, and what it says of the past. */
 interface Answer {
@@ -220,9 +207,9 @@ for (const rotations of [0, 2]) {
         const c = kit.open({ url: relay.url, invitation, storage: kept.storage });
         await c.client.ready;
         const text = await a!.client.invite();
-        const { membership: then } = await groupOf(await storedAt(kept, TEXT));
+        const { membership: then } = await restored(await storedAs(kept, isIn(TEXT)));
         for (let i = 0; i < rotations; i++) await a!.client.rotate();
-        const stored = await storedAt(kept, TEXT + BigInt(rotations));
+        const stored = await storedAs(kept, isIn(TEXT + BigInt(rotations)));
         await a!.client.remove(await c.client.node());
         for (const [what, answer] of Object.entries(answers)) {
           const { storage } = backedUp();
@@ -305,7 +292,7 @@ test("a text leads into the group where a checkpoint was made since", () =>
         assertEquals(refusals(late), []);
         await stillWork([a!, b!, late], 12);
         // They are kept while somebody may come who has to be shown them, and no longer.
-        const after = (await groupOf(await kept.copy())).past;
+        const after = (await restored(await kept.copy())).past;
         assert(after.carry(TEXT).some(({ number }) => number === TEXT));
         assert(after.unchecked.every(({ number }) => number > TEXT));
       }))

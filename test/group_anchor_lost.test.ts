@@ -14,9 +14,12 @@ import { forgetful } from "./kit/forgetful.ts";
 import {
   backedUp,
   converged,
+  epochOf,
   eventually,
+  faultsOf,
   group,
   insert,
+  joined,
   online,
   stillWork,
   type Told,
@@ -27,11 +30,7 @@ import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { withRogue } from "./kit/rogue.ts";
 
-const joined = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "joined");
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
-const refusals = ({ statuses }: Told) =>
-  statuses.filter((status) => status.kind === "fault" && status.fault.code === "BAD_WELCOME");
+const refusals = (one: Told) => faultsOf(one, "BAD_WELCOME");
 
 test("a text leads into the group though the relay has lost its memory since", async () => {
   const { store, forget } = forgetful();

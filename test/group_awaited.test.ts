@@ -3,7 +3,7 @@
  * show the way, they are in once they come and somebody is here.
  */
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { memoryStorage } from "../src/client/mod.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
@@ -20,35 +20,22 @@ import { forgetful } from "./kit/forgetful.ts";
 import {
   backedUp,
   converged,
+  count,
   type DeviceKit,
   eventually,
   insert,
   stillWork,
+  synced,
   type Told,
   withDevices,
 } from "./kit/group.ts";
+import { storedAs } from "./kit/kept_group.ts";
 import { type Hostile, isSubtype, withHostile } from "./kit/hostile.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 
 const host = quickHost(20);
-const count = ({ client }: Told) => client.devices().length;
 const waits = ({ client }: Told) => eventually(() => client.state === "waiting", "it waits");
-const synced = (...devices: Told[]) =>
-  eventually(() => devices.every(({ client }) => client.state === "synced"), "all are synced");
-
-/** What a device has stored, as soon as it is so. */
-async function stored(
-  { copy }: ReturnType<typeof backedUp>,
-  isSo: (group: Group) => boolean,
-): Promise<void> {
-  const now = async () => Group.restore(await copy(), new Saver(memoryStorage()));
-  const end = performance.now() + 30_000;
-  while (!isSo(await now())) {
-    assert(performance.now() < end, "it was not stored");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 const awaits = (count: number) => ({ awaited }: Group) => awaited.length === count;
 
@@ -99,7 +86,7 @@ for (const goes of [false, true]) {
       };
       const comeBack = await knocked(kit, url, text);
       await eventually(() => lost > 0 && count(a) === 3 && count(b) === 3, "it is let in");
-      await Promise.all([ofA, ofB].map((kept) => stored(kept, awaits(1))));
+      await Promise.all([ofA, ofB].map((kept) => storedAs(kept, awaits(1))));
       await Promise.all([a.client.close(), b.client.close()]);
       hostile.up = () => {};
       const kept = goes ? ofB : ofA;
@@ -108,7 +95,7 @@ for (const goes of [false, true]) {
       await eventually(() => count(newcomer) === 3, () => `${newcomer.faults()}`);
       await stillWork([member, newcomer], 1);
       // It was heard.
-      await stored(kept, awaits(0));
+      await storedAs(kept, awaits(0));
     }));
 }
 
@@ -118,7 +105,7 @@ test("a welcome that the relay has lost with its memory is brought again", () =>
     const a = kit.create({ url, database: "bugs", name: "a", storage: kept.storage, host });
     const ofN = backedUp();
     const comeBack = await knocked(kit, url, await a.client.invite(), ofN);
-    await stored(kept, awaits(1));
+    await storedAs(kept, awaits(1));
     await a.client.close();
     forget();
     const again = kit.open({ url, storage: kept.storage, host });
@@ -131,11 +118,11 @@ test("a welcome that the relay has lost with its memory is brought again", () =>
     const back = comeBack();
     await stillWork([again, back], 2);
     // The epoch that it came into is in doubt, and the next one is not.
-    await stored(ofN, ({ doubt }) => doubt);
+    await storedAs(ofN, ({ doubt }) => doubt);
     await again.client.rotate();
     await stillWork([again, back], 4);
     await back.client.close();
-    await stored(ofN, ({ doubt, past }) => !doubt && past.all.some(({ shown }) => shown));
+    await storedAs(ofN, ({ doubt, past }) => !doubt && past.all.some(({ shown }) => shown));
   }));
 
 test("a newcomer follows what came behind its welcome, also where the relay has lost both", () =>
@@ -143,7 +130,7 @@ test("a newcomer follows what came behind its welcome, also where the relay has 
     const kept = backedUp();
     const a = kit.create({ url, database: "bugs", name: "a", storage: kept.storage, host });
     const comeBack = await knocked(kit, url, await a.client.invite());
-    await stored(kept, awaits(1));
+    await storedAs(kept, awaits(1));
     await a.client.rotate();
     await a.client.close();
     forget();
@@ -237,7 +224,7 @@ test("what an awaited newcomer has to be shown outlives a checkpoint, and a rela
     }
     await converged([a, b], 12);
     const checked = ({ past }: Group) => past.unchecked.length === 0;
-    await Promise.all([ofA, ofB].map((kept) => stored(kept, checked)));
+    await Promise.all([ofA, ofB].map((kept) => storedAs(kept, checked)));
     await Promise.all([a.client.close(), b.client.close()]);
     forget();
     const members = [ofA, ofB].map(({ storage }) => kit.open({ ...common, storage }));

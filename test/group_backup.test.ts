@@ -8,23 +8,20 @@ import { openFile } from "../src/store/sqlite_file.ts";
 import { beginAnother } from "../tools/mailbox_log.ts";
 import {
   converged,
+  count,
   type DeviceKit,
+  epochOf,
   eventually,
   insert,
   online,
   stillWork,
   titles,
-  type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 import { STORE_LIMITS, withStorePath } from "./kit/store_file.ts";
-
-const count = ({ client }: Told) => client.devices().length;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
 
 const WORDS = 3;
 const host = quickHost(20);

@@ -1,7 +1,7 @@
 /** Newcomers whose key package is not good when somebody opens: texts may live longer, and clocks differ. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { backedUp, eventually, insert, stillWork, type Told, withDevices } from "./kit/group.ts";
+import { backedUp, count, eventually, insert, stillWork, withDevices } from "./kit/group.ts";
 import { withRelay } from "./kit/relay.ts";
 
 const DAY = 86_400_000;
@@ -17,8 +17,6 @@ async function ahead<T>(days: number, run: () => Promise<T>): Promise<T> {
     Date.now = now;
   }
 }
-
-const count = ({ client }: Told) => client.devices().length;
 
 for (const [what, days] of [["has waited 91 days", -91], ["began two days ahead", 2]] as const) {
   test(`a newcomer that ${what} comes in as the device that it is`, () =>

@@ -6,8 +6,6 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { memoryStorage } from "../src/client/mod.ts";
 import { checkpointParts, snapshotOf } from "../src/client/group/data/checkpoint.ts";
-import { Saver } from "../src/client/blaze/storage.ts";
-import { Group } from "../src/client/group/log/group_state.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { deviceFrame } from "../src/client/group/log/log_entries.ts";
 import type { Carry } from "../src/client/group/mls/carry.ts";
@@ -27,7 +25,9 @@ import {
   backedUp,
   contents,
   converged,
+  count,
   type DeviceKit,
+  epochOf,
   eventually,
   group,
   insert,
@@ -35,8 +35,10 @@ import {
   stillWork,
   titles,
   type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
+import { restored, storedAs } from "./kit/kept_group.ts";
 import { type Victim, withHostile } from "./kit/hostile.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { refusal } from "./kit/refusal.ts";
@@ -44,11 +46,6 @@ import { withRelay } from "./kit/relay.ts";
 import { type Rogue, withRogue } from "./kit/rogue.ts";
 
 const HIGHEST = 2n ** 64n - 1n;
-
-const count = ({ client }: Told) => client.devices().length;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
 
 /** `a`, `b`, and `c`, of which somebody keeps what it has stored before it is removed. */
 const removal = (
@@ -213,11 +210,7 @@ for (const signed of [false, true]) {
       const [na, nb] = await Promise.all([a.client.node(), b.client.node()]);
       await eventually(() => a.client.pending === 0 && b.client.pending === 0, "all have all");
       // The checkpoint that a removal calls for would bring what b writes then, too.
-      const checked = async () => {
-        const group = await Group.restore(await keptB.copy(), new Saver(memoryStorage()));
-        return group.past.unchecked.length === 0;
-      };
-      while (!await checked()) await new Promise((resolve) => setTimeout(resolve, 10));
+      await storedAs(keptB, ({ past }) => past.unchecked.length === 0);
       await a.client.close();
       await insert(b, "nobody else has it");
       await eventually(() => b.client.counts.mailbox === 1, "it is in the mailbox");
@@ -418,7 +411,7 @@ test("5: a welcome into a group of somebody else's is none, even in the right do
       await withRogue(relay, evilStored, async (rogue) => {
         // It reads the knock, as whoever has the text could, and answers with a door of its own group.
         const stored = await keptA.copy();
-        const { id } = await Group.restore(stored, new Saver(memoryStorage()));
+        const { id } = await restored(stored);
         const door = await GroupDoor.ofInvitation(key, id);
         const evilKey = (await parseInvitation(evilText)).key;
         const evilDoor = await GroupDoor.ofInvitation(evilKey, rogue.group.id);

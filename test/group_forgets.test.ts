@@ -10,21 +10,20 @@ import { framesIn, Subtype } from "../src/wire/blaze/extension.ts";
 import { hex } from "../src/wire/bytes.ts";
 import {
   converged,
+  count,
   eventually,
   group,
   insert,
   stillWork,
   titles,
   type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
 import { appended } from "./kit/attack.ts";
 import { withHostile } from "./kit/hostile.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
-
-const count = ({ client }: Told) => client.devices().length;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
 
 test("checkpoints while all write, of two devices at once, and one that dies in the middle", () =>
   withRelay((relay) =>

@@ -10,7 +10,7 @@ import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_fra
 import { encodeOperation } from "../src/wire/blaze/operation.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { attack, entries, healed, isOperation, word } from "./kit/attack.ts";
-import { converged, eventually, insert, stillWork, titles } from "./kit/group.ts";
+import { converged, eventually, insert, stillWork, titles, wasRemoved } from "./kit/group.ts";
 
 type Message = Uint8Array<ArrayBuffer>;
 
@@ -183,7 +183,7 @@ test("hostile relay forges Errors, Disconnect, plain operations and garbage: no 
       }
     }
     await eventually(() => b.faults().includes("ERROR_4403"), "b was told");
-    assert(!b.statuses.some(({ kind }) => kind === "removed"));
+    assert(!wasRemoved(b));
     await healed(parts, 1);
     assert(!titles(b).includes("from the relay"));
   }));

@@ -15,6 +15,8 @@ import { type Bytes, hex } from "../src/wire/bytes.ts";
 import {
   backedUp,
   converged,
+  count,
+  epochOf,
   eventually,
   group,
   insert,
@@ -29,10 +31,6 @@ import { withHostile } from "./kit/hostile.ts";
 import { withRelay } from "./kit/relay.ts";
 import { withRogue } from "./kit/rogue.ts";
 import { STORE_LIMITS, withStorePath } from "./kit/store_file.ts";
-
-const count = ({ client }: Told) => client.devices().length;
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
 
 /** A relay with its logs in a file, until `run` is done. */
 const withFile = async (path: string, run: (relay: { url: string }) => Promise<void>) =>

@@ -9,6 +9,7 @@ import { type Handshake, TlvType } from "../src/wire/blaze/handshake.ts";
 import { fromHex } from "../src/wire/bytes.ts";
 import {
   converged,
+  count,
   eventually,
   group,
   insert,
@@ -16,6 +17,7 @@ import {
   stillWork,
   titles,
   type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
 import { FakeHost } from "./kit/fake_host.ts";
@@ -26,9 +28,6 @@ import { withRelay } from "./kit/relay.ts";
 import { Outsider } from "./kit/rogue.ts";
 
 type Message = Uint8Array<ArrayBuffer>;
-
-const count = ({ client }: Told) => client.devices().length;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
 
 /** Time that stands still, and chance as it is. */
 class Stepped extends FakeHost {

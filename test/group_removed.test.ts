@@ -5,12 +5,14 @@ import { memoryStorage } from "../src/client/mod.ts";
 import {
   backedUp,
   converged,
+  count,
   eventually,
   group,
   insert,
   stillWork,
   titles,
   type Told,
+  wasRemoved,
   withDevices,
 } from "./kit/group.ts";
 import { appended } from "./kit/attack.ts";
@@ -18,9 +20,6 @@ import { withHostile } from "./kit/hostile.ts";
 import { refusal } from "./kit/refusal.ts";
 import { withRelay } from "./kit/relay.ts";
 import { Subtype } from "../src/wire/blaze/extension.ts";
-
-const count = ({ client }: Told) => client.devices().length;
-const wasRemoved = ({ statuses }: Told) => statuses.some(({ kind }) => kind === "removed");
 
 for (const signed of [false, true]) {
   const kind = signed ? ", and signs" : "";

@@ -2,7 +2,15 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Relay, startRelay } from "../main.ts";
 import { memoryStorage } from "../src/client/mod.ts";
-import { converged, type DeviceKit, eventually, type Told, withDevices } from "./kit/group.ts";
+import {
+  converged,
+  type DeviceKit,
+  eventually,
+  synced,
+  type Told,
+  wasRemoved,
+  withDevices,
+} from "./kit/group.ts";
 
 /** A relay that keeps logs in memory, and can lose all of them. */
 async function withForgetful(
@@ -22,9 +30,6 @@ async function withForgetful(
     await relay.stop();
   }
 }
-
-const synced = (...devices: Told[]) =>
-  eventually(() => devices.every(({ client }) => client.state === "synced"), "all are synced");
 
 /** Three devices, each with a storage that it can come back with. */
 async function three(kit: DeviceKit, url: string) {
@@ -84,7 +89,7 @@ test("a removal holds over a lost memory, also against devices that went on with
       "c is out for both",
     );
     await converged([aAgain, bAgain], 2);
-    await eventually(() => cAgain.statuses.some(({ kind }) => kind === "removed"), "c knows");
+    await eventually(() => wasRemoved(cAgain), "c knows");
     assertEquals(cAgain.client.collection("bugs").list().length, 1);
   }));
 

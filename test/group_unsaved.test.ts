@@ -5,23 +5,20 @@ import { type DeviceStorage, memoryStorage } from "../src/client/mod.ts";
 import type { Bytes } from "../src/wire/bytes.ts";
 import {
   converged,
+  count,
   type DeviceKit,
+  epochOf,
   eventually,
   group,
   insert,
   stillWork,
   titles,
-  type Told,
   withDevices,
 } from "./kit/group.ts";
 import { quickHost } from "./kit/quick_host.ts";
 import { withRelay } from "./kit/relay.ts";
 
 const host = quickHost(50);
-
-const count = ({ client }: Told) => client.devices().length;
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
 
 /** A storage that refuses the save of this number. */
 class Brittle implements DeviceStorage {

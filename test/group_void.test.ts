@@ -1,7 +1,6 @@
 /** An invitation that was made in a branch that nobody follows any more: whoever made it hears of it. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { memoryStorage } from "../src/client/mod.ts";
 import { Saver } from "../src/client/blaze/storage.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { leftBehind } from "../src/client/group/invitations.ts";
@@ -10,15 +9,19 @@ import { Group } from "../src/client/group/log/group_state.ts";
 import { hex } from "../src/wire/bytes.ts";
 import { forgetful } from "./kit/forgetful.ts";
 import { change } from "./kit/alone.ts";
-import { backedUp, eventually, stillWork, type Told, withDevices } from "./kit/group.ts";
+import {
+  backedUp,
+  epochOf,
+  eventually,
+  faultsOf,
+  stillWork,
+  type Told,
+  withDevices,
+} from "./kit/group.ts";
+import { restored } from "./kit/kept_group.ts";
 import { withRelay } from "./kit/relay.ts";
 
-const epochOf = ({ statuses }: Told) =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
-const voids = ({ statuses }: Told) =>
-  statuses.flatMap((status) =>
-    status.kind === "fault" && status.fault.code === "INVITATION_VOID" ? [status.fault.message] : []
-  );
+const voids = (one: Told) => faultsOf(one, "INVITATION_VOID");
 const ids = ({ client }: Told) => client.invitations().map(({ id }) => id);
 
 test("invitations of a branch that is left are void, and that is told once where it was followed", async () => {
@@ -68,7 +71,7 @@ test("who comes in again hears of invitations made in epochs that the group does
   };
   const before = await invite(one);
   await saver.flush();
-  const other = await Group.restore(await copy(), new Saver(memoryStorage()));
+  const other = await restored(await copy());
   const made = [await invite(one), await invite(one, 0n)];
   await invite(one, 1n);
   await change(other, { kind: "revoke", values: [before] });

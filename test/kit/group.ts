@@ -97,14 +97,37 @@ export async function group(
 export const online = (client: BlazeGroup): number =>
   client.devices().filter((device) => device.online).length;
 
+/** Devices of the group, as this one sees it. */
+export const count = ({ client }: Told): number => client.devices().length;
+
+/** Number of the epoch that it was told of last. */
+export const epochOf = ({ statuses }: Told): number | undefined =>
+  statuses.findLast((status) => status.kind === "epoch")?.number;
+
+export const joined = ({ statuses }: Told): boolean =>
+  statuses.some(({ kind }) => kind === "joined");
+
+export const wasRemoved = ({ statuses }: Told): boolean =>
+  statuses.some(({ kind }) => kind === "removed");
+
+/** What it was told of faults with this code. */
+export const faultsOf = ({ statuses }: Told, code: string): string[] =>
+  statuses.flatMap((status) =>
+    status.kind === "fault" && status.fault.code === code ? [status.fault.message] : []
+  );
+
+/** Waits until these have read all that there is. */
+export const synced = (...devices: Told[]): Promise<void> =>
+  eventually(() => devices.every(({ client }) => client.state === "synced"), "all are synced");
+
 /** Waits until something is so. Several parties have to agree first, so no single event tells. */
 export async function eventually(
-  check: () => boolean,
+  check: () => boolean | Promise<boolean>,
   what: string | (() => string),
   ms = 30_000,
 ): Promise<void> {
   const end = performance.now() + ms;
-  while (!check()) {
+  while (!await check()) {
     if (performance.now() > end) {
       assert(false, `not within ${ms} ms: ${typeof what === "string" ? what : what()}`);
     }

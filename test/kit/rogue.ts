@@ -5,10 +5,9 @@
  * @module
  */
 import { Compression } from "../../src/client/blaze/compression.ts";
-import { memoryStorage, Saver } from "../../src/client/blaze/storage.ts";
 import { random } from "../../src/client/group/e2e/derive.ts";
 import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
-import { Group } from "../../src/client/group/log/group_state.ts";
+import type { Group } from "../../src/client/group/log/group_state.ts";
 import { decodeLinked, encodeLinked } from "../../src/client/group/data/linked_body.ts";
 import {
   type ChainHead,
@@ -39,6 +38,7 @@ import {
 } from "../../src/wire/blaze/extension.ts";
 import { encodeHandshake, type Handshake } from "../../src/wire/blaze/handshake.ts";
 import { PROFILE } from "./blaze.ts";
+import { restored } from "./kept_group.ts";
 import { TestSocket } from "./socket.ts";
 
 const NOWHERE = { ring: new Uint8Array(8), sequence: 0n, check: new Uint8Array(8) };
@@ -162,7 +162,7 @@ export class Rogue extends Outsider {
     relay: { url: string },
     stored: Map<string, Bytes>,
   ): Promise<Rogue> {
-    const group = await Group.restore(stored, new Saver(memoryStorage()));
+    const group = await restored(stored);
     const socket = await TestSocket.connect(relay, `/sync/${group.room}`);
     const log = await EpochLog.begin(group.epoch!, group.database);
     const rogue = new Rogue(group, log, socket);

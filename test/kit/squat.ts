@@ -5,9 +5,7 @@
  * @module
  */
 import { assert } from "@std/assert";
-import { memoryStorage, Saver } from "../../src/client/blaze/storage.ts";
 import type { LogTarget } from "../../src/client/group/e2e/epoch.ts";
-import { Group } from "../../src/client/group/log/group_state.ts";
 import { commitIn } from "../../src/client/group/log/log_entries.ts";
 import type { PastEpoch } from "../../src/client/group/log/past_epochs.ts";
 import { GroupDoor } from "../../src/client/group/mls/door.ts";
@@ -20,12 +18,14 @@ import {
   backedUp,
   converged,
   type DeviceKit,
+  epochOf,
   eventually,
   insert,
   online,
   titles,
   type Told,
 } from "./group.ts";
+import { restored } from "./kept_group.ts";
 import { type Hostile, isSubtype } from "./hostile.ts";
 import { type Outsider, type RogueEntry, withRogue } from "./rogue.ts";
 
@@ -112,10 +112,6 @@ const remove = ({ client }: Told, node: string) => client.remove(node);
 const closed = (devices: readonly Told[]) =>
   Promise.all(devices.map(({ client }) => client.close()));
 
-/** A device as it was stored. */
-export const restored = (stored: Map<string, Bytes>): Promise<Group> =>
-  Group.restore(stored, new Saver(memoryStorage()));
-
 /** What ended the epoch of somebody, as its log has it. */
 async function endOf(
   relay: { url: string },
@@ -146,12 +142,6 @@ async function endorsed(relay: { url: string }, { copy }: Backup): Promise<void>
     }, "a checkpoint is endorsed");
   });
 }
-
-export const epochOf = ({ statuses }: Told): number | undefined =>
-  statuses.findLast((status) => status.kind === "epoch")?.number;
-
-export const joined = ({ statuses }: Told): boolean =>
-  statuses.some(({ kind }) => kind === "joined");
 
 /** How often a device lost its link. */
 export const losses = ({ statuses }: Told): number =>

@@ -10,13 +10,12 @@ import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
 import { Subtype } from "../../src/wire/blaze/extension.ts";
 import { appended } from "../kit/attack.ts";
 import { doorWith } from "../kit/door_with.ts";
-import { backedUp, eventually, group, stillWork, type Told, withDevices } from "../kit/group.ts";
+import { backedUp, count, eventually, group, stillWork, withDevices } from "../kit/group.ts";
 import { withHostile } from "../kit/hostile.ts";
 import { quickHost } from "../kit/quick_host.ts";
 import { withRelay } from "../kit/relay.ts";
 import { Outsider } from "../kit/rogue.ts";
 
-const count = ({ client }: Told) => client.devices().length;
 /** Days in the past, as a clock has it that shows them. */
 const daysAgo = (days: number) => Date.now() - days * 86_400_000;
 

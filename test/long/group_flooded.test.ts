@@ -11,25 +11,16 @@ import {
   eventually,
   group,
   insert,
+  joined,
   titles,
   type Told,
   withDevices,
 } from "../kit/group.ts";
+import { restored } from "../kit/kept_group.ts";
 import { quickHost } from "../kit/quick_host.ts";
 import { withRelay } from "../kit/relay.ts";
 import { Outsider, withRogue } from "../kit/rogue.ts";
-import {
-  doorOf,
-  fill,
-  joined,
-  knockAt,
-  losses,
-  passed,
-  quiet,
-  restored,
-  squatted,
-  targetOf,
-} from "../kit/squat.ts";
+import { doorOf, fill, knockAt, losses, passed, quiet, squatted, targetOf } from "../kit/squat.ts";
 
 const host = quickHost(20);
 

@@ -8,6 +8,7 @@ import {
   insert,
   stillWork,
   type Told,
+  wasRemoved,
   withDevices,
 } from "../kit/group.ts";
 import { delays, proxy } from "../kit/proxy.ts";
@@ -30,7 +31,7 @@ for (const times of [1, TIMES]) {
           const gone = devices.at(-1)!;
           await devices[0]!.client.remove(await gone.client.node());
           const left = devices.slice(0, -1) as Told[];
-          const removed = () => gone.statuses.some(({ kind }) => kind === "removed");
+          const removed = () => wasRemoved(gone);
           await eventually(
             () => removed() && left.every(({ client }) => client.devices().length === many - 1),
             "it is removed",

@@ -15,16 +15,14 @@ import { GroupDoor } from "../../src/client/group/mls/door.ts";
 import { type Bytes, sameBytes } from "../../src/wire/bytes.ts";
 import { Subtype } from "../../src/wire/blaze/extension.ts";
 import { forgetful } from "../kit/forgetful.ts";
-import { type DeviceKit, eventually, online, withDevices } from "../kit/group.ts";
+import { type DeviceKit, epochOf, eventually, joined, online, withDevices } from "../kit/group.ts";
 import { type Hostile, withHostile } from "../kit/hostile.ts";
 import { quickHost } from "../kit/quick_host.ts";
 import { withRelay } from "../kit/relay.ts";
 import { type Rogue, withRogue } from "../kit/rogue.ts";
 import {
   doorOf,
-  epochOf,
   holds,
-  joined,
   knockAt,
   opens,
   passed,
