@@ -238,7 +238,8 @@ test("what a system says of a file is told with what to do", () => {
       ],
     ] as const
   ) {
-    const error = inWords(Object.assign(new Error("so it said"), { errcode, code }), "x/relay.db");
+    const said = new Error("so it said, mkdir '/home/me/x'");
+    const error = inWords(Object.assign(said, { errcode, code }), "x/relay.db");
     assertEquals(error.kind, kind);
     assertMatch(error.message, /^x\/relay\.db cannot be /);
     assertMatch(error.message, words);
@@ -374,6 +375,30 @@ test("a broken file that cannot be moved aside: nothing is kept, and it is tried
       assertEquals((await store.open(log, OWNERS_KEY, true))?.last, 0n);
       assertEquals((await store.append(log, plain(frameOf(1)))).kind, "appended");
     }, { againMs: 5 });
+  }));
+
+test("why nothing can be kept is told to everybody, and where the file is to nobody", () =>
+  withStorePath(async (path) => {
+    const home = dirname(path);
+    const folder = join(home, "state");
+    await spoiled(join(folder, "relay.db"));
+    const before = process.cwd();
+    process.chdir(home);
+    try {
+      await withSqlite("./state/relay.db", async (store) => {
+        await store.open(log, OWNERS_KEY, false);
+        renameSync(folder, `${folder}-gone`);
+        writeFileSync(folder, "");
+        await assertRejects(() => store.read(log, 0n, 10_000_000));
+        const first = store.trouble!;
+        assertMatch(first, /^the file of logs is broken/);
+        while (store.trouble === first) await new Promise((resolve) => setTimeout(resolve, 1));
+        assertMatch(store.trouble!, /^the file of logs cannot be written: /);
+        for (const said of [first, store.trouble!]) assert(!said.includes(home), said);
+      }, { againMs: 5 });
+    } finally {
+      process.chdir(before);
+    }
   }));
 
 test("a worker that dies has a successor, and what was safe is there", () =>

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { resolve as absolute } from "node:path";
 import { host } from "../host.ts";
 import { log as relayLog } from "../log.ts";
 import { type Bytes, concatAll } from "../wire/bytes.ts";
@@ -61,7 +62,8 @@ const MOST_AGAIN_MS = 60_000;
 
 /** Opens a file of logs, or makes it. Throws {@linkcode StoreError}. */
 export async function openSqlite(options: SqliteOptions): Promise<LogStore> {
-  const { now = Date.now, againMs = AGAIN_MS, ...setup } = options;
+  const { now = Date.now, againMs = AGAIN_MS, ...rest } = options;
+  const setup = { ...rest, path: absolute(rest.path) };
   return new SqliteStore(await begun(setup), setup, now, againMs);
 }
 

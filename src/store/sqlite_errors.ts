@@ -53,7 +53,9 @@ export const unknown = (path: string): StoreError =>
 /** What went wrong with a file that is not broken, and what to do. */
 export function inWords(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error;
-  const { code = "", name = "", message } = error as Error & { code?: string };
+  const { code = "", name = "", message: told } = error as Error & { code?: string };
+  // Without the system's call and the path that it was for, which may be another one.
+  const message = told.replace(/, \w+ '.*'$/s, "");
   if (isBusy(error)) {
     return new StoreError(
       "taken",
