@@ -2,9 +2,6 @@
  * Logs in a SQLite file, kept by a worker: this thread hands over what came in a turn, and the worker
  * makes one transaction of it. While that runs, what comes is gathered for the next one.
  *
- * The worker is the web's, not that of `node:worker_threads`: Deno looks at each byte of what the latter
- * is sent, which takes a second for 6 MiB.
- *
  * @module
  */
 import { resolve as absolute } from "node:path";
@@ -12,8 +9,8 @@ import { host } from "../host.ts";
 import { log as relayLog } from "../log.ts";
 import { type Bytes, concatAll } from "../wire/bytes.ts";
 import { SqliteAppends } from "./sqlite_appends.ts";
-import { StoreError } from "./sqlite_errors.ts";
-import type { SqliteMessage, SqliteReply, SqliteRequest, SqliteSetup } from "./sqlite_talk.ts";
+import type { SqliteAnswer, SqliteReply, SqliteRequest, SqliteSetup } from "./sqlite_talk.ts";
+import { begun, SqliteThread } from "./sqlite_thread.ts";
 import {
   type Append,
   type Appended,
@@ -30,12 +27,6 @@ const MOST_WAITING_BYTES = 67_108_864;
 /** What one transaction takes. */
 const BATCH_BYTES = 4_194_304;
 const BATCH_STEPS = 4_096;
-
-/** Bundled into one file (`bun build --compile`) everything is named from the root of the project. */
-const WORKER = new URL(
-  import.meta.url.endsWith("/sqlite.ts") ? "./sqlite_worker.ts" : "./src/store/sqlite_worker.ts",
-  import.meta.url,
-);
 
 export interface SqliteOptions extends SqliteSetup {
   /** Milliseconds since 1970. */
@@ -56,43 +47,14 @@ type Pending = Question | SqliteAppends;
 const LOG_ID = /^[0-9a-f]{32}$/;
 const NO_BYTES: Bytes = new Uint8Array();
 
-/** Milliseconds until a store that has failed is tried again: at first, and at most. */
+/** Milliseconds until a store that has failed is tried again, at first. */
 const AGAIN_MS = 1_000;
-const MOST_AGAIN_MS = 60_000;
 
 /** Opens a file of logs, or makes it. Throws {@linkcode StoreError}. */
 export async function openSqlite(options: SqliteOptions): Promise<LogStore> {
   const { now = Date.now, againMs = AGAIN_MS, ...rest } = options;
   const setup = { ...rest, path: absolute(rest.path) };
   return new SqliteStore(await begun(setup), setup, now, againMs);
-}
-
-/** A worker that has the file. Throws {@linkcode StoreError}. */
-async function begun(setup: SqliteSetup): Promise<Worker> {
-  const worker = new Worker(WORKER, { type: "module" });
-  try {
-    const first = await new Promise<SqliteMessage>((resolve, reject) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.onerror = (event) => reject(errorOf(event));
-      worker.postMessage(setup);
-    });
-    if (first.kind === "refused") throw new StoreError(first.why, first.message);
-    if (first.kind === "ready" && first.notice) {
-      relayLog.error("{notice}", { notice: first.notice });
-    }
-    return worker;
-  } catch (error) {
-    worker.terminate();
-    if (error instanceof StoreError) throw error;
-    const message = error instanceof Error ? error.message : String(error);
-    throw new StoreError("failed", `${setup.path} cannot be opened: ${message}`);
-  }
-}
-
-/** What a worker died of. Not handled, it would end this process on one of the runtimes. */
-function errorOf(event: ErrorEvent): Error {
-  event.preventDefault();
-  return new Error(`the store's worker has failed: ${event.message}`);
 }
 
 class SqliteStore implements LogStore {
@@ -103,12 +65,7 @@ class SqliteStore implements LogStore {
   #running: Pending[] = [];
   #scheduled = false;
   readonly #watchers = new Watchers();
-  #worker: Worker | undefined;
-  /** Why nothing goes until there is another worker. */
-  #down: Error | undefined;
-  #pauseMs: number;
-  /** Calls off the next try, or waits for the one that runs. */
-  #stopTrying = (): Promise<void> | void => {};
+  readonly #thread: SqliteThread;
   /** The file has lost its name. */
   #gone = false;
   /** Why nothing goes any more. */
@@ -120,15 +77,19 @@ class SqliteStore implements LogStore {
     worker: Worker,
     private readonly setup: SqliteSetup,
     private readonly now: () => number,
-    private readonly againMs: number,
+    againMs: number,
   ) {
-    this.#pauseMs = againMs;
-    this.#employ(worker);
+    this.#thread = new SqliteThread(worker, setup, againMs, {
+      answered: (answer) => this.#hear(answer),
+      failed: (error) => this.#fail(error),
+      back: () => this.#watchers.lose(),
+    });
   }
 
   get trouble(): string | undefined {
     // Anybody may read this: where the file is on this machine is for its log.
-    if (this.#down) return this.#down.message.replaceAll(this.setup.path, "the file of logs");
+    const { down } = this.#thread;
+    if (down) return down.message.replaceAll(this.setup.path, "the file of logs");
     return this.#gone ? "the file of logs was deleted: restart the relay" : undefined;
   }
 
@@ -191,23 +152,17 @@ class SqliteStore implements LogStore {
   }
 
   async #close(): Promise<void> {
-    const closed = new Error("the store is closed");
-    this.#over ??= closed;
-    const until = (begin: () => void) =>
-      new Promise<void>((resolve) => {
-        this.#idle = resolve;
-        begin();
-      });
+    this.#over = new Error("the store is closed");
     // What was asked for before is done.
-    if (this.#running.length + this.#waiting.length > 0) await until(() => {});
-    await this.#stopTrying();
-    if (this.#worker) await until(() => this.#worker!.postMessage("close"));
-    this.#worker?.terminate();
+    if (this.#running.length + this.#waiting.length > 0) {
+      await new Promise<void>((resolve) => this.#idle = resolve);
+    }
+    await this.#thread.close();
   }
 
   /** Why no more can be asked for. */
   #refused(bytes: number): Error | undefined {
-    const none = this.#over ?? this.#down;
+    const none = this.#over ?? this.#thread.down;
     if (none) return none;
     if (this.#waitingBytes + bytes <= MOST_WAITING_BYTES) return undefined;
     return new Error("the disk is too slow for what comes");
@@ -254,26 +209,20 @@ class SqliteStore implements LogStore {
       bytes += next.bytes;
       for (const frame of next.frames) frames.push(frame);
     }
-    const worker = this.#worker;
-    if (count === 0 || !worker) return;
+    if (count === 0) return;
     this.#running = this.#waiting.splice(0, count);
     this.#waitingBytes -= bytes;
-    const joined = concatAll(frames);
     const requests = this.#running.map(({ request }) => request);
-    worker.postMessage({ requests, frames: joined, now: this.now() }, [joined.buffer]);
+    this.#thread.send({ requests, frames: concatAll(frames), now: this.now() });
   }
 
-  #hear(message: SqliteMessage): void {
-    if (message.kind === "closed") return this.#idle();
-    if (message.kind !== "answer") return;
-    const { replies, frames, notice, anew, over, gone } = message;
+  #hear({ replies, frames, notice, anew, over, gone }: SqliteAnswer): void {
     if (notice) relayLog.error("{notice}", { notice });
     if (gone !== undefined) this.#named(!gone);
-    if (over === undefined) this.#pauseMs = this.againMs;
     const run = this.#running;
     this.#running = [];
     // Before anybody asks for anything else of what is not there.
-    if (over !== undefined) this.#fail(new Error(`the file of logs is broken: ${over}`));
+    if (over !== undefined) this.#thread.fail(new Error(`the file of logs is broken: ${over}`));
     if (anew) this.#watchers.lose();
     // First, so that the worker does the next while this thread tells of these.
     this.#send();
@@ -292,12 +241,6 @@ class SqliteStore implements LogStore {
     if (this.#over && this.#running.length === 0) this.#idle();
   }
 
-  #employ(worker: Worker): void {
-    this.#worker = worker;
-    worker.onmessage = ({ data }) => this.#hear(data);
-    worker.onerror = (event) => this.#fail(errorOf(event));
-  }
-
   /** The file has its name, or has lost it: said once. */
   #named(named: boolean): void {
     if (!named && !this.#gone) {
@@ -310,48 +253,14 @@ class SqliteStore implements LogStore {
     this.#gone = !named;
   }
 
-  /** The worker is gone, and with it everything that it was to do. Another one is tried. */
+  /** Of what was asked for nothing is done. */
   #fail(error: Error): void {
-    this.#worker?.terminate();
-    this.#worker = undefined;
     const left = [...this.#running, ...this.#waiting];
     this.#running = [];
     this.#waiting = [];
     this.#waitingBytes = 0;
     for (const one of left) one.failed(error);
-    if (this.#over) return this.#idle();
-    relayLog.error(
-      "the store of logs {path} has failed and keeps nothing until it can be opened again, which is " +
-        "tried again and again: {reason}",
-      { path: this.setup.path, reason: error.message },
-    );
-    this.#later(error);
-  }
-
-  #later(error: Error): void {
-    this.#down = error;
-    const stop = host.after(this.#pauseMs, () => {
-      const trying = this.#again();
-      this.#stopTrying = () => trying;
-    });
-    this.#stopTrying = stop;
-    this.#pauseMs = Math.min(2 * this.#pauseMs, MOST_AGAIN_MS);
-  }
-
-  async #again(): Promise<void> {
-    try {
-      const worker = await begun({ ...this.setup, ours: true });
-      this.#employ(worker);
-    } catch (error) {
-      if (!this.#over) this.#later(error as Error);
-      return;
-    }
-    this.#down = undefined;
-    this.#stopTrying = () => {};
-    if (this.#over) return;
-    relayLog.warn("the store of logs {path} is open again", { path: this.setup.path });
-    // What the last worker did at the end was told to nobody.
-    this.#watchers.lose();
+    if (this.#over) this.#idle();
   }
 }
 
