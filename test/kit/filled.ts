@@ -12,10 +12,10 @@ import {
   decodeCheckpoint,
   snapshotOf,
 } from "../../src/client/group/data/checkpoint.ts";
-import type { LinkVector } from "../../src/client/group/data/link_vector.ts";
+import { type LinkVector, writeLinks } from "../../src/client/group/data/link_vector.ts";
 import { Replica } from "../../src/client/group/data/replica.ts";
 import { Uuid } from "../../src/wire/blaze/blaze_record.ts";
-import { type Bytes, hex } from "../../src/wire/bytes.ts";
+import { type Bytes, hex, Writer } from "../../src/wire/bytes.ts";
 
 export const nodes = ["aa".repeat(16), "bb".repeat(16), "cc".repeat(16)];
 export const base: CheckpointBase = {
@@ -65,3 +65,6 @@ export async function comesBack(count: number): Promise<void> {
     hex(await checkpointDigest(contents)),
   );
 }
+
+export const encodeLinks = (vector: LinkVector): Bytes =>
+  writeLinks(new Writer(1024), vector).finish();

@@ -18,13 +18,13 @@ import { Epoch } from "../../src/client/group/e2e/epoch.ts";
 import type { Opener } from "../../src/client/group/e2e/sender.ts";
 import { EpochLog } from "../../src/client/group/log/epoch_log.ts";
 import { Ledger } from "../../src/client/group/data/ledger.ts";
-import { encodeLinks } from "../../src/client/group/data/link_vector.ts";
 import { decodeLinked } from "../../src/client/group/data/linked_body.ts";
 import { type LogEntry, openEntry } from "../../src/client/group/log/log_entries.ts";
 import type { LogHead } from "../../src/client/group/mls/carry.ts";
 import { nodeOfKey } from "../../src/client/group/mls/credential.ts";
 import { visible } from "../../src/client/group/data/replica.ts";
 import { encodeRecord } from "../../src/wire/blaze/blaze_record.ts";
+import { encodeLinks } from "./filled.ts";
 
 /** What an entry says: values in hex, counters as numbers. */
 export type ReadEntry = Record<string, unknown>;
@@ -63,7 +63,7 @@ export class GroupReader {
   readonly compression = new Compression({ mode: "never", fault: () => {} });
   #log!: EpochLog;
   #ended = false;
-  readonly #assembly = new CheckpointAssembly(1 << 24);
+  #assembly!: CheckpointAssembly;
   /** Digest of what was read before the first part, and where that stands. */
   #base: LogHead & { readonly digest: string } = { digest: "", sequence: 0n, hash: NONE };
 
@@ -85,7 +85,7 @@ export class GroupReader {
     const { hash } = this.#log.cursor;
     this.#log.opened({ ...OPENED, ring: fromHex(ring), hash });
     this.#ended = false;
-    this.#assembly.clear();
+    this.#assembly = new CheckpointAssembly(1 << 24);
     return this.#log;
   }
 

@@ -12,11 +12,12 @@ import {
   snapshotOf,
 } from "../../src/client/group/data/checkpoint.ts";
 import { decodeLinked } from "../../src/client/group/data/linked_body.ts";
-import { encodeLinks, includes, type LinkVector } from "../../src/client/group/data/link_vector.ts";
+import { includes, type LinkVector } from "../../src/client/group/data/link_vector.ts";
 import { Ledger, type Taken } from "../../src/client/group/data/ledger.ts";
 import { type Bytes, hex, Reader, Writer } from "../../src/wire/bytes.ts";
 import { type FieldsInput, Uuid } from "../../src/wire/blaze/blaze_record.ts";
 import type { Operation, OperationKind } from "../../src/wire/blaze/operation.ts";
+import { encodeLinks } from "./filled.ts";
 
 export type WorldEntry =
   | { readonly kind: "operation"; readonly author: string; readonly body: Bytes }

@@ -382,7 +382,6 @@ export class BlazeGroup implements AsyncIterable<GroupIncoming> {
           loop.push({ operation, sender, backlog: false, wireLength: 0 });
         }
       },
-      fault,
     });
     this.#session = session;
     this.#before = session.over;

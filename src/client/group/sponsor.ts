@@ -65,7 +65,6 @@ interface Client {
 export interface SponsorEvents {
   /** A client wrote something: it is ours now, on its behalf. */
   wrote(operation: Operation, client: Bytes): Promise<void>;
-  fault(code: string, message: string): void;
 }
 
 export class Sponsored implements Clients {

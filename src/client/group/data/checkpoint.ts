@@ -145,17 +145,6 @@ export class CheckpointAssembly {
   /** `most`: bytes of contents at most. */
   constructor(private readonly most: number) {}
 
-  /** Who is at it; nothing if nobody is. */
-  get from(): string | undefined {
-    return this.#next > 0 ? this.#from : undefined;
-  }
-
-  /** Forgets what there is of a checkpoint. */
-  clear(): void {
-    this.#next = this.#length = 0;
-    this.#pieces = [];
-  }
-
   /**
    * Takes a part, and answers the contents with the last one. Throws `TRUNCATED`, `BAD_PART`, `TOO_LARGE`,
    * `OTHER_CHECKPOINT` for a part that does not go on what is there.
@@ -171,9 +160,9 @@ export class CheckpointAssembly {
     if (index > 0 && (from !== this.#from || index !== this.#next)) {
       throw new WireError("OTHER_CHECKPOINT", 0);
     }
-    if (index === 0) this.clear();
+    if (index === 0) this.#clear();
     if (this.#length + piece.length > this.most) {
-      this.clear();
+      this.#clear();
       throw new WireError("TOO_LARGE", 5);
     }
     this.#from = from;
@@ -182,8 +171,14 @@ export class CheckpointAssembly {
     this.#pieces.push(piece);
     if (last === 0) return undefined;
     const whole = concatAll(this.#pieces);
-    this.clear();
+    this.#clear();
     return whole;
+  }
+
+  /** Forgets what there is of a checkpoint. */
+  #clear(): void {
+    this.#next = this.#length = 0;
+    this.#pieces = [];
   }
 }
 

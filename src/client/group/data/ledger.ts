@@ -216,12 +216,6 @@ export class Ledger {
     return this.#own.make({ kind, collection, id, node: this.hash, changes }, origin, sign);
   }
 
-  /** An operation of ours stands in the present log, and all before it was read. */
-  logged(counter: bigint, link: Uint8Array): void {
-    const one = this.#own.queue.get({ counter, link: link.slice() });
-    if (one && !one.logged) this.take(this.#node, one);
-  }
-
   /** Another log or ring begins: all that waits is to be appended again, as it is. */
   unlogged(): void {
     this.#own.unlog();

@@ -79,6 +79,3 @@ export function readLinks(r: Reader): Map<string, ChainHead> {
   }
   return vector;
 }
-
-export const encodeLinks = (vector: LinkVector): Bytes =>
-  writeLinks(new Writer(2 + 32 * vector.size), vector).finish();

@@ -8,7 +8,6 @@
 import { type Bytes, concat, utf8Bytes } from "../../../wire/bytes.ts";
 
 const SALT = utf8Bytes("blazedb-sync-v1");
-const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
 
 /** HKDF-SHA256 with salt `blazedb-sync-v1` and info label ‖ context. */
 export async function derive(
@@ -29,24 +28,12 @@ export async function derive(
   return new Uint8Array(bits);
 }
 
-/** SHA-256 of label ‖ parts. */
+/** SHA-256 of label ‖ parts. The chain of a log and the name of a commit have no label: it is empty. */
 export async function digest(label: string, ...parts: readonly Uint8Array[]): Promise<Bytes> {
   return new Uint8Array(
     await crypto.subtle.digest("SHA-256", concat(utf8Bytes(label), ...parts)),
   );
 }
-
-export const macKey = (key: Uint8Array): Promise<CryptoKey> =>
-  crypto.subtle.importKey("raw", key.slice(), HMAC, false, ["sign", "verify"]);
-
-/** HMAC-SHA256. */
-export async function mac(key: CryptoKey, message: Uint8Array): Promise<Bytes> {
-  return new Uint8Array(await crypto.subtle.sign(HMAC, key, message.slice()));
-}
-
-/** Whether `tag` is the HMAC of `message`, in constant time. */
-export const macFits = (key: CryptoKey, tag: Uint8Array, message: Uint8Array): Promise<boolean> =>
-  crypto.subtle.verify(HMAC, key, tag.slice(), message.slice());
 
 export const aesKey = (key: Uint8Array): Promise<CryptoKey> =>
   crypto.subtle.importKey("raw", key.slice(), "AES-GCM", false, ["encrypt", "decrypt"]);

@@ -29,8 +29,6 @@ export interface PlacedContender extends Contender {
   readonly inPlace: boolean;
 }
 
-export type Verdict = "first" | "second" | "stop";
-
 /** `winner` is an index; `crossed` are the authors who remove each other (`MUTUAL_REMOVAL`). */
 export type Choice = { readonly winner: number } | { readonly crossed: readonly string[] };
 
@@ -54,12 +52,6 @@ export function choose(contenders: readonly Contender[]): Choice {
     if (winner < 0 || order(contender, contenders[winner]!) < 0) winner = index;
   });
   return { winner };
-}
-
-/** {@linkcode choose} for two. */
-export function decide(first: Contender, second: Contender): Verdict {
-  const choice = choose([first, second]);
-  return "crossed" in choice ? "stop" : choice.winner === 0 ? "first" : "second";
 }
 
 /**

@@ -5,10 +5,12 @@
  *
  * @module
  */
-import { type Bytes, concat, hex, sameBytes } from "../../../wire/bytes.ts";
+import { type Bytes, hex, sameBytes } from "../../../wire/bytes.ts";
 import { decodeRecord, encodeRecord, type RecordValue } from "../../../wire/blaze/blaze_record.ts";
 import type { Saver } from "../../blaze/storage.ts";
 import type { Contender } from "./branches.ts";
+import { digest } from "../e2e/derive.ts";
+import { chained } from "./epoch_log.ts";
 import type { Cursor } from "./log_link.ts";
 import type { CarriedEpoch } from "../mls/carry.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
@@ -262,11 +264,9 @@ export const commitOf = ({ ending, shown }: PastEpoch): Bytes | undefined => end
 
 /** Where a device stands in the log of an epoch that it saw end with this commit: behind it. */
 export async function behind({ ring, bound }: PastEpoch, commit: Bytes): Promise<Cursor> {
-  const chain = concat(bound.hash, commit);
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", chain));
-  return { ring, sequence: bound.sequence + 1n, hash };
+  return { ring, sequence: bound.sequence + 1n, hash: await chained(bound.hash, commit) };
 }
 
 /** Names a commit: SHA-256 of its MLSMessage, in hex. Who has its key can seal one anew. */
 export const hashOfCommit = async (message: Uint8Array): Promise<string> =>
-  hex(new Uint8Array(await crypto.subtle.digest("SHA-256", message.slice())));
+  hex(await digest("", message));

@@ -98,12 +98,7 @@ export class Post {
     this.extend(encodeExtension({ subtype: "direct", node, frame }));
   }
 
-  /** An Extension of ours to one node. */
-  toDevice(node: Uint8Array, code: number, body: Uint8Array): void {
-    const payload = encodeExtension({ subtype: "device", code, body });
-    this.sendTo(node, encodeFrame({ type: FrameType.extension, payload }, { short: true }));
-  }
-
+  /** An Extension of ours. */
   toEverybody(code: number, body: Uint8Array): void {
     this.extend(encodeExtension({ subtype: "device", code, body }));
   }

@@ -9,7 +9,7 @@ import { createGroup, decodeGroupState, encodeGroupState } from "ts-mls/clientSt
 import { type Bytes, concat, hex, Reader, utf8Bytes, WireError } from "../../../wire/bytes.ts";
 import { type Carry, epochSecretOf, type EpochWitness } from "./carry.ts";
 import type { CommitPlace, LogPlace } from "./commit_place.ts";
-import { judgeCommit, type Judgement } from "./commit_judge.ts";
+import { type CommitOutcome, judgeCommit } from "./commit_judge.ts";
 import { type CommitDraft, type GroupChange, prepareCommit } from "./commit_maker.ts";
 import { nodeOfKey } from "./credential.ts";
 import { witnessOf } from "./epoch_chain.ts";
@@ -37,13 +37,7 @@ export interface PreparedCommit extends Pick<CommitDraft, "message" | "welcome">
 }
 
 /** What a commit of another device does, and where it leads. */
-export interface JudgedCommit {
-  readonly author: GroupPeer;
-  readonly change: Judgement;
-  /** It stands where its author put it; or was appended again, in another ring. */
-  readonly inPlace: boolean;
-  /** For its author the epoch was in doubt. */
-  readonly doubt: boolean;
+export interface JudgedCommit extends Omit<CommitOutcome, "next"> {
   /** Missing where this device is removed, or its leaf replaced by a rejoin. */
   readonly next: GroupMembership | undefined;
 }

@@ -161,10 +161,6 @@ export class GroupNewcomer {
     return this.#fields.door;
   }
 
-  get group(): Bytes {
-    return this.#fields.group;
-  }
-
   /** Node id of this device. */
   get node(): Bytes {
     return identityOf(readKeyPackage(this.keyPackage)!.leafNode).node;
