@@ -39,8 +39,7 @@ export class ReplayWindow {
     this.#seen.add(counter);
     if (counter < this.#next) return;
     this.#next = counter + 1n;
-    if (this.#seen.size > 2 * Number(WINDOW)) {
-      for (const old of this.#seen) if (old < this.#next - WINDOW) this.#seen.delete(old);
-    }
+    if (this.#seen.size <= 2 * Number(this.behind)) return;
+    for (const old of this.#seen) if (old < this.#next - this.behind) this.#seen.delete(old);
   }
 }
