@@ -6,7 +6,6 @@ import { AuthorChain } from "../src/client/group/data/author_chain.ts";
 import { Ledger } from "../src/client/group/data/ledger.ts";
 import {
   type ChainHead,
-  encodeLinks,
   includes,
   MAX_AUTHORS,
   NO_HEAD,
@@ -15,6 +14,7 @@ import { decodeLinked, encodeLinked } from "../src/client/group/data/linked_body
 import type { RecordState } from "../src/client/group/data/replica.ts";
 import { Uuid } from "../src/wire/blaze/blaze_record.ts";
 import { hex } from "../src/wire/bytes.ts";
+import { encodeLinks } from "./kit/filled.ts";
 
 const at = (counter: number | bigint, link = 1): ChainHead => ({
   counter: BigInt(counter),
