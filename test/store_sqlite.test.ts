@@ -551,4 +551,30 @@ test("what a sweep finds undone it does in slices, and what is open stays", () =
       assertEquals(states.map((state) => state?.bytes), [undefined, 64, 32 * many]);
       stop();
     }, { now: () => now });
+    // Nothing stays in the file of a log that went in slices.
+    const db = new DatabaseSync(path, { readOnly: true });
+    const lost = "SELECT count(*) AS count FROM entry WHERE log NOT IN (SELECT number FROM log)";
+    const kept = "SELECT count(*) AS count FROM entry";
+    assertEquals([lost, kept].map((sql) => db.prepare(sql).get()!.count), [0, 2 + many]);
+    db.close();
+  }));
+
+test("of many wishes to truncate a log a few are remembered, and the last one is among them", () =>
+  withStorePath(async (path) => {
+    let now = 0;
+    const { logGraceMs } = STORE_LIMITS;
+    await withSqlite(path, async (store) => {
+      await store.open(log, OWNERS_KEY, true);
+      for (let n = 1; n <= 40; n++) await store.append(log, plain(frameOf(n)));
+      for (; now < 39; now++) await store.truncate(log, BigInt(now + 2));
+      const firstAt = async (ms: number) => {
+        now = logGraceMs + ms;
+        await store.sweep();
+        return (await store.open(log, OWNERS_KEY, false))!.first;
+      };
+      assertEquals(await firstAt(0), 2n);
+      assertEquals(await firstAt(14), 16n);
+      // Those between waited for nothing: the last one takes what they would have.
+      assertEquals([await firstAt(30), await firstAt(37), await firstAt(38)], [16n, 16n, 40n]);
+    }, { now: () => now });
   }));

@@ -6,7 +6,15 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { chainNext, chainStart } from "../../src/store/chain.ts";
-import type { Append, Entry, LogName, LogStore, StoreLimits } from "../../src/store/store.ts";
+import {
+  type Append,
+  type Entry,
+  ENTRY_BYTES,
+  LOG_BYTES,
+  type LogName,
+  type LogStore,
+  type StoreLimits,
+} from "../../src/store/store.ts";
 import type { Bytes } from "../../src/wire/bytes.ts";
 import { FakeHost } from "./fake_host.ts";
 import { fc, holds } from "./random.ts";
@@ -208,6 +216,16 @@ export function storeSuite(name: string, open: OpenStore): void {
     ]);
     assertEquals(await at(2n ** 64n - 1n), { kind: "moved", last: 2n });
     assertEquals((await store.read(log, 0n, 1_000)).length, 2);
+    // Those beside it that want no number get one, whatever becomes of it.
+    const any = () => store.append(log, plain(8));
+    assertEquals(await Promise.all([any(), at(9n), any(), at(5n), any(), at(9n)]), [
+      { kind: "appended", sequence: 3n },
+      { kind: "moved", last: 3n },
+      { kind: "appended", sequence: 4n },
+      { kind: "appended", sequence: 5n },
+      { kind: "appended", sequence: 6n },
+      { kind: "moved", last: 6n },
+    ]);
   });
 
   check("read gives as many bytes as asked for, and at least one entry", async (store) => {
@@ -412,6 +430,24 @@ export function storeSuite(name: string, open: OpenStore): void {
     assertNotEquals(afresh.ring, ring);
   });
 
+  check(
+    "a log that begins afresh is not truncated for the one before",
+    async (store, host) => {
+      await store.open(log, K, true);
+      await fill(store, 3);
+      await store.truncate(log, 3n);
+      host.pass(90 * DAY_MS);
+      await store.sweep();
+      assertEquals(await store.open(log, K, false), undefined);
+      await store.open(log, K, true);
+      await fill(store, 3);
+      host.pass(10 * DAY_MS);
+      await store.sweep();
+      assertEquals((await state(store)).first, 1n);
+    },
+    { logGraceMs: 100 * DAY_MS },
+  );
+
   check("a log that somebody watches is no idle one", async (store, host) => {
     await store.open(log, K, true);
     await store.append(log, plain(1));
@@ -442,6 +478,59 @@ export function storeSuite(name: string, open: OpenStore): void {
     host.pass(DAY_MS);
     await store.sweep();
     assertEquals((await store.append(log, plain(1, 110_000))).kind, "appended");
+  });
+
+  check(
+    "a log takes as much as it may to the byte, and so does a tenant",
+    async (store, host) => {
+      const other = named(2);
+      await store.open(log, K, true);
+      await store.open(other, K, true);
+      // Ten entries of 16 bytes, and what each costs beside.
+      const to = async (log: LogName, length: number) =>
+        (await store.append(log, plain(1, length))).kind;
+      await fill(store, 9);
+      assertEquals([await to(log, 17), await to(log, 16), await to(log, 4)], [
+        "full",
+        "appended",
+        "full",
+      ]);
+      // The tenant has room for two logs, and for one entry more.
+      assertEquals([await to(other, 17), await to(other, 16), await to(other, 4)], [
+        "full",
+        "appended",
+        "full",
+      ]);
+      assertEquals(await store.open(named(3), K, true), undefined);
+      // What goes makes just so much room.
+      await store.truncate(log, 2n);
+      host.pass(DAY_MS);
+      await store.sweep();
+      assertEquals([await to(other, 17), await to(other, 16), await to(log, 4)], [
+        "full",
+        "appended",
+        "full",
+      ]);
+      // And so does what nobody opens any more, with the logs themselves.
+      host.pass(90 * DAY_MS);
+      await store.sweep();
+      for (const n of [3, 4]) assert(await store.open(named(n), K, true), `${n}`);
+      assertEquals(await store.open(named(5), K, true), undefined);
+      await fill(store, 10, 16, named(3));
+      assertEquals([await to(named(4), 16), await to(named(4), 4)], ["appended", "full"]);
+    },
+    {
+      logBytes: 10 * (16 + ENTRY_BYTES),
+      tenantLogBytes: 11 * (16 + ENTRY_BYTES) + 2 * LOG_BYTES,
+    },
+  );
+
+  check("a key is kept as it was shown", async (store) => {
+    const shown = key(1);
+    await store.open(log, shown, true);
+    shown.fill(9);
+    assertEquals(await store.open(log, shown, false), undefined);
+    assert(await store.open(log, K, false));
   });
 
   check("a full log can be closed, once", async (store) => {
