@@ -39,7 +39,8 @@ if (names.includes("--help") || names.includes("-h")) {
   console.log(
     `Measures the relay on the runtime that runs this, beside a bare server of that runtime.
 
-  deno task bench [${known.join(" | ")}]…      bun run bench [same]
+  deno task bench [NAME …]
+  bun run bench [NAME …]
 
   fanout   deliveries per second: 1 to 100 and 50 groups of 5, 200 B and 16 KiB
   codecs   MB/s and operations per second, beside JSON and MessagePack

@@ -19,13 +19,13 @@ function runner(files: Record<string, string>, ...flags: string[]) {
       return path;
     });
     const [program, ...first] = script(here)!;
-    const { status, stdout } = spawnSync(
+    const { status, stdout, stderr } = spawnSync(
       program!,
       [...first, "tools/test.ts", ...flags, ...paths],
       { cwd: root, encoding: "utf8", env: { ...process.env, SEED: "", RUNS: "" } },
     );
     const lines = stdout.trimEnd().split("\n");
-    return { status, stdout, last: lines.at(-1) };
+    return { status, stdout, stderr, last: lines.at(-1) };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -70,4 +70,13 @@ test("fuzzing prints a seed that is new each time, and hands it to the tests", (
 
 test("the runner refuses flags that it does not know", () => {
   assertEquals(runner({}, "--quick").status, 2);
+});
+
+test("a file that is not there is named in one line", () => {
+  const { status, stdout, stderr } = runner(
+    { good: `${uses}test("one", () => {});` },
+    "no.test.ts",
+  );
+  assertEquals([status, stdout], [2, ""]);
+  assertMatch(stderr, /^no\.test\.ts: no such file in [^\n]+\n$/);
 });

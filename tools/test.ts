@@ -11,11 +11,11 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { isAbsolute, normalize } from "node:path";
 import process from "node:process";
-import { readArgs } from "./args.ts";
+import { fail, readArgs } from "./args.ts";
 import { bunCommand, type Command, denoCommand, root } from "./runtimes.ts";
 
 /** Minutes after which a file hangs. */
@@ -48,6 +48,10 @@ const files = named.length > 0
   : fuzzing
   ? [...tier("test"), ...tier("test/long")].filter(isRandom)
   : tier(long ? "test/long" : "test");
+
+const pathOf = (file: string): string => isAbsolute(file) ? file : root + file;
+const absent = files.find((file) => !existsSync(pathOf(file)));
+if (absent !== undefined) fail(`${absent}: no such file in ${root}`);
 
 /** Nobody waits for these, and what they assert of time holds only where nothing else runs. */
 const slow = files.some((file) => file.includes("test/long/"));
@@ -82,10 +86,7 @@ add("Bun", bunCommand(), (file, report) => [
 ]);
 
 // The largest first, so that no long one is left alone at the end.
-const bySize = files.map((file) => ({
-  file,
-  size: statSync(isAbsolute(file) ? file : root + file).size,
-}))
+const bySize = files.map((file) => ({ file, size: statSync(pathOf(file)).size }))
   .sort((one, other) => other.size - one.size);
 const waiting = bySize.flatMap(({ file }) => runners.map((runner) => ({ file, runner })));
 const began = performance.now();
