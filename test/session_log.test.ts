@@ -651,6 +651,20 @@ test("a full log is an Error for each append that has no room, and no fault of t
   assert(full.length >= 55 && author.closedWith === undefined);
 });
 
+test("where a tenant has no room for another log, opening one reads like a wrong key", async () => {
+  const { lab, author } = await filled(1, new LogLab({ tenantLogBytes: 2 * 4_096 + 1_000 }));
+  const other = lab.member(1);
+  heard(other);
+  for (const n of [8, 9, 7]) about(other).open(n);
+  await lab.settle();
+  assertEquals(heard(other), [
+    ...["recovered 1..0", "error 4406", "recovered 1..1", "#1", "live 1"],
+  ]);
+  about(author).append(operation(1));
+  await lab.settle();
+  assertEquals(heard(author), ["#2", "accepted 1 to 2"]);
+});
+
 test("appends that the store has not answered are bounded in bytes", async () => {
   let store!: SlowStore;
   const lab = new LogLab(

@@ -553,6 +553,24 @@ export function storeSuite(name: string, open: OpenStore): void {
     assertEquals((await store.append(named(1, "ward"), plain(1, 110_000))).kind, "appended");
   });
 
+  check("an entry costs more than its frame, so that small ones fill a log, too", async (store) => {
+    await store.open(log, K, true);
+    const got = await fill(store, 30, 4);
+    assertEquals(got.filter(({ kind }) => kind === "appended").length, 20);
+    assertEquals((await state(store)).bytes, 20 * 4);
+  }, { logBytes: 20 * (4 + ENTRY_BYTES) + ENTRY_BYTES });
+
+  check("a log costs its tenant something before anything is in it", async (store, host) => {
+    const opened = async (n: number, tenant?: string) =>
+      await store.open(named(n, tenant), K, true) !== undefined;
+    assertEquals([await opened(1), await opened(2), await opened(3)], [true, true, false]);
+    // The third left nothing behind, what is there can be opened, and others have their own room.
+    assertEquals([await opened(3), await opened(2), await opened(1, "ward")], [false, true, true]);
+    host.pass(90 * DAY_MS);
+    await store.sweep();
+    assertEquals([await opened(3), await opened(4), await opened(5)], [true, true, false]);
+  }, { tenantLogBytes: 3 * LOG_BYTES - 1 });
+
   check("what an idle log held may be used again", async (store, host) => {
     for (const n of [1, 2, 3]) {
       await store.open(named(n), K, true);
