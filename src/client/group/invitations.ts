@@ -3,12 +3,14 @@
  *
  * @module
  */
-import { hex, sameBytes } from "../../wire/bytes.ts";
+import { type Bytes, hex, sameBytes } from "../../wire/bytes.ts";
 import { ClientError } from "../client_error.ts";
 import type { Invited, InviteOptions } from "./group_types.ts";
+import { Epoch } from "./e2e/epoch.ts";
 import type { Device } from "./log/device.ts";
+import type { Group } from "./log/group_state.ts";
 import { GroupDoor } from "./mls/door.ts";
-import { MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
+import { invitationOf, MAX_INVITATIONS, type StandingInvitation } from "./mls/group_data.ts";
 import type { Entered } from "./mls/newcomer.ts";
 import { drawInvitation, formatInvitation } from "./mls/invitation_text.ts";
 
@@ -44,10 +46,21 @@ export async function invite(
   const inviting = wishes.add(() => ({ kind: "invite", value, expires: ends() }));
   await Promise.all([clearing, inviting]);
   if (permanent) return await formatInvitation(invitation);
-  const anchor = await group.anchorOf(value);
+  const anchor = await anchorOf(group, value);
   // Somebody has changed the group at that moment.
   if (!anchor) throw new ClientError("NOT_ADMITTED", "the invitation is void already");
   return await formatInvitation({ ...invitation, anchor });
+}
+
+/** The log id of the first epoch in which an invitation stood, of its value; nothing if it is gone. */
+async function anchorOf(
+  { id, epoch, membership, past }: Group,
+  value: Uint8Array,
+): Promise<Bytes | undefined> {
+  const first = invitationOf(membership!.data, value)?.epoch;
+  if (first === membership!.number) return epoch!.log.id;
+  const ended = past.all.find(({ number }) => number === first);
+  return ended && (await Epoch.of(ended.secret, id)).log.id;
 }
 
 /** Those that still let somebody in. */

@@ -8,7 +8,7 @@
  * |                | was prepared, the state before the last commit, newcomers that are awaited |
  * | `past/` + n    | an epoch that has ended (`past_epochs.ts`)                                 |
  * | `log`          | the present epoch's log (`epoch_log.ts`)                                   |
- * | `back`         | the log of the past epoch that a newcomer reads just now                   |
+ * | `back`         | the log of a past epoch that is read just now (`back_logs.ts`)             |
  *
  * @module
  */
@@ -20,31 +20,21 @@ import type { SignBody } from "../data/linked_body.ts";
 import { Epoch } from "../e2e/epoch.ts";
 import { type AwaitedNewcomer, AwaitedNewcomers, type SavedAwaited } from "./awaited.ts";
 import { type SavedKnock, StandingKnock } from "./standing_knock.ts";
+import { BackLogs, type SavedBack } from "./back_logs.ts";
 import { EpochLog } from "./epoch_log.ts";
 import type { EpochEnd, OwnCommit } from "./ends.ts";
 import { OwnCommits, type PendingCommit, type SavedCommits } from "./own_commits.ts";
 import { toRemoveAgain } from "./branches.ts";
-import { type CommitEntry, commitIn, deviceFrame, encodeCommitEntry } from "./log_entries.ts";
+import { deviceFrame, encodeCommitEntry } from "./log_entries.ts";
+import { LateEpochs } from "./late_epochs.ts";
 import { NO_RING } from "./log_link.ts";
 import { type PastEpoch, PastEpochs, type SavedPast } from "./past_epochs.ts";
 import { type Carry, epochSecretOf } from "../mls/carry.ts";
 import type { GroupChange } from "../mls/commit_maker.ts";
-import { GroupDoor } from "../mls/door.ts";
-import { invitationOf } from "../mls/group_data.ts";
 import { channelName, groupIdOf, type InvitationText } from "../mls/invitation_text.ts";
 import { Subtype } from "../../../wire/blaze/extension.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
 import { GroupMembership } from "../mls/group_membership.ts";
-import { GroupNewcomer } from "../mls/newcomer.ts";
-
-/** What belongs into a door, since it may not be there. */
-export interface OwedWelcome extends NonNullable<CommitEntry["welcome"]> {
-  /** This device has let in its newcomer. */
-  readonly own: boolean;
-}
-
-/** Live messages of the epoch before count so long. */
-const LATE_MS = 10_000;
 
 interface Names {
   readonly database: string;
@@ -55,22 +45,18 @@ interface Names {
 export class Group {
   #membership: GroupMembership | undefined;
   #knock: StandingKnock | undefined;
-  /** It waits at that door; else somebody may still open one that it has left. */
-  #waits = false;
   #lost = false;
   #removed = false;
   #log: EpochLog | undefined;
   #past = new PastEpochs();
   #awaited = new AwaitedNewcomers();
-  #back: EpochLog[] = [];
+  readonly #back: BackLogs;
   #commits = new OwnCommits();
   /** The relay lost its memory since the present epoch began, or this device came in by what it lost. */
   #doubt = false;
   /** Its logs of before were not all looked into since the relay lost its memory. */
   #forgot = false;
-  /** The epoch before, whose live messages still count for a moment. */
-  #late: { epoch: Epoch; until: number; removal: boolean } | undefined;
-  readonly #known = new Set<string>();
+  readonly #late = new LateEpochs();
 
   private constructor(
     readonly names: Names,
@@ -81,7 +67,9 @@ export class Group {
     private readonly saver: Saver,
     /** Node id of the device that this one was before it was removed, until it restarts: 16 bytes. */
     readonly former: Bytes | undefined,
-  ) {}
+  ) {
+    this.#back = new BackLogs(saver, id, names.database);
+  }
 
   /** A new group with this device in it. */
   static async create(
@@ -97,17 +85,16 @@ export class Group {
 
   /** A group that this device is about to join. */
   static async joining(
-    { database, constant, key, postQuantum, permanent, anchor }: InvitationText,
+    text: InvitationText,
     saver: Saver,
     name: string,
     former?: Bytes,
   ): Promise<Group> {
+    const { database, constant } = text;
     const group = await Group.#of({ database, constant }, saver, former);
     // What the other one had may be in no log.
     group.#lost = former !== undefined;
-    const door = await GroupDoor.ofInvitation(key, group.id);
-    const newcomer = await GroupNewcomer.draw({ group: group.id, name, door, postQuantum, anchor });
-    group.#stand(new StandingKnock(newcomer, permanent));
+    group.#stand(await StandingKnock.ofText(text, group.id, name));
     return group;
   }
 
@@ -121,7 +108,6 @@ export class Group {
     group.#lost = kept.lost;
     group.#removed = kept.removed;
     group.#knock = kept.knock ? await StandingKnock.restore(kept.knock) : undefined;
-    group.#waits = kept.waits;
     group.#past = await PastEpochs.restore(kept.past, saved);
     group.#awaited = AwaitedNewcomers.restore(kept.awaited);
     group.#doubt = kept.doubt;
@@ -134,16 +120,7 @@ export class Group {
         ? await EpochLog.restore(log, epoch, group.database)
         : await EpochLog.begin(epoch, group.database);
     }
-    for (const [i, { secret, sequence, hash }] of kept.back.entries()) {
-      const bound = { sequence: BigInt(sequence), hash: hash.slice() };
-      const epoch = await Epoch.of(secret, group.id);
-      const log = i === 0 ? saved.get("back") : undefined;
-      group.#back.push(
-        log
-          ? await EpochLog.restore(log, epoch, group.database, bound)
-          : await EpochLog.begin(epoch, group.database, bound),
-      );
-    }
+    await group.#back.restore(kept.back, saved);
     group.#commits = await OwnCommits.restore(kept.commits);
     return group;
   }
@@ -164,7 +141,7 @@ export class Group {
 
   /** With what this device waits at a door. */
   get knock(): StandingKnock | undefined {
-    return this.#waits ? this.#knock : undefined;
+    return this.#knock?.waits ? this.#knock : undefined;
   }
 
   /** Whether it has knocked since it came in, and may be let in once more. */
@@ -195,7 +172,7 @@ export class Group {
 
   /** The next log that a newcomer has to read before the present one. */
   get back(): EpochLog | undefined {
-    return this.#back[0];
+    return this.#back.next;
   }
 
   get prepared(): PendingCommit | undefined {
@@ -278,15 +255,12 @@ export class Group {
 
   /** An epoch in which others may still be heard live: this one, or for a moment the one before. */
   heardEpoch(name: string, signed: boolean): Epoch | undefined {
-    if (this.epoch?.name === name) return this.epoch;
-    const late = this.#late;
-    if (late?.epoch.name !== name || late.until <= performance.now()) return undefined;
-    return signed || !late.removal ? late.epoch : undefined;
+    return this.epoch?.name === name ? this.epoch : this.#late.heard(name, signed);
   }
 
   /** Whether there was such an epoch here since the program began. */
   knew(name: string): boolean {
-    return this.#known.has(name);
+    return this.#late.knew(name);
   }
 
   /** Number of the oldest epoch that a device which is let in now can be shown. */
@@ -300,33 +274,11 @@ export class Group {
     return this.#awaited.all;
   }
 
-  /** The welcomes of those, as far as they are kept, and whether this device has let them in. */
-  async owedWelcomes(): Promise<OwedWelcome[]> {
-    const owed: OwedWelcome[] = [];
-    for (const { number } of this.#awaited.all) {
-      const past = this.#past.all.find((one) => one.number === number);
-      if (!past?.ending) continue;
-      const { frame, author } = past.ending;
-      const commit = await commitIn(frame, await Epoch.of(past.secret, this.id));
-      if (commit?.welcome) owed.push({ ...commit.welcome, own: author === this.node });
-    }
-    return owed;
-  }
-
   /** What a device that is let in now needs of what came before. */
   async #carry(): Promise<Carry> {
     const { sequence, hash } = this.#log!.cursor;
     const present = { bound: { sequence, hash }, ...await this.#membership!.witness() };
     return [...this.#past.carry(this.#awaited.oldestAnchor(this.#membership!)), present];
-  }
-
-  /** The log id of the first epoch in which an invitation stood, of its value; nothing if it is gone. */
-  async anchorOf(value: Uint8Array): Promise<Bytes | undefined> {
-    const { number, data } = this.#membership!;
-    const epoch = invitationOf(data, value)?.epoch;
-    if (epoch === number) return this.epoch!.log.id;
-    const past = this.#past.all.find(({ number }) => number === epoch);
-    return past && (await Epoch.of(past.secret, this.id)).log.id;
   }
 
   /**
@@ -336,28 +288,18 @@ export class Group {
   async standAtOwnDoor(): Promise<void> {
     const known = this.#knock;
     const isGood = known !== undefined && known.newcomer.isGood(Date.now());
-    this.#stand(isGood ? known : new StandingKnock(await this.#knockAgain(), true));
+    this.#stand(isGood ? known : await StandingKnock.ofMember(this.#membership!));
   }
 
   #stand(knock: StandingKnock): void {
     this.#knock = knock;
-    this.#waits = true;
+    knock.waits = true;
     this.#save();
-  }
-
-  async #knockAgain(): Promise<GroupNewcomer> {
-    const membership = this.#membership!;
-    const { self, postQuantum } = membership;
-    const { node, name, seed } = self;
-    const door = await GroupDoor.ofMember(seed, this.id, node);
-    const keys = membership.keys();
-    const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
-    return await GroupNewcomer.draw({ group: this.id, name, door, postQuantum, keys, knows });
   }
 
   /** Nobody opened: goes on as before. The keys are kept, since somebody may open still. */
   leaveOwnDoor(): void {
-    this.#waits = false;
+    this.#knock!.waits = false;
     this.#save();
   }
 
@@ -380,14 +322,13 @@ export class Group {
     // middle compares nothing before a checkpoint.
     if (this.#membership || membership.number > BigInt(carry.length)) this.lost = true;
     this.#knock = undefined;
-    this.#waits = false;
     this.#commits = new OwnCommits();
     const told = await Promise.all(carry.map(async (one) => {
       return { ...one, secret: await epochSecretOf(one.confirmationKey, this.id) };
     }));
     this.#past.carryFrom(told, NO_RING, membership.number);
     this.#awaited = new AwaitedNewcomers();
-    await this.#beginBack();
+    await this.#back.begin(this.#past.unchecked);
     await this.#live(membership);
     this.#save();
   }
@@ -396,19 +337,9 @@ export class Group {
   async readAgain(): Promise<void> {
     if (!this.#log) return;
     this.#log = await EpochLog.begin(this.#log.epoch, this.database);
-    await this.#beginBack();
-    this.saver.set("back", undefined);
+    await this.#back.begin(this.#past.unchecked);
     this.saveLog();
     this.#save();
-  }
-
-  /** All logs of before that were not covered by a checkpoint. */
-  async #beginBack(): Promise<void> {
-    this.#back = [];
-    for (const { secret, bound } of this.#past.unchecked) {
-      const epoch = await Epoch.of(secret, this.id);
-      this.#back.push(await EpochLog.begin(epoch, this.database, bound));
-    }
   }
 
   /** A commit that ended the epoch has removed this device. */
@@ -436,7 +367,6 @@ export class Group {
   /** A past log was read to its end. */
   readBack(): void {
     const { epoch } = this.#back.shift()!;
-    this.saver.set("back", this.#back[0]?.save());
     const { ring = undefined } = this.#past.of(epoch.secret) ?? {};
     // The commit by which this device came in is not where it was: the relay has lost its memory.
     if (!this.back && ring && sameBytes(ring, NO_RING)) this.doubted();
@@ -496,12 +426,7 @@ export class Group {
     this.#doubt = !inPlace;
     // What the author of a commit that was appended again had read may be in no log any more.
     if (!inPlace) this.#lost = true;
-    this.#late = {
-      epoch: log.epoch,
-      until: performance.now() + LATE_MS,
-      removal: removes.length > 0,
-    };
-    this.#known.add(log.epoch.name);
+    this.#late.end(log.epoch, removes.length > 0);
     await this.#live(next!);
     this.#save();
   }
@@ -513,10 +438,9 @@ export class Group {
     this.#log = await EpochLog.begin(epoch, this.database);
     this.#past.backTo(past);
     this.#awaited.backTo(past.number);
-    this.#back = [];
+    await this.#back.begin([]);
     await this.follow(end);
-    this.#lost = true;
-    this.#save();
+    this.lost = true;
   }
 
   /** A member spoke in the present epoch. */
@@ -534,7 +458,7 @@ export class Group {
 
   /** What was read, with the next flush. */
   saveLog(): void {
-    if (this.#back.length > 0) this.saver.set("back", this.#back[0]!.save());
+    this.#back.saveNext();
     if (this.#log) this.saver.set("log", this.#log.save());
   }
 
@@ -562,7 +486,6 @@ export class Group {
       database,
       constant,
       knock: this.#knock?.save() ?? null,
-      waits: this.#waits,
       lost: this.#lost,
       removed: this.#removed,
       doubt: this.#doubt,
@@ -570,11 +493,7 @@ export class Group {
       membership: this.#membership?.save() ?? null,
       past: this.#past.save(this.saver),
       awaited: this.#awaited.save(),
-      back: this.#back.map(({ epoch: { secret }, bound }) => ({
-        secret,
-        sequence: String(bound!.sequence),
-        hash: bound!.hash,
-      })),
+      back: this.#back.save(),
       commits: this.#commits.save(),
     };
     this.saver.set("group", encodeRecord(saved as unknown as Record<string, RecordValue>));
@@ -585,7 +504,6 @@ interface Saved {
   readonly database: string;
   readonly constant: Uint8Array;
   readonly knock: SavedKnock | null;
-  readonly waits: boolean;
   readonly lost: boolean;
   readonly removed: boolean;
   readonly doubt: boolean;
@@ -593,6 +511,6 @@ interface Saved {
   readonly membership: Uint8Array | null;
   readonly past: SavedPast;
   readonly awaited: SavedAwaited;
-  readonly back: { secret: Uint8Array; sequence: string; hash: Uint8Array }[];
+  readonly back: SavedBack;
   readonly commits: SavedCommits;
 }

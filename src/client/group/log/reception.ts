@@ -6,11 +6,13 @@
  */
 import { type Bytes, fromHex, hex, sameBytes } from "../../../wire/bytes.ts";
 import { faultOf } from "../../client_error.ts";
-import type { Group, OwedWelcome } from "./group_state.ts";
+import type { Group } from "./group_state.ts";
 import { DoorWatch, lacking } from "./doors.ts";
+import { type CommitEntry, commitIn } from "./log_entries.ts";
 import { isShut, type LogLink } from "./log_link.ts";
 import { answerKnock, isKnockOf } from "../mls/knock_answer.ts";
 import type { GroupPeer } from "../mls/epoch_view.ts";
+import { Epoch } from "../e2e/epoch.ts";
 import { GroupDoor } from "../mls/door.ts";
 import type { GroupMembership } from "../mls/group_membership.ts";
 import type { Wishes } from "./wishes.ts";
@@ -23,6 +25,12 @@ const MOST_MEMBER_DOORS = 32;
 
 /** Milliseconds between two visits of this device to its own door. */
 const STAY_MS = 600_000;
+
+/** What belongs into a door, since it may not be there. */
+interface OwedWelcome extends NonNullable<CommitEntry["welcome"]> {
+  /** This device has let in its newcomer. */
+  readonly own: boolean;
+}
 
 export class Reception {
   /** Welcomes that may not be in their doors, by door in hex. */
@@ -95,7 +103,7 @@ export class Reception {
   async bring(log: LogLink): Promise<void> {
     const recalls = this.#recalls;
     this.#recalls = undefined;
-    for (const welcome of recalls ? await this.group.owedWelcomes() : []) {
+    for (const welcome of recalls ? await awaitedWelcomes(this.group) : []) {
       if (welcome.own || recalls === "all") this.owe(welcome);
     }
     for (const [name, welcomes] of [...this.#owed]) {
@@ -194,6 +202,19 @@ export class Reception {
       });
     }
   }
+}
+
+/** The welcomes of those who were let in and not heard since, as far as they are kept. */
+async function awaitedWelcomes({ id, node, past, awaited }: Group): Promise<OwedWelcome[]> {
+  const owed: OwedWelcome[] = [];
+  for (const { number } of awaited) {
+    const ended = past.all.find((one) => one.number === number);
+    if (!ended?.ending) continue;
+    const { frame, author } = ended.ending;
+    const commit = await commitIn(frame, await Epoch.of(ended.secret, id));
+    if (commit?.welcome) owed.push({ ...commit.welcome, own: author === node });
+  }
+  return owed;
 }
 
 /** Puts welcomes into their door, unless somebody has done so. */

@@ -6,6 +6,9 @@
  */
 import { type Bytes, hex } from "../../../wire/bytes.ts";
 import { digest } from "../e2e/derive.ts";
+import { GroupDoor } from "../mls/door.ts";
+import type { GroupMembership } from "../mls/group_membership.ts";
+import type { InvitationText } from "../mls/invitation_text.ts";
 import { GroupNewcomer } from "../mls/newcomer.ts";
 
 /** Names of welcomes that are kept; beyond, the oldest is let go, and looked at once more. */
@@ -22,6 +25,8 @@ export class StandingKnock {
   seen = 0n;
   /** The door has a welcome of another device. */
   passedBy = false;
+  /** This device waits there; else it has left, and somebody may open still. */
+  waits = true;
   #newcomer: GroupNewcomer;
 
   constructor(
@@ -30,6 +35,28 @@ export class StandingKnock {
     readonly permanent: boolean,
   ) {
     this.#newcomer = newcomer;
+  }
+
+  /** Who has a text, at the door of it. `group`: its id, 16 bytes. Throws `NAME_LENGTH`. */
+  static async ofText(
+    { key, postQuantum, permanent, anchor }: InvitationText,
+    group: Bytes,
+    name: string,
+  ): Promise<StandingKnock> {
+    const door = await GroupDoor.ofInvitation(key, group);
+    const newcomer = await GroupNewcomer.draw({ group, name, door, postQuantum, anchor });
+    return new StandingKnock(newcomer, permanent);
+  }
+
+  /** A member that cannot follow any more, at its own door. */
+  static async ofMember(membership: GroupMembership): Promise<StandingKnock> {
+    const { group, self, postQuantum } = membership;
+    const { node, name, seed } = self;
+    const door = await GroupDoor.ofMember(seed, group, node);
+    const keys = membership.keys();
+    const knows = membership.peers().flatMap((peer) => peer === self ? [] : [peer.signKey]);
+    const newcomer = await GroupNewcomer.draw({ group, name, door, postQuantum, keys, knows });
+    return new StandingKnock(newcomer, true);
   }
 
   get newcomer(): GroupNewcomer {
@@ -73,12 +100,15 @@ export class StandingKnock {
 
   /** Private keys included. */
   save() {
-    const { newcomer, permanent } = this;
-    return { newcomer: newcomer.save(), permanent, refuted: [...this.#refuted] };
+    const { newcomer, permanent, waits } = this;
+    return { newcomer: newcomer.save(), permanent, waits, refuted: [...this.#refuted] };
   }
 
-  static async restore({ newcomer, permanent, refuted }: SavedKnock): Promise<StandingKnock> {
+  static async restore(
+    { newcomer, permanent, waits, refuted }: SavedKnock,
+  ): Promise<StandingKnock> {
     const knock = new StandingKnock(await GroupNewcomer.restore(newcomer), permanent);
+    knock.waits = waits;
     for (const name of refuted) knock.#refuted.add(name);
     return knock;
   }
