@@ -1,6 +1,8 @@
 /** When a store is asked to let go of what is due. */
 import { test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import { configure } from "@logtape/logtape";
+import { logLine } from "../src/log.ts";
 import type { LogStore } from "../src/store/store.ts";
 import { sweeping } from "../src/store/sweeping.ts";
 import { FakeHost } from "./kit/fake_host.ts";
@@ -44,6 +46,26 @@ test("a store is swept at the start and once an hour, one sweep at a time, also 
   await turn();
   stop();
   assertEquals(host.waiting, 0);
+});
+
+test("a sweep that fails is told in one line: a disk that is full is no fault of the relay's", async () => {
+  const { store, running } = sweeps();
+  const lines: string[] = [];
+  const meta = { category: ["logtape", "meta"], lowestLevel: "error" as const };
+  await configure({
+    sinks: { test: (record) => void lines.push(logLine(record)) },
+    loggers: [{ category: "blaze-relay", sinks: ["test"], lowestLevel: "warning" }, meta],
+    reset: true,
+  });
+  try {
+    const stop = sweeping(store, new FakeHost());
+    running[0]!.fail();
+    await turn();
+    stop();
+  } finally {
+    await configure({ sinks: {}, loggers: [meta], reset: true });
+  }
+  assertMatch(lines.join(""), /: the store of logs could not be swept: no disk\n?$/);
 });
 
 test("no sweep follows once it was stopped, also in the middle of one", async () => {

@@ -176,7 +176,7 @@ class SqliteStore implements LogStore {
     if (refused) return Promise.reject(refused);
     return new Promise((resolve, failed) => {
       const done = (reply: SqliteReply, frames: Bytes) => {
-        if (reply.kind === "failed") return failed(new Error(`the store: ${reply.message}`));
+        if (reply.kind === "failed") return failed(new Error(reply.message));
         try {
           resolve(read(reply, frames));
         } catch (error) {

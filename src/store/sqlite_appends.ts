@@ -74,7 +74,7 @@ export class SqliteAppends {
       });
     } else {
       const why = reply.kind === "failed" ? reply.message : `the answer is ${reply.kind}`;
-      this.failed(new Error(`the store: ${why}`));
+      this.failed(new Error(why));
     }
   }
 

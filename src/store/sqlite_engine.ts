@@ -11,7 +11,14 @@ import { isCorrupt } from "./sqlite_errors.ts";
 import { pragmaOf } from "./sqlite_file.ts";
 import { type LogRow, LogRows, type Statements, statements } from "./sqlite_rows.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteReply, SqliteRequest } from "./sqlite_talk.ts";
-import { ENTRY_BYTES, LOG_BYTES, type LogName, type LogState, type StoreLimits } from "./store.ts";
+import {
+  ENTRY_BYTES,
+  LOG_BYTES,
+  type LogName,
+  type LogState,
+  reasonOf,
+  type StoreLimits,
+} from "./store.ts";
 
 /** Entries that one answer may have, beside the bytes that were asked for. */
 const MOST_ENTRIES = 16_384;
@@ -42,7 +49,7 @@ export class SqliteEngine {
       return this.#transaction(batch);
     } catch (error) {
       if (isCorrupt(error)) throw error;
-      return this.#transaction(batch, messageOf(error));
+      return this.#transaction(batch, reasonOf(error));
     }
   }
 
@@ -271,5 +278,3 @@ const stateOf = (row: LogRow): LogState => ({
   bytes: row.bytes,
   closed: row.closing !== null,
 });
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : "failed";

@@ -11,6 +11,7 @@ import { host } from "../host.ts";
 import { log as relayLog } from "../log.ts";
 import { StoreError } from "./sqlite_errors.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteMessage, SqliteSetup } from "./sqlite_talk.ts";
+import { reasonOf } from "./store.ts";
 
 /** Bundled into one file (`bun build --compile`) everything is named from the root of the project. */
 const WORKER = new URL(
@@ -40,8 +41,7 @@ export async function begun(setup: SqliteSetup): Promise<Worker> {
   } catch (error) {
     worker.terminate();
     if (error instanceof StoreError) throw error;
-    const message = error instanceof Error ? error.message : String(error);
-    throw new StoreError("failed", `${setup.path} cannot be opened: ${message}`);
+    throw new StoreError("failed", `${setup.path} cannot be opened: ${reasonOf(error)}`);
   }
 }
 

@@ -10,6 +10,7 @@ import { SqliteEngine } from "./sqlite_engine.ts";
 import { isCorrupt, StoreError, unknown } from "./sqlite_errors.ts";
 import { moveAside, openFile, pragmaOf, showsOurs } from "./sqlite_file.ts";
 import type { SqliteAnswer, SqliteBatch, SqliteMessage, SqliteSetup } from "./sqlite_talk.ts";
+import { reasonOf } from "./store.ts";
 
 /** The other half, as a worker sees it. */
 const other = globalThis as unknown as {
@@ -58,11 +59,9 @@ function anew(why: unknown): string {
   const { path } = setup;
   const to = moveAside(path, new Date());
   engine = open();
-  return `the file of logs ${path} is broken (${messageOf(why)}): it is ${to} now, and a new one ` +
+  return `the file of logs ${path} is broken (${reasonOf(why)}): it is ${to} now, and a new one ` +
     "begins. Devices bring what they have again; what only the file had is gone";
 }
-
-const messageOf = (error: unknown) => error instanceof Error ? error.message : String(error);
 
 function begin(): SqliteMessage {
   try {
@@ -75,7 +74,7 @@ function begin(): SqliteMessage {
       return { kind: "ready", notice: anew(error) };
     } catch (error) {
       const why = error instanceof StoreError ? error.kind : "failed";
-      return { kind: "refused", why, message: messageOf(error) };
+      return { kind: "refused", why, message: reasonOf(error) };
     }
   }
 }
@@ -90,7 +89,7 @@ function run(batch: SqliteBatch): SqliteAnswer {
     );
     return { ...answer, replies };
   } catch (error) {
-    const failed = { kind: "failed" as const, message: messageOf(error) };
+    const failed = { kind: "failed" as const, message: reasonOf(error) };
     const answer = { replies: batch.requests.map(() => failed), frames: concatAll([]) };
     if (!isCorrupt(error)) return answer;
     try {
@@ -103,7 +102,7 @@ function run(batch: SqliteBatch): SqliteAnswer {
     } catch (failed) {
       return {
         ...answer,
-        over: `${messageOf(error)}, and no new one can begin: ${messageOf(failed)}`,
+        over: `${reasonOf(error)}, and no new one can begin: ${reasonOf(failed)}`,
       };
     }
   }

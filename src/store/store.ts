@@ -118,6 +118,10 @@ export interface LogStore {
   close(): Promise<void>;
 }
 
+/** Why an engine failed, in words. No stack: more often than ours it is the disk's fault. */
+export const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
 /** What an entry counts for in quotas beside its frame: nobody fills a store with empty ones. */
 export const ENTRY_BYTES = 128;
 /** What a log counts for in its tenant's quota beside its entries: what it costs in memory. */

@@ -5,7 +5,7 @@
  */
 import type { Host } from "../host.ts";
 import { log } from "../log.ts";
-import type { LogStore } from "./store.ts";
+import { type LogStore, reasonOf } from "./store.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -17,7 +17,8 @@ export function sweeping(store: LogStore, host: Pick<Host, "after">): () => void
     try {
       await store.sweep();
     } catch (error) {
-      if (!stopped) log.warn("the store of logs could not be swept: {error}", { error });
+      const reason = reasonOf(error);
+      if (!stopped) log.warn("the store of logs could not be swept: {reason}", { reason });
     }
     if (!stopped) stopWaiting = host.after(HOUR_MS, () => void sweep());
   };

@@ -9,7 +9,13 @@ import { Close } from "../../close.ts";
 import type { Host } from "../../host.ts";
 import type { Limits } from "../../limits.ts";
 import { RareWarning } from "../../log.ts";
-import type { Entry, LogName, LogState, LogStore } from "../../store/store.ts";
+import {
+  type Entry,
+  type LogName,
+  type LogState,
+  type LogStore,
+  reasonOf,
+} from "../../store/store.ts";
 import { sequencedMessage, setSequence } from "../../wire/blaze/sequenced.ts";
 import { type Bytes, sameBytes } from "../../wire/bytes.ts";
 import type { BlazeMember } from "./member.ts";
@@ -112,7 +118,7 @@ export class Logs {
     readonly limits: Limits,
     readonly host: Host,
   ) {
-    const text = "the store of logs failed: {reason} ({count} failures so far)";
+    const text = "the store of logs failed: {reason} ({count} failed so far)";
     this.#failures = new RareWarning(text, () => host.now());
   }
 
@@ -152,8 +158,7 @@ export class Logs {
   /** Says that the store failed, unless it has said itself that it does so all the time. */
   failed(error: unknown): void {
     if (this.store.trouble !== undefined) return;
-    const reason = error instanceof Error ? error.message : String(error);
-    this.#failures.warn({ reason });
+    this.#failures.warn({ reason: reasonOf(error) });
   }
 
   #forget(log: OpenLog): void {
