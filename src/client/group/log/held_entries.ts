@@ -28,4 +28,9 @@ export class HeldEntries {
     this.sequence += 1n;
     this.hash = await chained(this.hash, frame);
   }
+
+  /** It is another log than it was: none of them counts. */
+  drop(): void {
+    this.frames.length = this.#bytes = 0;
+  }
 }

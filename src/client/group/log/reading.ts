@@ -161,8 +161,9 @@ export class EpochReading implements LogListener {
     const held = this.#held ??= new HeldEntries(cursor.sequence, cursor.hash);
     await held.add(frame);
     if (held.sequence < bound.sequence) return;
+    // Behind that, too, the log may have the commit that ended it.
+    if (!sameBytes(held.hash, bound.hash)) return held.drop();
     this.#held = undefined;
-    if (!sameBytes(held.hash, bound.hash)) return this.#end();
     for (const one of held.frames) if (!this.#over) await this.#next(one);
   }
 
