@@ -2,8 +2,8 @@
  * Asks a member that is here for its records of a collection, and answers others: for devices that do
  * not keep all collections. No log keeps any of it. (docs/protocol/group.md, "Frames that no log keeps")
  *
- * Payload of Query and QueryResult: instance 8 ‖ C u8 (in the header's flag) ‖ sealed payload, for one
- * receiver. Request: id 8 ‖ u16 length ‖ place to go on after ‖ u8 length ‖ collection. Answer: id 8 ‖
+ * Payload of Query and QueryResult: instance 8 ‖ sealed payload, for one receiver; whether it is
+ * compressed says the header's flag. Request: id 8 ‖ u16 length ‖ place to go on after ‖ u8 length ‖ collection. Answer: id 8 ‖
  * u8 1 if last ‖ (u32 length ‖ record) each.
  *
  * @module

@@ -4,8 +4,8 @@
  *
  * | key in storage | value                                                                      |
  * | -------------- | -------------------------------------------------------------------------- |
- * | `group`        | names, membership or what waits to become one, past epochs, a commit that  |
- * |                | was prepared, the state before the last commit, newcomers that are awaited |
+ * | `group`        | names, membership, what it waits with at a door, which past epochs there   |
+ * |                | are, commits of its own that may count, newcomers that are awaited         |
  * | `past/` + n    | an epoch that has ended (`past_epochs.ts`)                                 |
  * | `log`          | the present epoch's log (`epoch_log.ts`)                                   |
  * | `back`         | the log of a past epoch that is read just now (`back_logs.ts`)             |

@@ -88,7 +88,7 @@ export class CommitOfOurs extends ClientError {
 }
 
 /**
- * Judges a commit that was read at `head`. Throws `BAD_COMMIT`, whatever the bytes are.
+ * Judges a commit that was read behind `place`. Throws `BAD_COMMIT`, whatever the bytes are.
  *
  * Of a commit that removes this device, all but the confirmation tag has been checked: the library
  * cannot compute that one without the secrets of the next epoch.
