@@ -157,6 +157,20 @@ test("a commit of the reader's own that it does not know is from after its backu
   assertEquals([...lab.group.past.removed], [hex(a.self.node)]);
 });
 
+test("a commit of the reader's own ends the epoch where it was made for, and nowhere else in its ring", async () => {
+  const lab = await ReadingLab.of(3);
+  const [a] = lab.members as [GroupMembership];
+  const { number } = lab.group.membership!;
+  const { frame } = await lab.group.prepare({ kind: "rotate" });
+  // Somebody was quicker: all others refuse it there.
+  await lab.reads(await lab.announce(await lab.voice(a.self.node), a));
+  assertEquals(await lab.reads(frame), ["fault BAD_COMMIT"]);
+  assertEquals(lab.group.membership!.number, number);
+  const again = await lab.group.prepare({ kind: "rotate" });
+  assertEquals(await lab.reads(again.frame), ["ended"]);
+  assertEquals(lab.group.membership!.number, number + 1n);
+});
+
 test("a removal counts also for a device that has knocked at its own door", async () => {
   const lab = await ReadingLab.of(3);
   const [a] = lab.members as [GroupMembership];

@@ -6,7 +6,11 @@ import { Close, Refused } from "../src/close.ts";
 import { decodeFrame, encodeFrame, FrameType } from "../src/wire/blaze/blaze_frame.ts";
 import { decodeExtension, encodeExtension, Subtype } from "../src/wire/blaze/extension.ts";
 import { TlvType } from "../src/wire/blaze/handshake.ts";
+import type { Channels } from "../src/channel/channels.ts";
+import { OpenLog } from "../src/session/blaze/logs.ts";
+import type { BlazeMember } from "../src/session/blaze/member.ts";
 import { MemoryStore } from "../src/store/memory_store.ts";
+import type { Entry, LogState, LogStore } from "../src/store/store.ts";
 import { everything, LITERAL, nodeId, PAIRED, PROFILE } from "./kit/blaze.ts";
 import {
   about,
@@ -216,6 +220,10 @@ test("a reading token opens what is there; it creates, appends and truncates not
     "#2",
     "live 2",
   ]);
+  // Nor where nothing is owed to it any more.
+  about(reader).append(operation(9));
+  await lab.settle();
+  assertEquals(heard(reader), ["error 4423"]);
   lab.host.pass(86_400_000);
   await lab.store.sweep();
   about(reader).open(7);
@@ -689,6 +697,26 @@ test("one append larger than what may be ahead is taken when nothing is", async 
   assertEquals(heard(author), ["#1", "accepted 1 to 1"]);
 });
 
+test("where the store takes its time the same, and what was answered is ahead no more", async () => {
+  let store!: SlowStore;
+  const lab = new LogLab(
+    { logAheadBytes: 3_000 },
+    (host, limits) => store = new SlowStore(host, limits),
+  );
+  const { author } = await filled(0, lab);
+  store.hold();
+  about(author).append(operation(1, 5_000));
+  assertEquals(author.closedWith, undefined);
+  store.release();
+  await lab.settle();
+  assertEquals(heard(author), ["#1", "accepted 1 to 1"]);
+  for (let n = 2; n < 12; n++) {
+    about(author).append(operation(n, 1_000));
+    await lab.settle();
+    assertEquals(heard(author), [`#${n}`, `accepted 1 to ${n}`]);
+  }
+});
+
 test("an append of the largest frame comes back", async () => {
   const { lab, author } = await filled(0, new LogLab({ bytesPerSecond: 0 }));
   about(author).append(encodeFrame({
@@ -752,16 +780,96 @@ test("a commit with its number closes a log; one without does not", async () => 
 });
 
 test("entries that went between `recovered` and reading them are an Error, never a hole", async () => {
-  const { lab, author } = await filled(4);
-  const late = lab.member(1);
-  late.buffered = 262_144;
-  about(late).open(7);
-  await lab.settle();
-  about(author).truncate(3n);
-  await lab.settle();
-  lab.host.pass(86_400_000);
-  await lab.store.sweep();
-  late.drain();
-  await lab.settle();
-  assertEquals(heard(late), ["recovered 1..4", "error 4503"]);
+  // Some of them, or all.
+  for (const before of [3n, 5n]) {
+    const { lab, author } = await filled(4);
+    const late = lab.member(1);
+    late.buffered = 262_144;
+    about(late).open(7);
+    await lab.settle();
+    about(author).truncate(before);
+    await lab.settle();
+    lab.host.pass(86_400_000);
+    await lab.store.sweep();
+    late.drain();
+    await lab.settle();
+    assertEquals(heard(late), ["recovered 1..4", "error 4503"]);
+  }
+});
+
+// -- Logs that somebody has open
+
+const NAME = { tenant: "default", id: "07".repeat(16) };
+
+/** What the store says of a log in this ring. */
+const stateOf = (ring: number, last: bigint): LogState => ({
+  ring: new Uint8Array(8).fill(ring),
+  first: 1n,
+  last,
+  before: new Uint8Array(32),
+  bytes: 0,
+  closed: false,
+});
+
+/** A log whose store says what a test wants, and what goes out to whoever is live. */
+function openLog() {
+  const sent: bigint[] = [];
+  let heard!: (entries: readonly Entry[]) => void;
+  const store = {
+    watch: (_name: unknown, run: typeof heard) => {
+      heard = run;
+      return () => {};
+    },
+  } as unknown as LogStore;
+  const channel = {
+    broadcast: (message: Uint8Array) => {
+      const word = decodeExtension(decodeFrame(message).payload);
+      if (word.subtype === "sequenced") sent.push(word.sequence);
+    },
+  };
+  const channels = { get: () => channel } as unknown as Channels;
+  const log = new OpenLog(NAME, channels, store, () => {});
+  const hear = (...sequences: bigint[]) =>
+    heard(sequences.map((sequence) => ({ sequence, frame: operation(1) })));
+  return { log, sent, hear };
+}
+
+test("a log in another ring, or behind what has gone out, is not the one that was open", () => {
+  const { log, hear } = openLog();
+  assertEquals(log.known(stateOf(1, 3n), log.published), true);
+  assertEquals(log.known(stateOf(2, 9n), log.published), false);
+  hear(4n);
+  assertEquals(log.known(stateOf(1, 3n), log.published), false);
+  assertEquals(log.known(stateOf(1, 3n), 3n), true, "it went out after the store was asked");
+  assertEquals(log.known(stateOf(1, 4n), log.published), true);
+});
+
+test("what readers have from the store does not go out to them again", () => {
+  const { log, sent, hear } = openLog();
+  log.known(stateOf(1, 5n), log.published);
+  hear(4n, 5n, 6n);
+  hear(6n);
+  hear(7n);
+  assertEquals([sent, log.published], [[6n, 7n], 7n]);
+});
+
+test("whoever leaves a log that was lost does not close the one that took its place", () => {
+  const { logs } = new LogLab().sessions;
+  const user = () => {
+    const said: string[] = [];
+    const outbox = { close: () => said.push("closed") };
+    return { said, refuse: () => said.push("refused"), outbox } as unknown as
+      & BlazeMember
+      & { said: string[] };
+  };
+  const [first, second] = [user(), user()];
+  const before = logs!.enter(NAME, first);
+  logs!.lose(before);
+  assertEquals(first.said, ["refused", "closed"]);
+  const after = logs!.enter(NAME, second);
+  assert(after !== before);
+  logs!.release(before, first);
+  assertEquals([logs!.size, logs!.enter(NAME, first) === after], [1, true]);
+  for (const one of [first, second]) logs!.release(after, one);
+  assertEquals(logs!.size, 0);
 });
