@@ -1,11 +1,15 @@
 /** What entries of a log are worth to a device that reads them, one rule after the other. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { checkpointParts, snapshotOf } from "../src/client/group/data/checkpoint.ts";
+import {
+  checkpointDigest,
+  checkpointParts,
+  snapshotOf,
+} from "../src/client/group/data/checkpoint.ts";
 import { random } from "../src/client/group/e2e/derive.ts";
 import { chained, EpochLog } from "../src/client/group/log/epoch_log.ts";
 import type { GroupMembership } from "../src/client/group/mls/group_membership.ts";
-import { type Bytes, hex } from "../src/wire/bytes.ts";
+import { type Bytes, concat, hex } from "../src/wire/bytes.ts";
 import { MlsWorld } from "./kit/mls.ts";
 import { ReadingLab } from "./kit/reading_lab.ts";
 
@@ -236,6 +240,39 @@ test("where nobody knows the key of who has left, what it has signed counts for 
   assertEquals(lab.heard, [], "nothing counts before all of it is read");
   await lab.reading.entry(11n, frames[1]!);
   assertEquals(lab.heard.filter((word) => word !== "fault BAD_SIGNATURE"), ["fault UNSIGNED"]);
+});
+
+test("rule 18: a checkpoint is of its base, and stands once another device than its author endorses it", async () => {
+  const lab = await ReadingLab.of(3);
+  const [a, b] = lab.members as [GroupMembership, GroupMembership];
+  lab.group.lost = false;
+  const [ofA, ofB] = [await lab.voice(a.self.node), await lab.voice(b.self.node)];
+  await lab.reads(await lab.announce(ofA, a), await lab.announce(ofB, b));
+  const contents = snapshotOf(new Map(), []);
+  const digest = await checkpointDigest(contents);
+  const upload = async (change: { sequence?: bigint; hash?: Bytes } = {}, by = a) => {
+    const base = { ...lab.log.cursor, instances: [], ...change };
+    const sign = (what: Bytes) => by.sign("BX2 checkpoint", what);
+    const [part] = await checkpointParts(base, contents, sign);
+    return await lab.reads(await ofA.checkpoint(part!, false));
+  };
+  const { sequence } = lab.log.cursor;
+  assertEquals(await upload({ sequence: sequence - 1n }), ["fault TWO_PASTS"]);
+  assertEquals(await upload({ hash: random(32) }), ["fault TWO_PASTS"]);
+  assertEquals(await upload({}, b), ["fault BAD_SIGNATURE"]);
+  assertEquals(await upload(), []);
+
+  // Until then what came before is needed.
+  const unchecked = () => lab.group.past.unchecked.length;
+  assertEquals(unchecked(), 1);
+  const endorsed = async (voice: typeof ofA, by: GroupMembership, of = digest) => {
+    const signature = await by.sign("BX2 endorsement", of);
+    return await lab.reads(await voice.endorsement(concat(of, signature)));
+  };
+  assertEquals([await endorsed(ofA, a), unchecked()], [[], 1], "its author says nothing new");
+  assertEquals([await endorsed(ofB, a), unchecked()], [["fault BAD_SIGNATURE"], 1]);
+  assertEquals([await endorsed(ofB, b, random(32)), unchecked()], [[], 1], "of another one");
+  assertEquals([await endorsed(ofB, b), unchecked()], [[], 0]);
 });
 
 test("another ring of any log that was read brings the device into doubt", async () => {
