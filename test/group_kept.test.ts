@@ -11,6 +11,7 @@ import { HeldEntries } from "../src/client/group/log/held_entries.ts";
 import { Holds } from "../src/client/group/log/holds.ts";
 import type { Cursor, LogLink, LogListener } from "../src/client/group/log/log_link.ts";
 import { OwnCommits } from "../src/client/group/log/own_commits.ts";
+import { type PastEpoch, PastEpochs } from "../src/client/group/log/past_epochs.ts";
 import { StandingKnock } from "../src/client/group/log/standing_knock.ts";
 import { GroupDoor } from "../src/client/group/mls/door.ts";
 import type { StandingInvitation } from "../src/client/group/mls/group_data.ts";
@@ -139,6 +140,41 @@ test("of commits that were given up the last four are known, and over a restart 
   }
   own.drop();
   assertEquals([own.prepared, own.all.length], [undefined, 4]);
+});
+
+test("the state before a commit is kept until all were heard, or for a day without doubt; eight at most", () => {
+  const epoch = (number: number): PastEpoch => ({
+    ...{ number: BigInt(number), secret: random(32), ring: random(8), doubt: false },
+    ...{ bound: { sequence: 1n, hash: random(32) }, interim: random(32) },
+    ...{ confirmationKey: random(32), ending: undefined, shown: undefined },
+    state: {} as GroupMembership,
+  });
+  const begun = () => {
+    const past = new PastEpochs();
+    past.end(epoch(1), ["aa", "bb"]);
+    return past;
+  };
+  const states = (past: PastEpochs) => past.all.filter(({ state }) => state).length;
+  const all = begun();
+  assertEquals([all.heard("aa", true), states(all)], [false, 1]);
+  assertEquals([all.heard("bb", true), states(all)], [true, 0]);
+
+  const { now } = Date;
+  const some = begun();
+  try {
+    const later = now() + DAY;
+    Date.now = () => later - 1_000;
+    assertEquals([some.heard("aa", false), states(some)], [false, 1]);
+    Date.now = () => later + 1_000;
+    assertEquals([some.heard("aa", true), states(some)], [false, 1], "in doubt no day counts");
+    assertEquals([some.heard("aa", false), states(some)], [true, 0]);
+  } finally {
+    Date.now = now;
+  }
+  const many = begun();
+  for (let i = 2; i <= 9; i++) many.end(epoch(i), ["aa"]);
+  const kept = many.all.filter(({ state }) => state).map(({ number }) => Number(number));
+  assertEquals(kept, [2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
 test("a wish for silence lasts 15 s, is not drawn out, and counts once a minute of each", () => {

@@ -8,7 +8,13 @@ import { random } from "../src/client/group/e2e/derive.ts";
 import type { Device } from "../src/client/group/log/device.ts";
 import { EpochLog } from "../src/client/group/log/epoch_log.ts";
 import { encodeCommitEntry } from "../src/client/group/log/log_entries.ts";
-import type { AppendResult, LogLink, LogListener } from "../src/client/group/log/log_link.ts";
+import {
+  type AppendResult,
+  type LogLink,
+  type LogListener,
+  NO_RING,
+} from "../src/client/group/log/log_link.ts";
+import { keepShown } from "../src/client/group/log/shown_commit.ts";
 import { lookBack } from "../src/client/group/log/look_back.ts";
 import type { Epoch } from "../src/client/group/e2e/epoch.ts";
 import type { GroupChange } from "../src/client/group/mls/commit_maker.ts";
@@ -226,4 +232,25 @@ test("a commit that was only shown is brought where the log has none in place, a
   // One that was appended again is none in place.
   const elsewhere = new OneLog(random(8), [other], await empty(epoch));
   assertEquals(await looks({ group }, elsewhere), "again");
+});
+
+test("of what an epoch's log shows only the commit that ended it is kept, and where it stood first", async () => {
+  const lab = await ReadingLab.of(3);
+  const { group, members } = lab;
+  const epoch = group.epoch!;
+  const other = await lab.commit(members[1]!, rotate());
+  const frame = await lab.commit(members[0]!, rotate());
+  assertEquals(await lab.reads(frame), ["ended"]);
+  const past = group.past.all.at(-1)!;
+  const told = [{ ...past, ending: undefined, state: undefined }];
+  group.past.carryFrom(told, NO_RING, past.number + 1n);
+  const shown = () => group.past.all[0]!;
+  const log = await EpochLog.begin(epoch, "bugs", past.bound);
+  log.opened(opened(log, lab.ring));
+  await keepShown(group, log, other);
+  assertEquals(shown().shown, undefined);
+  // Behind the bound: there its author has put it.
+  assert(log.ended);
+  await keepShown(group, log, frame);
+  assertEquals([shown().shown, shown().ring], [frame, lab.ring]);
 });

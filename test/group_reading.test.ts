@@ -137,6 +137,22 @@ test("in doubt all is read before one of the commits is followed", async () => {
   assertEquals(lab.group.doubt, false);
 });
 
+test("who follows a commit that was appended again is in doubt of the epoch, and owes what it has", async () => {
+  for (const again of [true, false]) {
+    const lab = await ReadingLab.of(3);
+    const { number } = lab.group.membership!;
+    lab.group.doubted();
+    lab.group.lost = false;
+    const place = again ? { ring: random(8) } : {};
+    await lab.reads(await lab.commit(lab.members[0]!, { kind: "rotate" }, place));
+    assertEquals(await lab.live(), ["ended"]);
+    assertEquals(lab.group.membership!.number, number + 1n);
+    assertEquals([lab.group.doubt, lab.group.lost], [again, again]);
+    // In doubt it has looked at nothing yet, whatever it followed.
+    assert(lab.group.looksBack);
+  }
+});
+
 test("a commit of whom another branch has removed stops the device in place, and is nothing elsewhere", async () => {
   const lab = await ReadingLab.of(3);
   const [a] = lab.members as [GroupMembership];
