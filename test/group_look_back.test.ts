@@ -182,6 +182,16 @@ test("another commit in place in a new ring is weighed while the state is kept",
   assert(!group.has(nodes[0]!) && group.lost);
 });
 
+test("where ours was brought again, it is not the one that stands in place", async () => {
+  const made = await followed(rotate);
+  const ring = random(8);
+  const nodes = [made.members[2]!.self.node];
+  const better = await first(made.members[1]!, made.epoch, ring, { kind: "remove", nodes });
+  const relay = new OneLog(ring, [better, made.frame], await empty(made.epoch));
+  assertEquals(await looks(made, relay), "other");
+  assert(!made.group.has(nodes[0]!));
+});
+
 test("without the state a commit in place may have won, unless ours removes its author", async () => {
   const removal = ([, , third]: readonly GroupMembership[]): GroupChange => ({
     kind: "remove",
