@@ -465,6 +465,8 @@ test("a third device that was refused stays out of the way of the two that know 
     await until(() => c.kinds().includes("waiting"));
     const again = await paired(both());
     assert(again.every(({ told }) => told.some(({ kind }) => kind === "paired")));
+    // Its own link may tell later than those of the two.
+    await until(() => c.kinds().includes("offline"));
     const away = c.told.find((status) => status.kind === "offline");
     assert(away?.kind === "offline" && away.code === 4424 && away.retryMs > 1_000);
     for (const { device } of [...again, c]) await device.close();

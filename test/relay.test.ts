@@ -89,7 +89,9 @@ for (const from of [1, 2, 3]) {
         const samples = [...signal.subarray(second * rate, (second + 1) * rate)];
         monitor.send(peerEncode(from, 0x01, { signal: samples, sampling_rate: rate }));
         for (const { version, socket } of watchers) {
-          const got = peerDecode(await socket.next());
+          let got = peerDecode(await socket.next());
+          // On a busy machine this takes longer than the second in which nobody is asked.
+          while (got.type === 0x11) got = peerDecode(await socket.next());
           assertEquals([got.version, got.type], [version, 0x01]);
           assertEquals(got.payload, { signal: samples, sampling_rate: rate });
         }
