@@ -8,7 +8,7 @@ import { EcgClient } from "../src/client/ecg/ecg_client.ts";
 import { startRelay } from "../main.ts";
 import { Heart } from "../tools/formats/heart.ts";
 import { heartSource, play } from "../tools/player.ts";
-import { chromiumPath, withBrowser } from "../test/kit/browser.ts";
+import { chromiumPath, launch } from "../test/kit/chromium.ts";
 import { print, title } from "./table.ts";
 
 /** An event of a trace, times in microseconds. */
@@ -50,19 +50,19 @@ export async function viewerFrames(seconds = 20, leads = 8, rate = 500): Promise
     signal: stop.signal,
   });
   let events: TraceEvent[] = [];
+  const browser = await launch();
   try {
-    await withBrowser(async (browser) => {
-      const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-      await page.goto(`${relay.url}/viewer#stream=bench`);
-      await page.waitForTimeout(3_000);
-      await browser.startTracing(page, {
-        categories: ["devtools.timeline", "disabled-by-default-devtools.timeline"],
-      });
-      await page.waitForTimeout(1000 * seconds);
-      const trace = JSON.parse((await browser.stopTracing()).toString());
-      events = trace.traceEvents;
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    await page.goto(`${relay.url}/viewer#stream=bench`);
+    await page.waitForTimeout(3_000);
+    await browser.startTracing(page, {
+      categories: ["devtools.timeline", "disabled-by-default-devtools.timeline"],
     });
+    await page.waitForTimeout(1000 * seconds);
+    const trace = JSON.parse((await browser.stopTracing()).toString());
+    events = trace.traceEvents;
   } finally {
+    await browser.close();
     stop.abort();
     await playing;
     client.close();

@@ -65,6 +65,12 @@ test("every tool has a task in both files, explains itself, and refuses what it 
   }
 });
 
+test("the benchmarks explain themselves, and can be loaded", () => {
+  const { status, stdout, stderr } = run("../bench/main", "--help");
+  assertEquals([status, stderr], [0, ""]);
+  assertStringIncludes(stdout, "bun run bench");
+});
+
 test("inspect names bytes given in hexadecimal; errors answers 1 for a capture with faults", () => {
   const bytes = encode({ version: 2, type: 1, payload: { signal: [1] } });
   const shown = run("inspect", hex(bytes));

@@ -1,47 +1,22 @@
 /**
- * A real Chromium for tests: the one of the system, driven by `playwright-core`.
+ * A real Chromium for tests, and what they need beside it.
  *
  * @module
  */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import process from "node:process";
 import { after } from "node:test";
 import { build } from "esbuild";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { root } from "../../tools/runtimes.ts";
+import { chromiumPath, launch } from "./chromium.ts";
 import { skipped } from "./skip.ts";
-
-/** Where the browser is: `CHROMIUM`, or where Linux distributions put it. */
-export const chromiumPath: string | undefined = [
-  process.env.CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-].find((path) => path !== undefined && existsSync(path));
 
 /** The options of a test that needs a browser. */
 export const needsBrowser: { skip?: string } = chromiumPath === undefined
   ? { skip: skipped("no Chromium here; apt-get install chromium, or set CHROMIUM to its path") }
   : {};
-
-/**
- * What a whole Chromium does for somebody who types: pages under its address line for every window, and
- * calls to Google. It takes the place of Playwright's own list.
- */
-const NEEDLESS = [
-  ...[
-    "WebUIOmniboxPopup",
-    "WebUIOmniboxAimPopup",
-    "AimEnabled",
-    "MediaRouter",
-    "OptimizationHints",
-  ],
-  ...["NetworkTimeServiceQuerying", "PreconnectToSearch", "LensOverlay", "PaintHolding"],
-  ...["HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "ThirdPartyStoragePartitioning"],
-  ...["AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"],
-];
 
 /** To start one costs more than most tests do in it: one for all tests of a file. */
 let started: Promise<Browser> | undefined;
@@ -50,10 +25,7 @@ after(async () => await (await started)?.close());
 /** Hands over a browser without pages, and closes what was opened in it whatever happens. */
 export async function withBrowser(run: (browser: Browser) => Promise<void>): Promise<void> {
   if (started !== undefined && !(await started).isConnected()) started = undefined;
-  const browser = await (started ??= chromium.launch({
-    executablePath: chromiumPath!,
-    args: ["--no-sandbox", "--disable-dev-shm-usage", `--disable-features=${NEEDLESS.join()}`],
-  }));
+  const browser = await (started ??= launch());
   try {
     await run(browser);
   } finally {
