@@ -110,7 +110,7 @@ test("hostile relay flips a bit of one hold: noticed, and it holds nobody", () =
           assertEquals(await rogue.append(await rogue.announce()), "kept");
           assertEquals(await rogue.append(await (await rogue.voice).hold()), "kept");
         });
-        await eventually(() => flipped === 1 && a!.faults().length > 0, "a noticed");
+        await eventually(() => flipped > 0 && a!.faults().length > 0, "a noticed");
         // A true one would keep it for 15 s.
         await insert(a!, "after");
         await eventually(() => a!.client.counts.local === 0, "it went out", 6_000);
