@@ -25,10 +25,15 @@ export function linkCarrier(
   connect: (carrier: MuxCarrier) => Mux | undefined,
 ): LinkEvents {
   let polling: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
+  const pollLater = () => {
+    if (!over && link.buffered > 0) polling ??= setTimeout(poll, POLL_MS);
+  };
   const poll = () => {
     polling = undefined;
+    // It may end the link, which keeps what it has not sent, some kinds of it for ever.
     mux?.drained();
-    if (link.buffered > 0) polling = setTimeout(poll, POLL_MS);
+    pollLater();
   };
   const carrier: MuxCarrier = {
     get buffered() {
@@ -36,9 +41,10 @@ export function linkCarrier(
     },
     write(bytes) {
       link.send(bytes);
-      if (link.buffered > 0) polling ??= setTimeout(poll, POLL_MS);
+      pollLater();
     },
     end(why) {
+      over = true;
       clearTimeout(polling);
       const { code, word } = why ? CLOSES[why.code] ?? Close.badFrame : Close.normal;
       link.close(code, why ? why.message : word);
@@ -50,6 +56,7 @@ export function linkCarrier(
     text: () => link.close(Close.text.code, Close.text.help),
     drained: () => mux?.drained(),
     closed: () => {
+      over = true;
       clearTimeout(polling);
       mux?.closed();
     },
