@@ -35,6 +35,7 @@ import {
   stillWork,
   titles,
   type Told,
+  twoStored,
   wasRemoved,
   withDevices,
 } from "./kit/group.ts";
@@ -145,11 +146,8 @@ test("1: three devices that remove each other in a circle end with one list of d
 test("1: commits that are junk, in whatever way, brick nobody", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
-      await b.client.ready;
-      await eventually(() => online(a!.client) === 2, "b is here");
+      const { kept, a, b, invitation } = await twoStored(kit, relay.url);
+      await eventually(() => online(a.client) === 2, "b is here");
       await withRogue(relay, await kept.copy(), async (rogue) => {
         await rogue.read();
         const head = rogue.log.cursor;
@@ -169,15 +167,15 @@ test("1: commits that are junk, in whatever way, brick nobody", () =>
           assertEquals(await rogue.append(junk[i % junk.length]!), "kept");
         }
       });
-      await stillWork([a!, b], 0);
+      await stillWork([a, b], 0);
       await b.client.rotate();
       await eventually(
-        () => epochOf(a!) === epochOf(b) && epochOf(b)! > 2,
+        () => epochOf(a) === epochOf(b) && epochOf(b)! > 2,
         "both are in a new one",
       );
       const late = kit.open({ url: relay.url, invitation });
-      await converged([a!, b, late], 2);
-      await stillWork([a!, b, late], 2);
+      await converged([a, b, late], 2);
+      await stillWork([a, b, late], 2);
     })
   ));
 
@@ -254,16 +252,13 @@ async function rogueVector(
 test("3: a counter of 2^64−1 in operation, announce or checkpoint is refused, and freezes nobody", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
-      await b.client.ready;
-      await insert(a!, "before");
-      await converged([a!, b], 1);
+      const { kept, a, b, invitation } = await twoStored(kit, relay.url);
+      await insert(a, "before");
+      await converged([a, b], 1);
       const node = await b.client.node();
       const stored = await kept.copy();
       await b.client.close();
-      await insert(a!, "pending");
+      await insert(a, "pending");
       await withRogue(relay, stored, async (rogue) => {
         await rogue.read();
         const link = random(8);
@@ -272,7 +267,7 @@ test("3: a counter of 2^64−1 in operation, announce or checkpoint is refused, 
           assertEquals(await rogue.append(frame), "kept");
         await send(await rogue.announce());
         await send(await rogue.announce(wild(node)));
-        await send(await rogue.announce(wild(await a!.client.node())));
+        await send(await rogue.announce(wild(await a.client.node())));
         await send(await rogue.operation("wild", { counter: HIGHEST }));
         const previous = { counter: HIGHEST - 1n, link };
         await send(await rogue.operation("wild", { counter: HIGHEST, previous }));
@@ -299,13 +294,13 @@ test("3: a counter of 2^64−1 in operation, announce or checkpoint is refused, 
         }
         await send(await rogue.announce());
       });
-      const refused = () => a!.faults().filter((code) => code === "BAD_COUNTER").length;
-      await eventually(() => refused() >= 4, () => `${a!.faults()}`);
-      const { counter } = await insert(a!, "after");
+      const refused = () => a.faults().filter((code) => code === "BAD_COUNTER").length;
+      await eventually(() => refused() >= 4, () => `${a.faults()}`);
+      const { counter } = await insert(a, "after");
       assert(counter < 100n, "the clock stands where it stood");
       const late = kit.open({ url: relay.url, invitation });
-      await converged([a!, late], 3);
-      await stillWork([a!, late], 3);
+      await converged([a, late], 3);
+      await stillWork([a, late], 3);
     })
   ));
 
@@ -458,14 +453,11 @@ test("6: a copy that runs at the same time as its original: all end with the sam
 test("6: a copy that was restored after its original has written on: all end with the same records", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
-      await b.client.ready;
+      const { kept, a, b, invitation } = await twoStored(kit, relay.url);
       await insert(b, "before");
       const backup = await kept.copy();
       for (let i = 0; i < 5; i++) await insert(b, `lost ${i}`);
-      await converged([a!, b], 6);
+      await converged([a, b], 6);
       await b.client.close();
       // It writes before it has heard of anything, with counters that were used.
       const offline = backedUp(backup);
@@ -473,10 +465,10 @@ test("6: a copy that was restored after its original has written on: all end wit
       for (let i = 0; i < 3; i++) await insert(away, `anew ${i}`);
       await away.client.close();
       const back = kit.open({ url: relay.url, storage: offline.storage });
-      await converged([a!, back], 9);
+      await converged([a, back], 9);
       const third = kit.open({ url: relay.url, invitation });
-      await converged([a!, back, third], 9);
-      await stillWork([a!, back, third], 9);
+      await converged([a, back, third], 9);
+      await stillWork([a, back, third], 9);
     })
   ));
 
@@ -484,16 +476,13 @@ test("7: entries that a relay repeats under new numbers, before and after restar
   withRelay((relay) =>
     withHostile(relay.url, (hostile) =>
       withDevices(async (kit) => {
-        const kept = backedUp();
-        const { devices: [a], invitation } = await group(kit, hostile.url, 1);
-        const b = kit.open({ url: hostile.url, invitation, storage: kept.storage });
-        await b.client.ready;
-        for (let i = 0; i < 3; i++) await insert(a!, `${i}`);
-        await converged([a!, b], 3);
-        await a!.client.rotate();
-        for (let i = 3; i < 8; i++) await insert(a!, `${i}`);
-        await a!.client.collection("bugs").insert({ title: "counted" });
-        await converged([a!, b], 9);
+        const { kept, a, b } = await twoStored(kit, hostile.url);
+        for (let i = 0; i < 3; i++) await insert(a, `${i}`);
+        await converged([a, b], 3);
+        await a.client.rotate();
+        for (let i = 3; i < 8; i++) await insert(a, `${i}`);
+        await a.client.collection("bugs").insert({ title: "counted" });
+        await converged([a, b], 9);
         const node = await b.client.node();
         const entries = () =>
           hostile.seen.filter(({ up, victim }) => !up && victim.node === node)
@@ -518,7 +507,7 @@ test("7: entries that a relay repeats under new numbers, before and after restar
         assertEquals(b.incoming.length, incoming);
         // Its log is another one now: the relay has to say which, and the device reads it anew.
         toB.close(1012);
-        await stillWork([a!, b], 9);
+        await stillWork([a, b], 9);
         await b.client.close();
         const again = kit.open({ url: hostile.url, storage: kept.storage });
         await eventually(() => again.client.state === "synced", "it is back");
@@ -530,6 +519,6 @@ test("7: entries that a relay repeats under new numbers, before and after restar
         }, "it noticed");
         assertEquals(again.incoming.length, 0);
         hostile.victim(node).close(1012);
-        await stillWork([a!, again], 11);
+        await stillWork([a, again], 11);
       }))
   ));

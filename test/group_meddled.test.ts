@@ -11,15 +11,14 @@ import { digest, random } from "../src/client/group/e2e/derive.ts";
 import { chained } from "../src/client/group/log/epoch_log.ts";
 import { type Attack, attack, entries, healed, word } from "./kit/attack.ts";
 import {
-  backedUp,
   converged,
   eventually,
-  group,
   insert,
   online,
   stillWork,
   titles,
   type Told,
+  twoStored,
   withDevices,
 } from "./kit/group.ts";
 import { type Hostile, type Victim, withHostile } from "./kit/hostile.ts";
@@ -91,13 +90,10 @@ test("hostile relay flips a bit of one hold: noticed, and it holds nobody", () =
   withRelay((relay) =>
     withHostile(relay.url, (hostile) =>
       withDevices(async (kit) => {
-        const kept = backedUp();
-        const { devices: [a], invitation } = await group(kit, hostile.url, 1);
-        const b = kit.open({ url: hostile.url, invitation, storage: kept.storage });
-        await b.client.ready;
-        await insert(a!, "before");
-        await converged([a!, b], 1);
-        const toA = hostile.victim(await a!.client.node());
+        const { kept, a, b } = await twoStored(kit, hostile.url);
+        await insert(a, "before");
+        await converged([a, b], 1);
+        const toA = hostile.victim(await a.client.node());
         let flipped = 0;
         entries(hostile, toA, (sequence, frame) => {
           if (!isKind(frame, Subtype.hold)) return;
@@ -110,10 +106,10 @@ test("hostile relay flips a bit of one hold: noticed, and it holds nobody", () =
           assertEquals(await rogue.append(await rogue.announce()), "kept");
           assertEquals(await rogue.append(await (await rogue.voice).hold()), "kept");
         });
-        await eventually(() => flipped > 0 && a!.faults().length > 0, "a noticed");
+        await eventually(() => flipped > 0 && a.faults().length > 0, "a noticed");
         // A true one would keep it for 15 s.
-        await insert(a!, "after");
-        await eventually(() => a!.client.counts.local === 0, "it went out", 6_000);
+        await insert(a, "after");
+        await eventually(() => a.client.counts.local === 0, "it went out", 6_000);
       }))
   ));
 

@@ -24,6 +24,7 @@ import {
   stillWork,
   titles,
   type Told,
+  twoStored,
   withDevices,
 } from "./kit/group.ts";
 import { appended } from "./kit/attack.ts";
@@ -176,18 +177,15 @@ for (const what of ["operation", "commit"] as const) {
 test("a device that catches up while others write misses nothing, and gets nothing twice", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
-      await b.client.ready;
+      const { kept, a, b } = await twoStored(kit, relay.url);
       await b.client.close();
-      for (let i = 0; i < 100; i++) await insert(a!, `before ${i}`);
+      for (let i = 0; i < 100; i++) await insert(a, `before ${i}`);
       const back = kit.open({ url: relay.url, storage: kept.storage });
       for (let i = 0; i < 150; i++) {
-        await insert(a!, `meanwhile ${i}`);
+        await insert(a, `meanwhile ${i}`);
         if (i % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
       }
-      await converged([a!, back], 250);
+      await converged([a, back], 250);
       assertEquals(back.incoming.length, 250);
       const order = back.incoming.map(({ operation }) => operation.counter);
       assertEquals(order, [...order].sort((x, y) => Number(x - y)));

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { memoryStorage } from "../src/client/mod.ts";
 import {
-  backedUp,
   converged,
   count,
   eventually,
@@ -12,6 +11,7 @@ import {
   stillWork,
   titles,
   type Told,
+  twoStored,
   wasRemoved,
   withDevices,
 } from "./kit/group.ts";
@@ -124,18 +124,15 @@ test("a newcomer after a removal has all data, also what the removed device wrot
 test("a newcomer after a removal reads it all, though the removed device's keys are in use", () =>
   withRelay((relay) =>
     withDevices(async (kit) => {
-      const kept = backedUp();
-      const { devices: [a], invitation } = await group(kit, relay.url, 1);
-      const b = kit.open({ url: relay.url, invitation, storage: kept.storage });
-      await b.client.ready;
+      const { a, b } = await twoStored(kit, relay.url);
       await insert(b, "of b");
-      await converged([a!, b], 1);
-      await a!.client.remove(await b.client.node());
-      await a!.client.rotate();
-      const late = kit.open({ url: relay.url, invitation: await a!.client.invite() });
-      await converged([a!, late], 1);
+      await converged([a, b], 1);
+      await a.client.remove(await b.client.node());
+      await a.client.rotate();
+      const late = kit.open({ url: relay.url, invitation: await a.client.invite() });
+      await converged([a, late], 1);
       assertEquals(titles(late), ["of b"]);
-      await stillWork([a!, late], 1);
+      await stillWork([a, late], 1);
     })
   ));
 

@@ -93,6 +93,15 @@ export async function group(
   return { devices, invitation };
 }
 
+/** A group of two, where what the second one stores can be copied. */
+export async function twoStored(kit: DeviceKit, url: string) {
+  const kept = backedUp();
+  const { devices, invitation } = await group(kit, url, 1);
+  const b = kit.open({ url, invitation, storage: kept.storage });
+  await b.client.ready;
+  return { kept, a: devices[0]!, b, invitation };
+}
+
 /** Devices that are online, as this one sees it. */
 export const online = (client: BlazeGroup): number =>
   client.devices().filter((device) => device.online).length;
